@@ -1,0 +1,337 @@
+package vipgroup
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A VIP is one virtual address and, as a local fact that never travels, the
+// interface of this host that carries it.
+type VIP struct {
+	// Address is the address with the prefix length it was configured with.
+	Address netip.Prefix
+	// Interface is this host's name for the link; empty in a plan that came from a peer.
+	Interface string
+}
+
+// String returns "address/bits on interface".
+func (v VIP) String() string {
+	if v.Interface == "" {
+		return v.Address.String()
+	}
+	return v.Address.String() + " on " + v.Interface
+}
+
+// A Key names a group on every node: the first 8 bytes of SHA-256 over its sorted
+// addresses, or over its name where the group is an election without addresses.
+type Key [8]byte
+
+// String returns the key as 16 hexadecimal digits.
+func (k Key) String() string { return hex.EncodeToString(k[:]) }
+
+// Uint64 returns the key as a big-endian number.
+func (k Key) Uint64() uint64 { return binary.BigEndian.Uint64(k[:]) }
+
+// Compare orders keys as byte strings.
+func (k Key) Compare(o Key) int { return bytes.Compare(k[:], o[:]) }
+
+// Partition says what to do when the nodes are cut in two (DESIGN: full cut).
+type Partition string
+
+// The two answers to a full cut.
+const (
+	// Available lets each side serve.
+	Available Partition = "available"
+	// Single lets only a majority serve.
+	Single Partition = "single"
+)
+
+// A Group is a set of VIPs that live on one node together.
+type Group struct {
+	Key  Key
+	Name string
+	// VIPs are sorted by address.
+	VIPs []VIP
+	// Election is set for a group that plumbs nothing: its name makes its key.
+	Election bool
+	// Prefer lists the nodes that should have the group, best first.
+	Prefer []string
+	// Preempt lets a preferred node take the group from a healthy holder.
+	Preempt bool
+	// PreemptDelay is how long a preferred node waits before it does.
+	PreemptDelay time.Duration
+	// Partition overrides the plan's; empty means the plan's.
+	Partition Partition
+	// Checks names the checks whose votes count for this group only.
+	Checks []string
+}
+
+// Resources returns what two groups must not both own: the addresses, or the name of
+// an election. Nodes with different plans compare these, never keys or names.
+func (g Group) Resources() []string {
+	if g.Election {
+		return []string{"name:" + g.Name}
+	}
+	out := make([]string, len(g.VIPs))
+	for i, v := range g.VIPs {
+		out[i] = v.Address.Addr().String()
+	}
+	return out
+}
+
+// A Plan is what all nodes must agree on. Make one with NewPlan.
+type Plan struct {
+	Version uint64
+	// Nodes is in the order of the config: it makes the rank.
+	Nodes []string
+	// Voters are the nodes that count for a majority; empty means all.
+	Voters []string
+	// Groups are sorted by key.
+	Groups    []Group
+	Partition Partition
+	// Rebalance is the pause between two moves that even the load; 0 means only on request.
+	Rebalance time.Duration
+
+	digest Digest
+	nodes  map[string]int
+	keys   map[Key]int
+}
+
+// A Digest is the start of the SHA-256 of a plan's encoding: equal digests mean equal
+// plans, whatever the interface names.
+type Digest [16]byte
+
+// String returns the digest as 32 hexadecimal digits.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MaxNodes and MaxGroups bound a plan so that an announcement fits one datagram.
+const (
+	MaxNodes  = 32
+	MaxGroups = 1000
+)
+
+// NewPlan checks p, fills in the keys, sorts the groups and returns the plan with its
+// digest. The errors name the group or node at fault.
+func NewPlan(p Plan) (Plan, error) {
+	var errs []error
+	if len(p.Nodes) == 0 {
+		errs = append(errs, errors.New("nodes: a plan needs at least one node"))
+	}
+	if len(p.Nodes) > MaxNodes {
+		errs = append(errs, fmt.Errorf("nodes: %d nodes, at most %d", len(p.Nodes), MaxNodes))
+	}
+	if len(p.Groups) > MaxGroups {
+		errs = append(errs, fmt.Errorf("vips: %d groups, at most %d", len(p.Groups), MaxGroups))
+	}
+	p.Nodes = slices.Clone(p.Nodes)
+	p.Voters = slices.Clone(p.Voters)
+	p.nodes = make(map[string]int, len(p.Nodes))
+	for i, name := range p.Nodes {
+		if err := checkName(name); err != nil {
+			errs = append(errs, fmt.Errorf("nodes[%d]: %w", i, err))
+		}
+		if _, dup := p.nodes[name]; dup {
+			errs = append(errs, fmt.Errorf("nodes[%d]: %q is listed twice", i, name))
+		}
+		p.nodes[name] = i
+	}
+	for i, name := range p.Voters {
+		if _, ok := p.nodes[name]; !ok {
+			errs = append(errs, fmt.Errorf("voters[%d]: %q is not one of the nodes", i, name))
+		}
+	}
+	if p.Partition == "" {
+		p.Partition = Available
+	}
+	p.Groups = slices.Clone(p.Groups)
+	names, owned := map[string]bool{}, map[string]string{}
+	for i := range p.Groups {
+		g := &p.Groups[i]
+		g.VIPs = slices.Clone(g.VIPs)
+		if g.Name == "" && len(g.VIPs) > 0 {
+			g.Name = g.VIPs[0].Address.String()
+		}
+		slices.SortFunc(g.VIPs, func(a, b VIP) int { return a.Address.Addr().Compare(b.Address.Addr()) })
+		if len(g.VIPs) == 0 {
+			g.Election = true
+		}
+		if g.Name == "" {
+			errs = append(errs, fmt.Errorf("vips[%d]: a group without addresses needs a name", i))
+		}
+		if names[g.Name] {
+			errs = append(errs, fmt.Errorf("vips[%d]: the name %q is used twice", i, g.Name))
+		}
+		names[g.Name] = true
+		for _, name := range g.Prefer {
+			if _, ok := p.nodes[name]; !ok {
+				errs = append(errs, fmt.Errorf("vips[%d]: preferred node %q is not one of the nodes", i, name))
+			}
+		}
+		for _, r := range g.Resources() {
+			if other, dup := owned[r]; dup {
+				errs = append(errs, fmt.Errorf("vips[%d]: %s is already in group %q", i, r, other))
+			}
+			owned[r] = g.Name
+		}
+		g.Key = keyOf(g.Resources())
+	}
+	if len(errs) > 0 {
+		return Plan{}, errors.Join(errs...)
+	}
+	slices.SortFunc(p.Groups, func(a, b Group) int { return a.Key.Compare(b.Key) })
+	p.keys = make(map[Key]int, len(p.Groups))
+	for i, g := range p.Groups {
+		if j, dup := p.keys[g.Key]; dup {
+			return Plan{}, fmt.Errorf("vips: groups %q and %q have one key", p.Groups[j].Name, g.Name)
+		}
+		p.keys[g.Key] = i
+	}
+	sum := sha256.Sum256(p.Encode())
+	p.digest = Digest(sum[:16])
+	return p, nil
+}
+
+func keyOf(resources []string) Key {
+	sum := sha256.Sum256([]byte(strings.Join(resources, "\n")))
+	return Key(sum[:8])
+}
+
+func checkName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("a node needs a name")
+	case len(name) > 63:
+		return fmt.Errorf("%q is longer than 63 bytes", name)
+	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return fmt.Errorf("%q holds a space or control character", name)
+	}
+	return nil
+}
+
+// Digest identifies the plan's content.
+func (p Plan) Digest() Digest { return p.digest }
+
+// Node returns the place of a node in Nodes, or -1.
+func (p Plan) Node(name string) int {
+	if i, ok := p.nodes[name]; ok {
+		return i
+	}
+	return -1
+}
+
+// Group returns the place of a group in Groups, or -1.
+func (p Plan) Group(k Key) int {
+	if i, ok := p.keys[k]; ok {
+		return i
+	}
+	return -1
+}
+
+// Find returns the place of the group that has the name, the key in hexadecimal or the
+// address that a person typed, or -1.
+func (p Plan) Find(word string) int {
+	for i, g := range p.Groups {
+		if g.Name == word || g.Key.String() == word {
+			return i
+		}
+	}
+	for i, g := range p.Groups {
+		for _, v := range g.VIPs {
+			if v.Address.String() == word || v.Address.Addr().String() == word {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// Rank is the place of a node for a group: the order of Nodes rotated by the group's
+// key, 0 the best. A node that the plan does not name ranks behind all others.
+func (p Plan) Rank(k Key, node string) int {
+	i := p.Node(node)
+	if i < 0 {
+		return len(p.Nodes)
+	}
+	n := len(p.Nodes)
+	return (i + n - int(k.Uint64()%uint64(n))) % n
+}
+
+// wirePlan and wireGroup fix the order of the fields in a plan's encoding.
+type wirePlan struct {
+	Version   uint64        `json:"version"`
+	Nodes     []string      `json:"nodes"`
+	Voters    []string      `json:"voters,omitempty"`
+	Partition Partition     `json:"partition"`
+	Rebalance time.Duration `json:"rebalance_ns"`
+	Groups    []wireGroup   `json:"groups"`
+}
+
+type wireGroup struct {
+	Name         string         `json:"name"`
+	Addresses    []netip.Prefix `json:"addresses,omitempty"`
+	Election     bool           `json:"election,omitempty"`
+	Prefer       []string       `json:"prefer,omitempty"`
+	Preempt      bool           `json:"preempt"`
+	PreemptDelay time.Duration  `json:"preempt_delay_ns,omitempty"`
+	Partition    Partition      `json:"partition,omitempty"`
+	Checks       []string       `json:"checks,omitempty"`
+}
+
+// Encode returns the plan as nodes exchange it: JSON with a fixed order and without
+// interface names. Equal plans encode to equal bytes.
+func (p Plan) Encode() []byte {
+	w := wirePlan{Version: p.Version, Nodes: p.Nodes, Voters: p.Voters, Partition: p.Partition, Rebalance: p.Rebalance}
+	for _, g := range p.Groups {
+		wg := wireGroup{Name: g.Name, Election: g.Election, Prefer: g.Prefer, Preempt: g.Preempt,
+			PreemptDelay: g.PreemptDelay, Partition: g.Partition, Checks: g.Checks}
+		for _, v := range g.VIPs {
+			wg.Addresses = append(wg.Addresses, v.Address)
+		}
+		w.Groups = append(w.Groups, wg)
+	}
+	out, err := json.Marshal(w)
+	if err != nil {
+		panic("vipgroup: a plan of plain values must encode: " + err.Error())
+	}
+	return out
+}
+
+// Decode reads what Encode wrote. It refuses what NewPlan refuses.
+func Decode(data []byte) (Plan, error) {
+	var w wirePlan
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(&w); err != nil {
+		return Plan{}, fmt.Errorf("plan: %w", err)
+	}
+	p := Plan{Version: w.Version, Nodes: w.Nodes, Voters: w.Voters, Partition: w.Partition, Rebalance: w.Rebalance}
+	for _, wg := range w.Groups {
+		g := Group{Name: wg.Name, Election: wg.Election, Prefer: wg.Prefer, Preempt: wg.Preempt,
+			PreemptDelay: wg.PreemptDelay, Partition: wg.Partition, Checks: wg.Checks}
+		for _, a := range wg.Addresses {
+			if !a.IsValid() {
+				return Plan{}, fmt.Errorf("plan: group %q: an address is not valid", wg.Name)
+			}
+			g.VIPs = append(g.VIPs, VIP{Address: a})
+		}
+		p.Groups = append(p.Groups, g)
+	}
+	return NewPlan(p)
+}
+
+// compareNames orders nodes by rank for a group, names last of all for ties.
+func (p Plan) compareRank(k Key, a, b string) int {
+	return cmp.Or(cmp.Compare(p.Rank(k, a), p.Rank(k, b)), cmp.Compare(a, b))
+}
+
+// Better says whether node a ranks before node b for the group with key k.
+func (p Plan) Better(k Key, a, b string) bool { return p.compareRank(k, a, b) < 0 }
