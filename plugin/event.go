@@ -1,0 +1,47 @@
+package plugin
+
+import (
+	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// A Kind says what happened. Intent and result are kinds of their own: between Taking
+// and Taken lies the cluster's permission and the kernel's work, and a Taking may end
+// in Released.
+type Kind string
+
+// The kinds.
+const (
+	// Taking: this node claims the group.
+	Taking Kind = "taking"
+	// Taken: all of the group's addresses were seen in this node's kernel.
+	Taken Kind = "taken"
+	// Releasing: this node is about to give the group up.
+	Releasing Kind = "releasing"
+	// Released: the group's addresses were seen gone from this node's kernel, or the
+	// claim was given up.
+	Released Kind = "released"
+	// Eligible: this node may own groups.
+	Eligible Kind = "eligible"
+	// NotEligible: it may not; Reason says why.
+	NotEligible Kind = "not-eligible"
+	// PlanChanged: another plan rules; PlanVersion is its version.
+	PlanChanged Kind = "plan-changed"
+	// Stopping: the daemon hands over and ends; the context is cancelled later.
+	Stopping Kind = "stopping"
+)
+
+// An Event is something that happened to this node or to one of its groups.
+type Event struct {
+	Kind Kind
+	Time time.Time
+	// Group is set for the first four kinds.
+	Group vipgroup.Group
+	// Reason says why, where there is more to say than the kind does.
+	Reason string
+	// PlanVersion is the version of the plan that rules.
+	PlanVersion uint64
+	// Lost is how many events before this one were lost because they were not read.
+	Lost int
+}

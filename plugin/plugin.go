@@ -1,0 +1,57 @@
+package plugin
+
+import (
+	"context"
+	"log/slog"
+)
+
+// A Plugin votes on the health of this node and listens to what happens to its groups.
+//
+// A plugin that is compared with an earlier one (see Runner.Set) is compared by its
+// fields, so keep what was configured in them, and what changes while it runs in Run.
+type Plugin interface {
+	// Name is unique among the plugins of a daemon; it shows in the status with each
+	// vote.
+	Name() string
+	// Run works until ctx is cancelled. A plugin that returns or panics earlier has
+	// voted: the node is barred, and the plugin is started again after a pause.
+	Run(ctx context.Context, host Host) error
+}
+
+// A Host is what a plugin sees of the daemon. All methods may be called from any
+// goroutine, and none of them waits.
+type Host interface {
+	// Vote gives an opinion, which stands until the plugin gives another one about the
+	// same thing. It takes effect at once; of a burst about one thing, the last one does.
+	Vote(v Vote)
+	// Events returns what happens from now on, always by the same channel, which is
+	// never closed. A plugin that reads too slowly loses the oldest events.
+	Events() <-chan Event
+	// Log writes to the daemon's log, marked with the plugin's name.
+	Log() *slog.Logger
+}
+
+// A Vote is an opinion on the health of this node. The zero value says that the whole
+// node is healthy.
+type Vote struct {
+	// Group is the name, key or any address of the group that the vote is about; ""
+	// means the whole node. A vote on a group that the plan doesn't have waits for one.
+	Group string
+	// Bar takes the node, or the group at this node, out.
+	Bar bool
+	// Penalty, where Bar is not set, makes this node the worse choice, the higher the
+	// worse; 0 says healthy and withdraws what was voted before.
+	Penalty int
+	// Reason says in a few words why, for the tired operator.
+	Reason string
+}
+
+// Healthy says whether the vote withdraws.
+func (v Vote) Healthy() bool { return !v.Bar && v.Penalty <= 0 }
+
+// A Ballot is a vote with the one who cast it.
+type Ballot struct {
+	// Source is "plugin NAME".
+	Source string
+	Vote   Vote
+}
