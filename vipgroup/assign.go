@@ -1,14 +1,17 @@
 package vipgroup
 
+import "math/bits"
+
 // A View is what one node knows when it decides: which nodes are candidates, and who
 // holds what. All slices are indexed like the plan's Nodes and Groups.
 type View struct {
 	// Eligible says for each node whether it may own anything.
 	Eligible []bool
 	// Holder is, for each group, the node that has it now, or -1.
+	// A nil Holder means that nothing is held.
 	Holder []int
-	// Penalty is, for each node, a cost per group: lower wins; Barred means never.
-	// A nil row means no penalties.
+	// Penalty is, for each node, a cost per group: lower wins; Barred or more means
+	// never. A nil row means no penalties at that node; a nil Penalty, none at all.
 	Penalty [][]int
 }
 
@@ -23,17 +26,190 @@ type Decision struct {
 	Reason Reason
 }
 
-// A Reason names the rule that gave a group its owner.
+// A Reason names the rule that gave a group its owner: the first one, in the order
+// below, that left a single node.
 type Reason string
 
 // The rules, in the order in which they are asked.
 const (
-	NoCandidate   Reason = "no eligible node"
+	// NoCandidate: the group has no owner because no node is eligible.
+	NoCandidate Reason = "no eligible node"
+	// BarredEverywhere: the group has no owner because every eligible node bars it.
+	BarredEverywhere Reason = "barred on every eligible node"
+	// OnlyCandidate: every other node is ineligible or bars the group.
+	OnlyCandidate Reason = "only eligible node"
+	// LowestPenalty: every other candidate has a higher penalty for the group.
 	LowestPenalty Reason = "lowest penalty"
-	Preferred     Reason = "preferred node"
-	KeptByHolder  Reason = "already there"
-	EvenLoad      Reason = "evens the load"
+	// KeptByPolicy: the holder keeps it against a preferred node, as preempt is off.
+	KeptByPolicy Reason = "already there, and preempt is off"
+	// Preferred: the first node of the group's preference list.
+	Preferred Reason = "preferred node"
+	// NextPreferred: the first node of the preference list that is a candidate.
+	NextPreferred Reason = "next preferred node"
+	// KeptByHolder: the holder keeps what no rule above moves.
+	KeptByHolder Reason = "already there"
+	// EvenLoad: nobody had it, and this candidate had the fewest groups.
+	EvenLoad Reason = "evens the load"
 )
 
 // An Assignment has one decision per group of the plan, in the plan's order.
 type Assignment []Decision
+
+// Assign says which node should have each group of p, as far as v tells.
+//
+// It goes over the groups twice. First it decides what does not depend on other groups:
+// eligibility, penalty, preference and the present holder. Then it deals out what is
+// left, in the order of keys, each group to the candidate that has the fewest by then.
+//
+// So nodes may see each other's work in progress: once a node holds the first few, in
+// the order of keys, of the groups that were dealt to it, the rest is dealt as before.
+func Assign(p Plan, v View) Assignment {
+	out := make(Assignment, len(p.Groups))
+	load := make([]int, len(p.Nodes))
+	free := 0
+	for i := range p.Groups {
+		out[i] = pin(p, v, i)
+		if n := out[i].Owner; n >= 0 {
+			load[n]++
+		} else if out[i].Reason == EvenLoad {
+			free++
+		}
+	}
+	if free == 0 {
+		return out
+	}
+	seeds := nodeSeeds(p.Nodes)
+	for i := range out {
+		if out[i].Owner < 0 && out[i].Reason == EvenLoad {
+			set, _ := candidates(v, i)
+			n := set.fewest(load, seeds, p.Groups[i].Key.Uint64())
+			out[i].Owner = n
+			load[n]++
+		}
+	}
+	return out
+}
+
+// pin decides group i by everything but the load of other groups. A group that the
+// load has to decide comes back with EvenLoad and no owner yet.
+func pin(p Plan, v View, i int) Decision {
+	set, out := candidates(v, i)
+	switch {
+	case set == 0 && out == nobody:
+		return Decision{Owner: -1, Reason: NoCandidate}
+	case set == 0:
+		return Decision{Owner: -1, Reason: BarredEverywhere}
+	case set.single() && out == costly:
+		return Decision{Owner: set.first(), Reason: LowestPenalty}
+	case set.single():
+		return Decision{Owner: set.first(), Reason: OnlyCandidate}
+	}
+	g := &p.Groups[i]
+	holder := -1
+	if v.Holder != nil && set.has(v.Holder[i]) {
+		holder = v.Holder[i]
+	}
+	for j, name := range g.Prefer {
+		n := p.Node(name)
+		switch {
+		case !set.has(n):
+			continue
+		case holder >= 0 && holder != n && !g.Preempt:
+			return Decision{Owner: holder, Reason: KeptByPolicy}
+		case j > 0:
+			return Decision{Owner: n, Reason: NextPreferred}
+		}
+		return Decision{Owner: n, Reason: Preferred}
+	}
+	if holder >= 0 {
+		return Decision{Owner: holder, Reason: KeptByHolder}
+	}
+	return Decision{Owner: -1, Reason: EvenLoad}
+}
+
+// An outvoted says what a group's penalties did to the eligible nodes.
+type outvoted int
+
+const (
+	nobody outvoted = iota // no penalty took a node out
+	barred                 // a node is out because it bars the group
+	costly                 // a node is out because another one is cheaper
+)
+
+// candidates returns the eligible nodes with the lowest penalty for group i, and what
+// took the other eligible ones out.
+func candidates(v View, i int) (nodeSet, outvoted) {
+	set, out, lowest := nodeSet(0), nobody, Barred
+	for n, ok := range v.Eligible {
+		if !ok {
+			continue
+		}
+		penalty := 0
+		if v.Penalty != nil && v.Penalty[n] != nil {
+			penalty = v.Penalty[n][i]
+		}
+		switch {
+		case penalty >= Barred:
+			out = max(out, barred)
+		case penalty > lowest:
+			out = costly
+		case penalty == lowest:
+			set |= 1 << n
+		default:
+			if set != 0 {
+				out = costly
+			}
+			set, lowest = 1<<n, penalty
+		}
+	}
+	return set, out
+}
+
+// A nodeSet is a set of places in the plan's Nodes.
+type nodeSet uint64
+
+// A nodeSet must have a bit for every node.
+const _ = uint(64 - MaxNodes)
+
+func (s nodeSet) has(n int) bool { return n >= 0 && s&(1<<n) != 0 }
+func (s nodeSet) single() bool   { return s != 0 && s&(s-1) == 0 }
+func (s nodeSet) first() int     { return bits.TrailingZeros64(uint64(s)) }
+
+// fewest returns the node of the set, which must not be empty, with the lowest load.
+// Between equals the highest rendezvous weight for the key wins, so that each group has
+// its own order of nodes and a node that is gone changes nothing between the others.
+func (s nodeSet) fewest(load []int, seeds []uint64, key uint64) int {
+	best, weight := -1, uint64(0)
+	for ; s != 0; s &= s - 1 {
+		n := s.first()
+		if best >= 0 && load[n] > load[best] {
+			continue
+		}
+		w := mix(key ^ seeds[n])
+		if best < 0 || load[n] < load[best] || w > weight {
+			best, weight = n, w
+		}
+	}
+	return best
+}
+
+// nodeSeeds hashes the names of the nodes by 64-bit FNV-1a. It is written out, like mix,
+// because the answer must be the same in every version of vippy and Go.
+func nodeSeeds(names []string) []uint64 {
+	seeds := make([]uint64, len(names))
+	for i, name := range names {
+		h := uint64(14695981039346656037)
+		for j := range len(name) {
+			h = (h ^ uint64(name[j])) * 1099511628211
+		}
+		seeds[i] = h
+	}
+	return seeds
+}
+
+// mix spreads every bit of x over the whole word (the finalizer of SplitMix64).
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
