@@ -1,0 +1,76 @@
+package netplumb
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// Options are what a Plumber starts with.
+type Options struct {
+	// NotifyRate is how many ARP announcements a second and link may go out; 0 means
+	// 1000. The first two frames of each address are never held back.
+	NotifyRate int
+}
+
+// Desired is the whole of what the kernel should have. It is given again each turn of
+// the daemon's loop; the newest counts. Its slices must not be changed after Set.
+type Desired struct {
+	// VIPs should be in the kernel.
+	VIPs []vipgroup.VIP
+	// Managed are all addresses of the plan: those present and not in VIPs are removed.
+	Managed []vipgroup.VIP
+	// Links are further interfaces, beside those of Managed, to watch and to listen on
+	// (the chat interfaces).
+	Links []string
+	// Lifetime is how long the kernel keeps an address that nobody extends: whole
+	// seconds, at least one.
+	Lifetime time.Duration
+	// GrantUntil is the instant (Boottime) from which on nothing is added or extended.
+	// Removals need no grant.
+	GrantUntil time.Duration
+}
+
+// A Plumber keeps this host's kernel as desired. Make one with New and start Run once.
+type Plumber struct{}
+
+// New returns a Plumber. Nothing is opened before Run.
+func New(o Options) *Plumber { return &Plumber{} }
+
+// Run works until ctx ends. It opens all its sockets in the network namespace of the
+// calling thread. It returns an error only when the kernel refuses netlink altogether;
+// everything else is reported and tried again. Addresses stay as they are when it ends.
+func (p *Plumber) Run(ctx context.Context) error { return nil }
+
+// Set makes d the desired state and returns its number, with which Report.Seq can be
+// compared.
+func (p *Plumber) Set(d Desired) uint64 { return 0 }
+
+// Changed delivers a value when there is something new to Report.
+func (p *Plumber) Changed() <-chan struct{} { return nil }
+
+// Report returns the newest state of the kernel, together with all operations and errors
+// since the last call.
+func (p *Plumber) Report() Report { return Report{} }
+
+// Heard delivers the ARP frames that others sent. Who doesn't receive misses some
+// (counted in Report.HeardDropped); the reader never waits.
+func (p *Plumber) Heard() <-chan Heard { return nil }
+
+// Ask sends a broadcast probe (RFC 5227 section 2.1.1: sender address 0) for each address
+// on the link of the plan's VIP; for others on the link that has the address's subnet,
+// else on all links in use. Answers come by Heard.
+func (p *Plumber) Ask(addrs ...netip.Addr) {}
+
+// Announce announces plumbed addresses once more now, beside their schedule. Addresses
+// that are not plumbed are passed over.
+func (p *Plumber) Announce(addrs ...netip.Addr) {}
+
+// MAC returns the hardware address that was last heard with a host's address.
+func (p *Plumber) MAC(host netip.Addr) (MAC, bool) { return MAC{}, false }
+
+// Clear removes every address that carries the Mark or is one of managed, sees them
+// gone, and returns the removals. It is for processes that run no Plumber.
+func Clear(managed []vipgroup.VIP) ([]Op, error) { return nil, nil }

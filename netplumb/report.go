@@ -1,0 +1,57 @@
+package netplumb
+
+import (
+	"net/netip"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// A Report is what the kernel was last seen to have, and what was done since the last
+// Report.
+type Report struct {
+	// Seq is the number of the newest Desired that the kernel was brought to, as far as
+	// Failed and Lost allow. During a long removal earlier reports list what is gone.
+	Seq uint64
+	// Present are the VIPs of Managed that are in the kernel, in Managed's order.
+	Present []vipgroup.VIP
+	// Lost are desired VIPs that were plumbed and are gone, because somebody deleted
+	// them, their link vanished or their extension came too late. They are not added
+	// again before a Desired without them.
+	Lost []vipgroup.VIP
+	// Failed are desired VIPs that could not be added or removed; they are tried again.
+	Failed []Failure
+	// Links are the links in use, sorted by name.
+	Links []Link
+	// Gateways are the next hops of the default routes.
+	Gateways []netip.Addr
+	// Frames counts frames received on all links in use; it only grows.
+	Frames uint64
+	// HeardDropped counts ARP frames that Heard had no room for.
+	HeardDropped uint64
+	// Ops are the operations applied since the last Report, in order. Extensions are
+	// not listed.
+	Ops []Op
+	// Errors are what else went wrong since the last Report, at most 64.
+	Errors []error
+}
+
+// A Failure is a VIP that the kernel refused.
+type Failure struct {
+	VIP vipgroup.VIP
+	// Err reads "plumb 10.1.2.3/24 on eth0: operation not permitted (needs CAP_NET_ADMIN)".
+	Err error
+}
+
+// A Link is an interface that is in use, whether it exists or not.
+type Link struct {
+	Name   string
+	Exists bool
+	// Index is 0 where it doesn't exist.
+	Index int
+	// Up is IFF_UP, what the administrator wants; Carrier is IFF_LOWER_UP, what the
+	// wire says. Only a link with both can carry anything.
+	Up, Carrier bool
+	MAC         MAC
+	// Addresses are those on the link that are not ours, with their subnets.
+	Addresses []netip.Prefix
+}
