@@ -1,0 +1,285 @@
+package vipgroup_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// vip parses "address/bits" or "address/bits@interface".
+func vip(s string) vipgroup.VIP {
+	addr, link, _ := strings.Cut(s, "@")
+	return vipgroup.VIP{Address: netip.MustParsePrefix(addr), Interface: link}
+}
+
+func vips(ss ...string) []vipgroup.VIP {
+	var out []vipgroup.VIP
+	for _, s := range ss {
+		out = append(out, vip(s))
+	}
+	return out
+}
+
+// fullPlan uses every field that travels.
+func fullPlan(t *testing.T) vipgroup.Plan {
+	return mustPlan(t, vipgroup.Plan{
+		Version: 7, Nodes: []string{"c", "a", "b"}, Voters: []string{"a", "b"},
+		Partition: vipgroup.Single, Rebalance: 10 * time.Second,
+		Groups: []vipgroup.Group{
+			{Name: "web", VIPs: vips("10.1.2.9/24@eth0", "10.1.2.4/32@eth1"), Prefer: []string{"b", "a"}, Preempt: true, PreemptDelay: 12 * time.Second},
+			{VIPs: vips("10.1.2.5/32@eth0"), Partition: vipgroup.Available, Checks: []string{"pg"}},
+			{Name: "leader", Election: true, Preempt: true},
+		},
+	})
+}
+
+func TestKey(t *testing.T) {
+	p := fullPlan(t)
+	tests := map[string]string{ // group: what its key is the hash of
+		"web":         "10.1.2.4\n10.1.2.9",
+		"10.1.2.5/32": "10.1.2.5",
+		"leader":      "name:leader",
+	}
+	for group, resources := range tests {
+		sum := sha256.Sum256([]byte(resources))
+		want := hex.EncodeToString(sum[:8])
+		if got := p.Groups[p.Find(group)].Key.String(); got != want {
+			t.Errorf("key of %q is %s, want %s", group, got, want)
+		}
+	}
+	if !slices.IsSortedFunc(p.Groups, func(a, b vipgroup.Group) int { return a.Key.Compare(b.Key) }) {
+		t.Error("the groups are not sorted by key")
+	}
+	for i, g := range p.Groups {
+		if p.Group(g.Key) != i {
+			t.Errorf("Group(%s) = %d, want %d", g.Key, p.Group(g.Key), i)
+		}
+	}
+	if got := p.Group(vipgroup.Key{1}); got != -1 {
+		t.Errorf("Group of an unknown key = %d, want -1", got)
+	}
+}
+
+// TestDigest: nodes whose plans differ only in local facts or in the order of the config
+// agree; any other difference is one.
+func TestDigest(t *testing.T) {
+	base := fullPlan(t)
+	change := func(f func(p *vipgroup.Plan)) vipgroup.Plan {
+		p := base
+		p.Nodes, p.Voters, p.Groups = slices.Clone(p.Nodes), slices.Clone(p.Voters), slices.Clone(p.Groups)
+		for i := range p.Groups {
+			p.Groups[i].VIPs = slices.Clone(p.Groups[i].VIPs)
+		}
+		f(&p)
+		return mustPlan(t, p)
+	}
+	web, leader := base.Find("web"), base.Find("leader")
+	same := map[string]func(p *vipgroup.Plan){
+		"nothing":         func(p *vipgroup.Plan) {},
+		"interface":       func(p *vipgroup.Plan) { p.Groups[web].VIPs[0].Interface = "bond0" },
+		"no interface":    func(p *vipgroup.Plan) { p.Groups[web].VIPs[1].Interface = "" },
+		"order of groups": func(p *vipgroup.Plan) { slices.Reverse(p.Groups) },
+		"order of VIPs":   func(p *vipgroup.Plan) { slices.Reverse(p.Groups[web].VIPs) },
+	}
+	for name, f := range same {
+		if got := change(f).Digest(); got != base.Digest() {
+			t.Errorf("%s changes the digest", name)
+		}
+	}
+	other := map[string]func(p *vipgroup.Plan){
+		"version":        func(p *vipgroup.Plan) { p.Version++ },
+		"order of nodes": func(p *vipgroup.Plan) { slices.Reverse(p.Nodes) },
+		"voters":         func(p *vipgroup.Plan) { p.Voters = nil },
+		"partition":      func(p *vipgroup.Plan) { p.Partition = vipgroup.Available },
+		"rebalance":      func(p *vipgroup.Plan) { p.Rebalance = 0 },
+		"a group less":   func(p *vipgroup.Plan) { p.Groups = p.Groups[1:] },
+		"group name":     func(p *vipgroup.Plan) { p.Groups[web].Name = "www" },
+		"election":       func(p *vipgroup.Plan) { p.Groups[leader].Name = "boss" },
+		"address":        func(p *vipgroup.Plan) { p.Groups[web].VIPs[0] = vip("10.1.2.3/32") },
+		"prefix length":  func(p *vipgroup.Plan) { p.Groups[web].VIPs[0] = vip("10.1.2.4/24") },
+		"preference":     func(p *vipgroup.Plan) { p.Groups[web].Prefer = []string{"a", "b"} },
+		"preempt":        func(p *vipgroup.Plan) { p.Groups[web].Preempt = false },
+		"preempt delay":  func(p *vipgroup.Plan) { p.Groups[web].PreemptDelay++ },
+		"group policy":   func(p *vipgroup.Plan) { p.Groups[web].Partition = vipgroup.Available },
+		"checks":         func(p *vipgroup.Plan) { p.Groups[web].Checks = []string{"http"} },
+	}
+	seen := map[vipgroup.Digest]string{base.Digest(): "nothing"}
+	for name, f := range other {
+		d := change(f).Digest()
+		if as, dup := seen[d]; dup {
+			t.Errorf("changing %s gives the digest of changing %s", name, as)
+		}
+		seen[d] = name
+	}
+}
+
+// TestPlanLeavesItsInputAlone: a caller's slices are neither sorted nor filled in.
+func TestPlanLeavesItsInputAlone(t *testing.T) {
+	in := vipgroup.Plan{Nodes: []string{"b", "a"}, Groups: []vipgroup.Group{
+		{VIPs: vips("10.0.0.9/32", "10.0.0.1/32")}, {VIPs: vips("10.0.0.2/32")}, {VIPs: vips("10.0.0.3/32")},
+	}}
+	mustPlan(t, in)
+	want := vipgroup.Plan{Nodes: []string{"b", "a"}, Groups: []vipgroup.Group{
+		{VIPs: vips("10.0.0.9/32", "10.0.0.1/32")}, {VIPs: vips("10.0.0.2/32")}, {VIPs: vips("10.0.0.3/32")},
+	}}
+	if !reflect.DeepEqual(in, want) {
+		t.Errorf("NewPlan changed its argument to %+v", in)
+	}
+}
+
+func TestEncodeDecode(t *testing.T) {
+	p := fullPlan(t)
+	got, err := vipgroup.Decode(p.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range p.Groups { // the interface names stay at home
+		for j := range p.Groups[i].VIPs {
+			p.Groups[i].VIPs[j].Interface = ""
+		}
+	}
+	if !reflect.DeepEqual(got, p) {
+		t.Errorf("decoded\n%+v, want\n%+v", got, p)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPlan(t)
+		got, err := vipgroup.Decode(p.Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Digest() != p.Digest() || string(got.Encode()) != string(p.Encode()) {
+			t.Fatalf("decoded to another plan: %s, want %s", got.Encode(), p.Encode())
+		}
+	})
+}
+
+// FuzzDecode: a plan from a peer is refused or sound, and then encodes to itself.
+func FuzzDecode(f *testing.F) {
+	p := vipgroup.Plan{Nodes: []string{"a", "b"}, Groups: []vipgroup.Group{{VIPs: vips("10.0.0.1/32"), Prefer: []string{"b"}}, {Name: "leader"}}}
+	p, err := vipgroup.NewPlan(p)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(p.Encode())
+	f.Add([]byte(`{"nodes":["a"],"groups":[{"name":"x","addresses":[""]}]}`))
+	f.Add([]byte(`{"nodes":["a","a"]}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := vipgroup.Decode(data)
+		if err != nil {
+			return
+		}
+		q, err := vipgroup.Decode(p.Encode())
+		if err != nil {
+			t.Fatalf("Decode refuses what Encode wrote: %v", err)
+		}
+		if q.Digest() != p.Digest() {
+			t.Fatalf("decoded to another plan: %s, want %s", q.Encode(), p.Encode())
+		}
+		for i, d := range vipgroup.Assign(p, all(p)) {
+			if d.Owner < 0 {
+				t.Fatalf("group %d has no owner: %s", i, d.Reason)
+			}
+		}
+	})
+}
+
+func TestPlanFaults(t *testing.T) {
+	ab := []string{"a", "b"}
+	one := func(g vipgroup.Group) []vipgroup.Group { return []vipgroup.Group{g} }
+	many := make([]vipgroup.Group, vipgroup.MaxGroups+1)
+	for i := range many {
+		many[i].VIPs = []vipgroup.VIP{{Address: address(i)}}
+	}
+	tests := []struct {
+		name string
+		plan vipgroup.Plan
+		want []string // parts of the error
+	}{
+		{"no nodes", vipgroup.Plan{}, []string{"at least one node"}},
+		{"too many nodes", vipgroup.Plan{Nodes: nodeNames(33)}, []string{"33 nodes, at most 32"}},
+		{"too many groups", vipgroup.Plan{Nodes: ab, Groups: many}, []string{"1001 groups, at most 1000"}},
+		{"empty node", vipgroup.Plan{Nodes: []string{"a", ""}}, []string{"nodes[1]: a node needs a name"}},
+		{"node with a space", vipgroup.Plan{Nodes: []string{"a b"}}, []string{`nodes[0]: "a b" holds a space`}},
+		{"long node", vipgroup.Plan{Nodes: []string{strings.Repeat("x", 64)}}, []string{"longer than 63 bytes"}},
+		{"node twice", vipgroup.Plan{Nodes: []string{"a", "b", "a"}}, []string{`nodes[2]: "a" is listed twice`}},
+		{"unknown voter", vipgroup.Plan{Nodes: ab, Voters: []string{"c"}}, []string{`voters[0]: "c" is not one of the nodes`}},
+		{"unknown preference", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{Name: "x", Prefer: []string{"c"}})},
+			[]string{`vips[0]: preferred node "c" is not one of the nodes`}},
+		{"no name", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{})}, []string{"vips[0]", "needs a name"}},
+		{"name twice", vipgroup.Plan{Nodes: ab, Groups: []vipgroup.Group{{Name: "x", VIPs: vips("10.0.0.1/32")}, {Name: "x", VIPs: vips("10.0.0.2/32")}}},
+			[]string{`vips[1]: the name "x" is used twice`}},
+		{"address in two groups", vipgroup.Plan{Nodes: ab, Groups: []vipgroup.Group{{Name: "x", VIPs: vips("10.0.0.1/32")}, {Name: "y", VIPs: vips("10.0.0.1/24")}}},
+			[]string{`vips[1]: 10.0.0.1 is already in group "x"`}},
+		{"address twice in a group", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{Name: "x", VIPs: vips("10.0.0.1/32", "10.0.0.1/24")})},
+			[]string{`vips[0]: 10.0.0.1 is already in group "x"`}},
+		{"several at once", vipgroup.Plan{Nodes: []string{"a", "a"}, Voters: []string{"z"}}, []string{"listed twice", `"z" is not one`}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := vipgroup.NewPlan(tt.plan)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestFind(t *testing.T) {
+	p := fullPlan(t)
+	web := p.Find("web")
+	if web < 0 || p.Groups[web].Name != "web" {
+		t.Fatalf("Find by name = %d", web)
+	}
+	for _, word := range []string{p.Groups[web].Key.String(), "10.1.2.4", "10.1.2.9", "10.1.2.9/24"} {
+		if got := p.Find(word); got != web {
+			t.Errorf("Find(%q) = %d, want %d", word, got, web)
+		}
+	}
+	for _, word := range []string{"", "10.1.2.9/32", "10.1.2", "nothing"} {
+		if got := p.Find(word); got != -1 {
+			t.Errorf("Find(%q) = %d, want -1", word, got)
+		}
+	}
+}
+
+// TestRank: for each group the ranks of the nodes are 0 to n-1, each once, in the order
+// of the config from some place on; strangers come last.
+func TestRank(t *testing.T) {
+	firsts := map[string]int{}
+	p := simplePlan(t, 5, 200)
+	for _, g := range p.Groups {
+		byRank := make([]string, len(p.Nodes))
+		for _, n := range p.Nodes {
+			byRank[p.Rank(g.Key, n)] = n
+		}
+		start := p.Node(byRank[0])
+		if want := slices.Concat(p.Nodes[start:], p.Nodes[:start]); !slices.Equal(byRank, want) {
+			t.Fatalf("ranks of %s: %v, want %v", g.Key, byRank, want)
+		}
+		firsts[byRank[0]]++
+		if !p.Better(g.Key, byRank[0], byRank[1]) || p.Better(g.Key, byRank[1], byRank[0]) {
+			t.Errorf("Better disagrees with Rank for %s", g.Key)
+		}
+		if p.Better(g.Key, "stranger", byRank[4]) || !p.Better(g.Key, byRank[4], "stranger") {
+			t.Errorf("a stranger ranks before a node of the plan for %s", g.Key)
+		}
+	}
+	if len(firsts) != len(p.Nodes) {
+		t.Errorf("over 200 groups only %v were first", firsts)
+	}
+}
