@@ -1,13 +1,26 @@
 package ctlsocket
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
 )
 
-// Client asks a daemon. The zero value asks the one at DefaultSocket.
+// maxAnswer bounds what a client reads: 1,000 groups take about half a megabyte.
+const maxAnswer = 16 << 20
+
+// Client asks a daemon. The zero value asks the one at DefaultSocket. Whoever calls
+// bounds the time by the context.
 type Client struct {
 	// Socket is the path of the socket, DefaultSocket if "".
 	Socket string
@@ -15,25 +28,133 @@ type Client struct {
 	Dial func(ctx context.Context) (net.Conn, error)
 }
 
-// Get returns the JSON that the daemon has for a path.
+// NoAnswer is the error when nobody answered: no daemon, no permission, no time, or
+// somebody who is not a daemon. A daemon's refusal is an *Error instead.
+type NoAnswer struct {
+	Socket string
+	Err    error
+}
+
+// Error says what is wrong with the socket and what to try next.
+func (e *NoAnswer) Error() string {
+	switch {
+	case errors.Is(e.Err, fs.ErrNotExist), errors.Is(e.Err, syscall.ECONNREFUSED), errors.Is(e.Err, syscall.ENOTSOCK):
+		return fmt.Sprintf("no daemon at %s: is vippyd running? (-s PATH for another)", e.Socket)
+	case errors.Is(e.Err, fs.ErrPermission):
+		return fmt.Sprintf("no permission to ask the daemon at %s: use sudo, or join the group %s", e.Socket, SocketGroup)
+	case errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, os.ErrDeadlineExceeded):
+		return fmt.Sprintf("the daemon at %s does not answer: is it stopped or hung?", e.Socket)
+	}
+	return fmt.Sprintf("ask the daemon at %s: %v", e.Socket, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *NoAnswer) Unwrap() error { return e.Err }
+
+// Get returns the JSON that the daemon has for a path, as it sent it.
 func (c *Client) Get(ctx context.Context, path string) (json.RawMessage, error) {
-	return nil, errors.ErrUnsupported
+	return c.ask(ctx, http.MethodGet, path, "")
 }
 
 // Status asks for the status.
 func (c *Client) Status(ctx context.Context) (Status, error) {
-	return Status{}, errors.ErrUnsupported
+	return get[Status](ctx, c, "/status")
 }
 
 // Peers asks for the peers.
-func (c *Client) Peers(ctx context.Context) ([]Peer, error) { return nil, errors.ErrUnsupported }
+func (c *Client) Peers(ctx context.Context) ([]Peer, error) {
+	return get[[]Peer](ctx, c, "/peers")
+}
 
 // Explain asks for one group, by name, key or address.
 func (c *Client) Explain(ctx context.Context, group string) (Explanation, error) {
-	return Explanation{}, errors.ErrUnsupported
+	return get[Explanation](ctx, c, GroupPath(group))
 }
+
+// GroupPath is where Get finds the explanation of a group.
+func GroupPath(group string) string { return "/groups/" + url.PathEscape(group) }
 
 // Do asks for a change and returns the daemon's sentence about it.
 func (c *Client) Do(ctx context.Context, cmd Command) (string, error) {
-	return "", errors.ErrUnsupported
+	body, err := json.Marshal(cmd)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", cmd.Verb, err)
+	}
+	data, err := c.ask(ctx, http.MethodPost, "/"+url.PathEscape(string(cmd.Verb)), string(body))
+	if err != nil {
+		return "", err
+	}
+	var result Result
+	if err := c.decode(data, &result); err != nil {
+		return "", err
+	}
+	return result.Message, nil
 }
+
+func get[T any](ctx context.Context, c *Client, path string) (T, error) {
+	var v T
+	data, err := c.Get(ctx, path)
+	if err == nil {
+		err = c.decode(data, &v)
+	}
+	return v, err
+}
+
+// ask makes one request over a connection of its own.
+func (c *Client) ask(ctx context.Context, method, path, body string) (json.RawMessage, error) {
+	// The host is for the header alone; the connection goes to the socket.
+	req, err := http.NewRequestWithContext(ctx, method, "http://vippy"+path, strings.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("ask for %s: %w", path, err)
+	}
+	hc := http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := hc.Do(req)
+	if err != nil {
+		// The URL that net/http puts around it is an invention of ours.
+		if u := (*url.Error)(nil); errors.As(err, &u) {
+			err = u.Err
+		}
+		return nil, c.noAnswer(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, c.noAnswer(err)
+	case len(data) > maxAnswer:
+		return nil, c.noAnswer(fmt.Errorf("its answer is longer than %d bytes", maxAnswer))
+	case resp.StatusCode == http.StatusOK:
+		return data, nil
+	}
+	refusal := &Error{Code: resp.StatusCode}
+	if err := c.decode(data, refusal); err != nil {
+		return nil, err
+	}
+	refusal.Message = cmp.Or(refusal.Message, resp.Status)
+	return nil, refusal
+}
+
+func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+	if c.Dial != nil {
+		return c.Dial(ctx)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", c.socket())
+}
+
+func (c *Client) socket() string { return cmp.Or(c.Socket, DefaultSocket) }
+
+func (c *Client) decode(data []byte, v any) error {
+	if err := json.Unmarshal(data, v); err != nil {
+		return c.noAnswer(fmt.Errorf("its answer is not that of a vippyd: %w", err))
+	}
+	return nil
+}
+
+func (c *Client) noAnswer(err error) error { return &NoAnswer{Socket: c.socket(), Err: err} }

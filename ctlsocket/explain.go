@@ -1,20 +1,19 @@
 package ctlsocket
 
 import (
+	"net/netip"
 	"slices"
 )
 
 // Explanation is one group with all that had a say in who holds it.
 type Explanation struct {
-	// Identity is the node that explains; others may see it otherwise.
+	// Identity is the node that explains; another may see it otherwise.
 	Identity string `json:"identity"`
 	Group    Group  `json:"group"`
 	// Prefer are the nodes that the config prefers for it, best first.
 	Prefer []string `json:"prefer"`
 	// Nodes are all nodes of the plan, in its order.
 	Nodes []Candidate `json:"nodes"`
-	// Alarms are those that name the group or one of its addresses.
-	Alarms []Alarm `json:"alarms"`
 }
 
 // Candidate is a node that could hold a group.
@@ -25,8 +24,73 @@ type Candidate struct {
 	Eligible bool      `json:"eligible"`
 	// Reason says why it is not eligible.
 	Reason string `json:"reason"`
-	// Groups is how many groups it is assigned.
+	// Groups is how many groups of the plan are assigned to it.
 	Groups int `json:"groups"`
 }
 
-var _ = slices.Index[[]int]
+// Find returns the group that a person means by word: its name, else its key, else one
+// of its addresses with or without the prefix length.
+func (s Status) Find(word string) (Group, bool) {
+	addr, err := netip.ParseAddr(word)
+	prefix, _ := netip.ParsePrefix(word)
+	for _, is := range []func(Group) bool{
+		func(g Group) bool { return g.Name == word },
+		func(g Group) bool { return g.Key == word },
+		func(g Group) bool {
+			return slices.ContainsFunc(g.Addresses, func(a GroupAddress) bool {
+				return a.Address.IsValid() && (a.Address == prefix || err == nil && a.Address.Addr() == addr)
+			})
+		},
+	} {
+		if i := slices.IndexFunc(s.Groups, is); i >= 0 {
+			return s.Groups[i], true
+		}
+	}
+	return Group{}, false
+}
+
+// Explain gathers what the status says about the group that a person means by word.
+func (s Status) Explain(word string) (Explanation, bool) {
+	g, ok := s.Find(word)
+	if !ok {
+		return Explanation{}, false
+	}
+	return Explanation{Identity: s.Identity, Group: g, Prefer: list(s.prefer(g)), Nodes: s.candidates()}, true
+}
+
+// prefer finds the group among the ancestor's lists, which know neither name nor key.
+func (s Status) prefer(g Group) []string {
+	for _, a := range g.Addresses {
+		ip := a.Address.Addr().String()
+		for _, v := range s.Config.VIPs {
+			if slices.ContainsFunc(v.Addresses, func(a Address) bool { return a.IP == ip }) {
+				return v.Prefer
+			}
+		}
+	}
+	return nil
+}
+
+func (s Status) candidates() []Candidate {
+	out := make([]Candidate, 0, len(s.Config.Nodes))
+	assigned := map[string]int{}
+	for _, g := range s.Groups {
+		assigned[g.Assigned]++
+	}
+	for _, node := range s.Config.Nodes {
+		c := Candidate{Node: node, State: PeerAbsent, Groups: assigned[node]}
+		if node == s.Identity {
+			c.State, c.Eligible = PeerLive, s.State.Active
+			if r := s.State.InactiveReason; r != nil {
+				c.Reason = *r
+			}
+		}
+		for _, p := range s.Peers {
+			if p.Node == node {
+				c.State, c.Eligible, c.Reason = p.State, p.Eligible, p.Reason
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}

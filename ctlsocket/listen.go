@@ -2,11 +2,101 @@ package ctlsocket
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
 )
 
-// DefaultSocket is where a daemon listens unless its config says otherwise.
-const DefaultSocket = "/var/run/vippy.socket"
+const (
+	// DefaultSocket is where a daemon listens unless its config says otherwise.
+	DefaultSocket = "/var/run/vippy.socket"
+	// SocketGroup is the group whose members may read the status, if it exists.
+	SocketGroup = "vippy"
 
-// Listen opens the socket for Serve.
-func Listen(path string) (net.Listener, error) { return nil, errors.ErrUnsupported }
+	socketMode = 0o660
+	// maxPath is what fits sockaddr_un with its final zero, unix(7).
+	maxPath = 107
+)
+
+// Listen opens the socket for Serve, mode 0660, with the group vippy if there is one.
+// What a dead daemon left there is removed; a living one is an error that names its
+// process, and so is anything that is not a socket.
+func Listen(path string) (net.Listener, error) {
+	if err := clear(path); err != nil {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("management socket: %w", err)
+	}
+	if err := admit(path); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("management socket: %w", err)
+	}
+	return l, nil
+}
+
+// clear makes sure that the path is free to be listened on.
+func clear(path string) error {
+	if len(path) > maxPath {
+		return fmt.Errorf("management socket %s: the path has %d bytes, a unix socket's at most %d", path, len(path), maxPath)
+	}
+	dir := filepath.Dir(path)
+	if _, err := os.Stat(dir); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("management socket %s: the directory %s does not exist (mkdir -p %s, or set management)", path, dir, dir)
+		}
+		return fmt.Errorf("management socket: %w", err)
+	}
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("management socket: %w", err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("management socket %s: something that is not a socket is there, and is left alone (move it, or set management)", path)
+	}
+
+	conn, err := net.Dial("unix", path)
+	switch {
+	case err == nil:
+		defer conn.Close()
+		if p, err := peerOf(conn); err == nil {
+			return fmt.Errorf("management socket %s: process %d already answers there (stop it, or set management)", path, p.pid)
+		}
+		return fmt.Errorf("management socket %s: another process already answers there (stop it, or set management)", path)
+	case errors.Is(err, syscall.EAGAIN):
+		// The queue of a listener is full, so there is one.
+		return fmt.Errorf("management socket %s: another process listens there and is busy (stop it, or set management)", path)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("management socket: see whether it is in use: %w", err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("management socket: remove what a dead daemon left: %w", err)
+	}
+	return nil
+}
+
+// admit opens the socket to its group and to nobody else. Until then the umask rules,
+// and changes are refused to strangers whatever the mode says.
+func admit(path string) error {
+	if g, err := user.LookupGroup(SocketGroup); err == nil {
+		gid, err := strconv.Atoi(g.Gid)
+		if err != nil {
+			return fmt.Errorf("group %s: its number is %q", SocketGroup, g.Gid)
+		}
+		// A daemon that is neither root nor a member can't give it the group.
+		if err := os.Chown(path, -1, gid); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return os.Chmod(path, socketMode)
+}

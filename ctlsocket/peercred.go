@@ -1,0 +1,107 @@
+package ctlsocket
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// A process is the other end of a connection, as the kernel named it when it connected.
+type process struct {
+	pid int32
+	uid uint32
+}
+
+// peerOf asks the kernel who is at the other end (SO_PEERCRED, unix(7)).
+func peerOf(c net.Conn) (process, error) {
+	uc, ok := c.(*net.UnixConn)
+	if !ok {
+		return process{}, fmt.Errorf("a %T has no peer credentials", c)
+	}
+	raw, err := uc.SyscallConn()
+	if err != nil {
+		return process{}, err
+	}
+	var cred *syscall.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, credErr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	}); err != nil {
+		return process{}, err
+	}
+	if credErr != nil {
+		return process{}, os.NewSyscallError("getsockopt SO_PEERCRED", credErr)
+	}
+	return process{pid: cred.Pid, uid: cred.Uid}, nil
+}
+
+// perUser is how many connections one user may have open. It is counted per user, so
+// that whoever takes too many locks out only himself.
+const perUser = 16
+
+// errNoPeer: the connection is not one over which the kernel vouches for the other end.
+var errNoPeer = errors.New("the kernel does not say who asks")
+
+// A guardedListener knows who is at the other end of each connection, and turns away
+// whoever has too many.
+type guardedListener struct {
+	net.Listener
+	mu   sync.Mutex
+	open map[uint32]int
+}
+
+// A guardedConn is a connection with the process that opened it.
+type guardedConn struct {
+	net.Conn
+	peer    process
+	peerErr error
+	close   func() error
+}
+
+func (c *guardedConn) Close() error { return c.close() }
+
+// Accept waits for the next connection of somebody who has not too many.
+func (l *guardedListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		peer, err := peerOf(c)
+		if err != nil {
+			// It may read like anybody, and shares the count of those without a name.
+			peer, err = process{uid: ^uint32(0)}, errNoPeer
+		}
+		if !l.take(peer.uid) {
+			// These few bytes fit the socket's empty buffer, so this doesn't wait.
+			_, _ = c.Write([]byte(tooMany))
+			c.Close()
+			continue
+		}
+		return &guardedConn{Conn: c, peer: peer, peerErr: err, close: sync.OnceValue(func() error {
+			l.give(peer.uid)
+			return c.Close()
+		})}, nil
+	}
+}
+
+func (l *guardedListener) take(uid uint32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open[uid] >= perUser {
+		return false
+	}
+	l.open[uid]++
+	return true
+}
+
+func (l *guardedListener) give(uid uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open[uid]--; l.open[uid] == 0 {
+		delete(l.open, uid)
+	}
+}
