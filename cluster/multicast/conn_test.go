@@ -1,0 +1,490 @@
+package multicast_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/sys/unix"
+
+	"github.com/vippy-ha/vippy/cluster/multicast"
+)
+
+var group = netip.MustParseAddrPort("224.0.0.254:5007")
+
+func (s *space) open(interfaces ...string) *multicast.Conn {
+	s.t.Helper()
+	var conn *multicast.Conn
+	s.do("open", func() (err error) {
+		conn, err = multicast.Open(multicast.Config{Group: group, Interfaces: interfaces})
+		return err
+	})
+	s.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func (s *space) rescan(c *multicast.Conn) {
+	s.t.Helper()
+	s.do("rescan", c.Rescan)
+}
+
+// send sends to the group and wants it to succeed.
+func send(t *testing.T, c *multicast.Conn, text string) {
+	t.Helper()
+	if err := c.Send([]byte(text), netip.AddrPort{}); err != nil {
+		t.Fatalf("send %q: %v", text, err)
+	}
+}
+
+// patience bounds a wait for what must come; nothing that passes waits for its end.
+const patience = 10 * time.Second
+
+// receive returns n packets, with data of their own.
+func receive(t *testing.T, c *multicast.Conn, n int) []multicast.Packet {
+	t.Helper()
+	c.SetReadDeadline(time.Now().Add(patience))
+	var got []multicast.Packet
+	var b multicast.Batch
+	for len(got) < n {
+		if err := c.Read(&b); err != nil {
+			t.Fatalf("read after %d of %d packets: %v", len(got), n, err)
+		}
+		for _, p := range b.Packets {
+			p.Data = slices.Clone(p.Data)
+			got = append(got, p)
+		}
+	}
+	if len(got) > n {
+		t.Fatalf("got %d packets, want %d: %+v", len(got), n, got)
+	}
+	return got
+}
+
+func wantData(t *testing.T, p multicast.Packet, want string) {
+	t.Helper()
+	if string(p.Data) != want {
+		t.Errorf("got %q, want %q", p.Data, want)
+	}
+}
+
+func TestBothWays(t *testing.T) {
+	for _, test := range []struct{ name, addrA, addrB, from string }{
+		{"with addresses", "10.0.0.1/24", "10.0.0.2/24", "10.0.0.1:5007"},
+		{"without any address", "", "", "0.0.0.0:5007"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a, b := newSpace(t), newSpace(t)
+			wire(a, "a0", b, "b0")
+			if test.addrA != "" {
+				a.address("a0", test.addrA)
+				b.address("b0", test.addrB)
+			}
+			ca, cb := a.open("a0"), b.open(multicast.All)
+			send(t, ca, "hello")
+			p := receive(t, cb, 1)[0]
+			wantData(t, p, "hello")
+			if p.From.String() != test.from || p.Link != "b0" || p.Index != b.index("b0") || p.TTL != 255 {
+				t.Errorf("got %+v, want from %s on b0 with TTL 255", p, test.from)
+			}
+			send(t, cb, "answer") // its own datagrams don't come back, so this is all that a sees
+			wantData(t, receive(t, ca, 1)[0], "answer")
+		})
+	}
+}
+
+func TestUnicast(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	a.address("a0", "10.0.0.1/24")
+	b.address("b0", "10.0.0.2/24")
+	ca, cb := a.open("10.0.0.1"), b.open("10.0.0.2")
+
+	send(t, ca, "to all")
+	from := receive(t, cb, 1)[0].From
+	if err := cb.Send([]byte("to one"), from); err != nil {
+		t.Fatal(err)
+	}
+	wantData(t, receive(t, ca, 1)[0], "to one")
+
+	if err := cb.Send([]byte("x"), netip.MustParseAddrPort("0.0.0.0:5007")); err == nil {
+		t.Error("a peer without an address was sent to")
+	}
+	if s := cb.Stats(); s.Sent != 1 || s.Links[0].Sent != 0 {
+		t.Errorf("got %+v, want one datagram to a peer and none to the group", s)
+	}
+}
+
+func TestManyLinks(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	wire(a, "a1", b, "b1")
+	wire(a, "a2", b, "b2")
+	ca := a.open(multicast.All)
+	cb := b.open("b0", "b1")
+	send(t, ca, "hello")
+	send(t, ca, "again")
+
+	var got []string
+	for _, p := range receive(t, cb, 4) {
+		got = append(got, p.Link+" "+string(p.Data))
+	}
+	want := []string{"b0 hello", "b1 hello", "b0 again", "b1 again"}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A datagram by unicast can come over a link that was not chosen; one to the group
+// can't, as the socket is no member there.
+func TestForeignLink(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	wire(a, "a1", b, "b1")
+	a.address("a1", "10.0.1.1/24")
+	b.address("b1", "10.0.1.2/24")
+	ca, cb := a.open(multicast.All), b.open("b0")
+	if err := ca.Send([]byte("by b1"), netip.MustParseAddrPort("10.0.1.2:5007")); err != nil {
+		t.Fatal(err)
+	}
+	wantDrop(t, cb, multicast.ForeignLink)
+	send(t, ca, "by b0")
+	wantData(t, receive(t, cb, 1)[0], "by b0")
+}
+
+// wantDrop reads until a datagram was dropped for the reason.
+func wantDrop(t *testing.T, c *multicast.Conn, reason multicast.Drop) {
+	t.Helper()
+	c.SetReadDeadline(time.Now().Add(patience))
+	var b multicast.Batch
+	for c.Stats().Dropped[reason] == 0 {
+		if err := c.Read(&b); err != nil {
+			t.Fatalf("waiting for a %s drop: %v (%+v)", reason, err, c.Stats())
+		}
+		if len(b.Packets) > 0 {
+			t.Fatalf("got %+v, want it dropped: %s", b.Packets, reason)
+		}
+	}
+}
+
+// stranger is a plain socket in a namespace, with a hop limit of its own.
+func (s *space) stranger(link string, ttl int) *ipv4.PacketConn {
+	s.t.Helper()
+	var pc *ipv4.PacketConn
+	s.do("open a stranger's socket", func() error {
+		c, err := net.ListenPacket("udp4", "0.0.0.0:0")
+		if err != nil {
+			return err
+		}
+		s.t.Cleanup(func() { c.Close() })
+		ifi, err := net.InterfaceByName(link)
+		if err != nil {
+			return err
+		}
+		pc = ipv4.NewPacketConn(c)
+		return errors.Join(pc.SetMulticastTTL(ttl), pc.SetMulticastInterface(ifi))
+	})
+	return pc
+}
+
+func TestStrangers(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	a.address("a0", "10.0.0.1/24")
+	b.address("b0", "10.0.0.2/24")
+	cb := b.open("b0")
+
+	// Another socket of the host joins another group; ours must not get that traffic.
+	b.do("join another group", func() error {
+		c, err := net.ListenPacket("udp4", "0.0.0.0:0")
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { c.Close() })
+		ifi, err := net.InterfaceByName("b0")
+		if err != nil {
+			return err
+		}
+		return ipv4.NewPacketConn(c).JoinGroup(ifi, &net.UDPAddr{IP: net.IPv4(224, 0, 0, 253)})
+	})
+	pc, a0 := a.stranger("a0", 7), &ipv4.ControlMessage{IfIndex: a.index("a0")}
+	write := func(text string, ip ...byte) {
+		t.Helper()
+		if _, err := pc.WriteTo([]byte(text), a0, &net.UDPAddr{IP: ip, Port: int(group.Port())}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("another group", 224, 0, 0, 253)
+	write("everybody", 255, 255, 255, 255)
+	write(strings.Repeat("long", 600), 224, 0, 0, 254) // in fragments
+	write("seven hops", 224, 0, 0, 254)
+
+	p := receive(t, cb, 1)[0]
+	wantData(t, p, "seven hops")
+	if p.TTL != 7 {
+		t.Errorf("got TTL %d, want 7 as it was sent", p.TTL)
+	}
+	want := map[multicast.Drop]uint64{multicast.ForeignGroup: 1, multicast.Truncated: 1}
+	if got := cb.Stats().Dropped; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got drops %v, want %v (the broadcast; the other group never arrives)", got, want)
+	}
+}
+
+func TestLargest(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	ca, cb := a.open(), b.open()
+	send(t, ca, strings.Repeat("x", 1472))
+	if n := len(receive(t, cb, 1)[0].Data); n != 1472 {
+		t.Errorf("got %d bytes, want 1472", n)
+	}
+	err := ca.Send(make([]byte, 1473), netip.AddrPort{})
+	var le *multicast.LinkError
+	if !errors.Is(err, unix.EMSGSIZE) || !errors.As(err, &le) || le.Link != "a0" || !strings.Contains(err.Error(), "MTU of 1500 leaves 1472") {
+		t.Errorf("got error %v, want one that names a0 and what its MTU leaves", err)
+	}
+	if s := ca.Stats().Links[0]; s.Sent != 1 || s.Failed != 1 {
+		t.Errorf("got %+v, want one sent and one failed", s)
+	}
+}
+
+func TestLinksComeAndGo(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	ca, cb := a.open("a0", "a1"), b.open()
+
+	links := func(c *multicast.Conn) (names []string) {
+		for _, l := range c.Stats().Links {
+			names = append(names, l.Name)
+		}
+		return names
+	}
+	step := func(name string, want ...string) {
+		t.Helper()
+		a.rescan(ca)
+		b.rescan(cb)
+		if got := links(ca); !slices.Equal(got, want) {
+			t.Fatalf("%s: joined %q, want %q", name, got, want)
+		}
+		for i := range 2 {
+			text := fmt.Sprint(name, i)
+			if len(want) == 0 {
+				if err := ca.Send([]byte(text), netip.AddrPort{}); err == nil || !strings.Contains(err.Error(), "no link to send on") {
+					t.Fatalf("%s: got error %v, want one that says that there is no link", name, err)
+				}
+				continue
+			}
+			send(t, ca, text)
+			for _, p := range receive(t, cb, len(want)) {
+				wantData(t, p, text)
+			}
+			send(t, cb, text)
+			for _, p := range receive(t, ca, len(want)) {
+				wantData(t, p, text)
+			}
+		}
+	}
+
+	step("at first", "a0")
+	wire(a, "a1", b, "b1")
+	step("a second link comes", "a0", "a1")
+
+	a.down("a0")
+	// Before anybody noticed: the other link is served, and the error names this one.
+	err := ca.Send([]byte("unnoticed"), netip.AddrPort{})
+	var le *multicast.LinkError
+	if !errors.As(err, &le) || le.Link != "a0" {
+		t.Errorf("got error %v, want one for a0", err)
+	}
+	wantData(t, receive(t, cb, 1)[0], "unnoticed")
+	b.down("b0")
+	step("the first is down", "a1")
+
+	a.up("a0")
+	b.up("b0")
+	step("up again", "a0", "a1")
+
+	a.remove("a1")
+	step("the second is deleted", "a0")
+	for range 3 { // the next index is another one
+		wire(a, "a1", b, "b1")
+		step("made anew", "a0", "a1")
+		a.remove("a1")
+	}
+	a.remove("a0")
+	step("none is left")
+	wire(a, "a0", b, "b0")
+	step("the first is back", "a0")
+}
+
+// A link without carrier is up but leads nowhere: it must not cost the others anything.
+func TestNoCarrier(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	wire(a, "a1", b, "b1")
+	ca, cb := a.open(), b.open("b1")
+	b.down("b0")
+	const n = 1500 // more than any queue holds
+	for i := range n {
+		ca.Send([]byte{byte(i)}, netip.AddrPort{})
+		receive(t, cb, 1)
+	}
+	if l := ca.Stats().Links[1]; l.Sent != n || l.Failed != 0 {
+		t.Errorf("got %+v, want all %d sent", l, n)
+	}
+}
+
+func TestTooManyLinks(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	for i := range 21 { // net.ipv4.igmp_max_memberships is 20
+		wire(a, fmt.Sprint("a", i), b, fmt.Sprint("b", i))
+	}
+	ca, cb := a.open(), b.open("b0")
+	a.do("rescan", func() error {
+		err := ca.Rescan()
+		var le *multicast.LinkError
+		if !errors.As(err, &le) || !strings.Contains(err.Error(), "igmp_max_memberships") {
+			t.Errorf("got error %v, want one that names a link and the limit", err)
+		}
+		return nil
+	})
+	send(t, ca, "hello")
+	wantData(t, receive(t, cb, 1)[0], "hello")
+}
+
+func TestMoreThanABatch(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	ca, cb := a.open(), b.open()
+	const n = 2*multicast.BatchSize + 1
+	for i := range n {
+		send(t, ca, fmt.Sprint(i))
+	}
+	// On a veth the datagrams are in the receiver's socket when Send returns, up to the
+	// last few that another processor still carries: reading must only keep the order.
+	for i, p := range receive(t, cb, n) {
+		wantData(t, p, fmt.Sprint(i))
+	}
+}
+
+func TestBatch(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	ca, cb := a.open(), b.open()
+	var batches [2]multicast.Batch
+	cb.SetReadDeadline(time.Now().Add(patience))
+	for i := range batches {
+		send(t, ca, fmt.Sprint("batch ", i))
+		for len(batches[i].Packets) == 0 {
+			if err := cb.Read(&batches[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i, batch := range batches {
+		wantData(t, batch.Packets[0], fmt.Sprint("batch ", i))
+		if batch.More {
+			t.Error("more is claimed to wait than was sent")
+		}
+	}
+}
+
+func TestCloseEndsRead(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	conn := a.open("a0")
+	ended := make(chan error)
+	go func() { ended <- conn.Read(new(multicast.Batch)) }()
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got error %v, want net.ErrClosed", err)
+	}
+	if err := conn.Send([]byte("x"), group); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got error %v after Close, want net.ErrClosed", err)
+	}
+}
+
+func TestReadDeadline(t *testing.T) {
+	conn := newSpace(t).open()
+	conn.SetReadDeadline(time.Now())
+	if err := conn.Read(new(multicast.Batch)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got error %v, want os.ErrDeadlineExceeded", err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	s := newSpace(t)
+	s.open()
+	for _, test := range []struct {
+		name, group string
+		interfaces  []string
+		want        string
+	}{
+		{"unicast", "10.0.0.1:5007", nil, "not an IPv4 multicast address"},
+		{"IPv6", "[ff02::1]:5007", nil, "not an IPv4 multicast address"},
+		{"no port", "224.0.0.254:0", nil, "not an IPv4 multicast address"},
+		{"IPv6 interface", "224.0.0.254:5008", []string{"fe80::1"}, "chat is IPv4"},
+		{"port taken", "224.0.0.254:5007", nil, "another vippyd"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s.do("open", func() error {
+				c, err := multicast.Open(multicast.Config{Group: netip.MustParseAddrPort(test.group), Interfaces: test.interfaces})
+				if err == nil {
+					c.Close()
+				}
+				if err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("got error %v, want one that says %q", err, test.want)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+func TestSendAllocates(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	conn, data := a.open(), make([]byte, 300)
+	if n := testing.AllocsPerRun(100, func() { conn.Send(data, netip.AddrPort{}) }); n > 0 {
+		t.Errorf("a datagram to the group allocates %v times", n)
+	}
+}
+
+// VIPs on a link don't make it another one.
+func TestChosenByAddress(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	conn := a.open("10.0.0.1")
+	if n := len(conn.Stats().Links); n != 0 {
+		t.Fatalf("%d links joined before the address was there", n)
+	}
+	a.address("a0", "10.0.0.1/24")
+	a.address("a0", "10.0.0.99/32")
+	a.rescan(conn)
+	if l := conn.Stats().Links; len(l) != 1 || l[0].Name != "a0" {
+		t.Fatalf("got %+v, want a0 joined", l)
+	}
+	a.link("a0", func(l netlink.Link) error {
+		addr, err := netlink.ParseAddr("10.0.0.1/24")
+		if err != nil {
+			return err
+		}
+		return netlink.AddrDel(l, addr)
+	})
+	a.rescan(conn)
+	if l := conn.Stats().Links; len(l) != 0 {
+		t.Errorf("got %+v, want a0 left", l)
+	}
+}
+
