@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vippy-ha/vippy/ctlsocket"
+)
+
+// How long a person waits before "it does not answer" is the better news. A change may
+// have to wait for other nodes.
+const (
+	askTime    = 5 * time.Second
+	changeTime = 30 * time.Second
+)
+
+// ask gets the JSON of a path and prints it, if JSON is wanted, with fields that this
+// program doesn't know; else it prints what text makes of it. What text returns is the
+// verdict, so it is called in both cases.
+func ask[T any](cmd *cobra.Command, a *app, path string, text func(io.Writer, T) error) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), askTime)
+	defer cancel()
+	data, err := a.client.Get(ctx, path)
+	if err != nil {
+		return err
+	}
+	var v T
+	if err := json.Unmarshal(data, &v); err != nil {
+		return fmt.Errorf("%s answered something else than expected: %w (is it another version?)", a.client.Socket, err)
+	}
+	if a.output == "text" {
+		return text(cmd.OutOrStdout(), v)
+	}
+	if err := printJSON(cmd.OutOrStdout(), data); err != nil {
+		return err
+	}
+	return text(io.Discard, v)
+}
+
+// change is a command that makes a change.
+func (a *app) change(verb ctlsocket.Verb, short, long string) *cobra.Command {
+	return &cobra.Command{
+		Use:     string(verb),
+		Short:   short,
+		Long:    long,
+		Example: fmt.Sprintf("  sudo vippyctl %s", verb),
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), changeTime)
+			defer cancel()
+			message, err := a.client.Do(ctx, ctlsocket.Command{Verb: verb})
+			if err != nil {
+				return err
+			}
+			if a.output == "text" {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), printable(message))
+				return err
+			}
+			data, err := json.Marshal(ctlsocket.Result{OK: true, Message: message})
+			if err != nil {
+				return err
+			}
+			return printJSON(cmd.OutOrStdout(), data)
+		},
+	}
+}
+
+func printJSON(w io.Writer, data []byte) error {
+	var b bytes.Buffer
+	if err := json.Indent(&b, data, "", "  "); err != nil {
+		return err
+	}
+	b.WriteByte('\n')
+	_, err := b.WriteTo(w)
+	return err
+}

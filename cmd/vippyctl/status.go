@@ -1,0 +1,170 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vippy-ha/vippy/ctlsocket"
+)
+
+func (a *app) status() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show who has which address, and what is wrong",
+		Long: `Show who has which address, and what is wrong.
+
+HELD is what may be in this host's kernel; the other columns are what the node heard.
+Exit status: 0 every group has one owner; 1 one has none or several; 2 no daemon, or it
+can't tell: it has just started or is isolated.`,
+		Example: `  vippyctl status
+  vippyctl status >/dev/null || mail -s "vippy needs you" root </dev/null
+  vippyctl status -o json | jq -r '.groups[] | [.name, .owner] | @tsv'`,
+		SuggestFor: []string{"state", "list", "show", "ls"},
+		Args:       noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return ask(cmd, a, "/status", printStatus)
+		},
+	}
+}
+
+func printStatus(w io.Writer, s ctlsocket.Status) error {
+	live := 0
+	for _, p := range s.Peers {
+		if p.State == ctlsocket.PeerLive {
+			live++
+		}
+	}
+	var head table
+	head.row("Node:", s.Identity)
+	head.row("State:", map[bool]string{true: "active", false: "inactive"}[s.State.Active])
+	if r := s.State.InactiveReason; r != nil && *r != "" {
+		head.row("Reason:", *r)
+	}
+	head.row("Plan:", fmt.Sprintf("version %d, %d of %s live", s.Config.Version, live, count(len(s.Peers), "peer")))
+	if err := head.print(w); err != nil {
+		return err
+	}
+	for _, al := range s.Alarms {
+		how := ""
+		if !al.Since.IsZero() {
+			how = " for " + since(al.Since)
+		}
+		fmt.Fprintf(w, "ALARM %s%s: %s\n", oneLine(al.Name), how, oneLine(al.Detail))
+	}
+	fmt.Fprintln(w)
+	if len(s.Groups) == 0 {
+		fmt.Fprintln(w, "the plan has no groups")
+		return nil
+	}
+	var t table
+	t.row("", "GROUP", "ADDRESS", "OWNER", "ASSIGNED", "HELD", "SINCE", "WHY")
+	for _, g := range s.Groups {
+		mark := ""
+		if !g.Once() {
+			mark = "!!"
+		}
+		t.row(mark, g.Name, addresses(g), owner(g), dash(g.Assigned), held(g), since(g.Since), why(g))
+	}
+	if err := t.print(w); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	return verdict(w, s)
+}
+
+// verdict says in a sentence whether every group has one owner, and returns nil if so.
+func verdict(w io.Writer, s ctlsocket.Status) error {
+	none, several := 0, 0
+	for _, g := range s.Groups {
+		switch {
+		case len(g.Owners) > 1:
+			several++
+		case !g.Once():
+			none++
+		}
+	}
+	if none+several == 0 {
+		fmt.Fprintln(w, "every group has one owner")
+		return nil
+	}
+	var bad []string
+	if several > 0 {
+		bad = append(bad, count(several, "group")+" with several owners")
+	}
+	if none > 0 {
+		bad = append(bad, count(none, "group")+" without owner")
+	}
+	fmt.Fprintf(w, "%s, of %d\n", strings.Join(bad, ", "), len(s.Groups))
+	// Who has just begun to listen, or hears nobody, doesn't know that there is none.
+	isolated := slices.ContainsFunc(s.Alarms, func(a ctlsocket.Alarm) bool { return a.Name == ctlsocket.AlarmIsolated })
+	switch {
+	case several > 0:
+		return errNo
+	case isolated:
+		return errors.New("can't tell: this node is isolated, ask another one")
+	case !s.State.Mature:
+		return errors.New("can't tell yet: this node has just started to listen")
+	}
+	return errNo
+}
+
+// addresses is the group's first address and how many more there are.
+func addresses(g ctlsocket.Group) string {
+	switch n := len(g.Addresses); n {
+	case 0:
+		return "-"
+	case 1:
+		return g.Addresses[0].Address.String()
+	default:
+		return fmt.Sprintf("%s +%d", g.Addresses[0].Address, n-1)
+	}
+}
+
+func owner(g ctlsocket.Group) string {
+	if len(g.Owners) > 1 {
+		return strings.Join(g.Owners, " AND ")
+	}
+	if g.Owner == "" {
+		return "nobody"
+	}
+	return g.Owner
+}
+
+// held says what this host's kernel may have of the group, and what was seen there if
+// that is something else.
+func held(g ctlsocket.Group) string {
+	plumbed := 0
+	for _, a := range g.Addresses {
+		if a.Plumbed {
+			plumbed++
+		}
+	}
+	switch all := len(g.Addresses); {
+	case g.Held && plumbed == all:
+		return "yes"
+	case !g.Held && plumbed == 0:
+		return "no"
+	case !g.Held:
+		return fmt.Sprintf("LEFT OVER %d of %d", plumbed, all)
+	default:
+		return fmt.Sprintf("%d of %d", plumbed, all)
+	}
+}
+
+func why(g ctlsocket.Group) string {
+	var parts []string
+	if g.Reason != "" {
+		parts = append(parts, g.Reason)
+	}
+	for _, a := range g.Addresses {
+		if a.ContestedBy != "" {
+			parts = append(parts, fmt.Sprintf("%s answers for %s", a.ContestedBy, a.Address.Addr()))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
