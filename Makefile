@@ -1,0 +1,54 @@
+# Everything here needs Go; the race detector also needs a C compiler, and the lab root
+# or a kernel that allows user namespaces. `make` alone prints the targets.
+
+RACE      ?= -race
+SIMHOURS  ?= 2
+FUZZTIME  ?= 5s
+BENCHTIME ?= 1s
+GOFMT      = $$(go env GOROOT)/bin/gofmt
+# Every fuzz target in the tree, as ./folder:FuzzName.
+FUZZ       = $$(grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's|/[^/]*:func |:|' | sort)
+
+.PHONY: help test build fmt vet lint race cc sim sim-search fuzz fuzz-long lab bench
+.NOTPARALLEL:
+
+help: ## print this
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+test: fmt vet lint race sim fuzz lab ## all checks, under 15 minutes on 2 cores
+
+build: ## static bin/vippyd and bin/vippyctl
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+fmt: ## fail where a file is not formatted
+	@out=$$($(GOFMT) -l .); test -z "$$out" || { echo "not formatted (run gofmt -w):"; echo "$$out"; exit 1; }
+
+vet: ## go vet
+	go vet ./...
+
+lint: ## staticcheck, at the version in tools.mod
+	go tool -modfile=tools.mod staticcheck ./...
+
+race: $(if $(RACE),cc) ## all tests under the race detector
+	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -timeout 8m ./...
+
+cc:
+	@command -v "$$(go env CC)" >/dev/null || { echo "NO C COMPILER ($$(go env CC)): the race detector needs one, so this is no full test." >&2; echo "Install gcc, or run without the race detector: make test RACE=" >&2; exit 1; }
+
+sim: ## fresh seeds for SIMHOURS simulated cluster-hours
+	go test ./internal/sim -count=1 -v -run TestFresh -sim.hours=$(SIMHOURS)
+
+sim-search: ## the same for long: make sim-search SIMHOURS=200
+	go test ./internal/sim -count=1 -v -timeout 0 -run TestFresh -sim.hours=$(SIMHOURS)
+
+fuzz: ## every fuzz target for FUZZTIME each
+	@set -e; for f in $(FUZZ); do echo "$$f"; go test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) "$${f%:*}"; done
+
+fuzz-long: ## every fuzz target for ten minutes each
+	@$(MAKE) fuzz FUZZTIME=10m
+
+lab: ## real daemons in network namespaces, the whole drill once
+	go run ./cmd/vippyd lab --runs 1
+
+bench: ## every benchmark for BENCHTIME each
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
