@@ -157,7 +157,7 @@ type GroupStatus struct {
 	// Claiming: this node wants it and waits for permission; Waiting says for what.
 	Claiming bool
 	Waiting  string
-	// Since is when Owners last changed.
+	// Since is when its holder last changed.
 	Since time.Time
 	// Contested: the address answers although no holder is heard.
 	Contested bool
@@ -168,6 +168,7 @@ type Alarm struct {
 	Name   string
 	Since  time.Time
 	Detail string
+	until  time.Time // of an event's alarm: when it ends
 }
 
 // Status is the whole of what a Node knows, for rendering. Groups are indexed like the
@@ -179,10 +180,12 @@ type Status struct {
 	Eligible bool
 	// Reasons lists why the node is not eligible, most important first.
 	Reasons []string
-	Groups  []GroupStatus
-	Peers   []PeerStatus
-	Alarms  []Alarm
-	Stats   Stats
+	// Isolated: no frame arrives, so this node released everything.
+	Isolated bool
+	Groups   []GroupStatus
+	Peers    []PeerStatus
+	Alarms   []Alarm
+	Stats    Stats
 }
 
 // Stats count packets.

@@ -1,59 +1,415 @@
 package cluster
 
 import (
+	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vippy-ha/vippy/vipgroup"
 )
 
-// Node is the deciding core of one process.
-type Node struct{}
+// Node is the deciding core of one process: packets, signs, votes and kernel reports in,
+// one Ready out. It is driven by calls and not safe for use by several goroutines.
+type Node struct {
+	name    string
+	id      nodeID
+	cluster string
+	boot    uint64
+	keys    []Key
+	timing  Timing
+	born    time.Time
 
-// New returns a node that starts to listen at now.
-func New(now time.Time, o Options) *Node { return &Node{} }
+	plan    vipgroup.Plan
+	encoded []byte // the plan as it travels
+	self    int    // our place in the plan, or nobody
+	all     set    // every group
+	byAddr  map[netip.Addr]int
+	delays  []int // groups with a preempt_delay
+	plans   plans
+	adopted uint64 // the sequence of the first announcement with this plan
 
-// Receive takes one datagram; "" means that it was believed.
-func (n *Node) Receive(now time.Time, p Packet) Refusal { return "" }
+	// heardHeld is what any peer heard holds; candidates is scratch.
+	heardHeld, candidates set
 
-// Sign takes something seen on the wire.
-func (n *Node) Sign(now time.Time, s Sign) {}
+	peers  []*peer // by place in the plan; nil for ourselves
+	bounds bounds
+	clock  uint64 // orders first sightings of claims
 
-// Witness names the addresses that are asked to judge isolation: the gateway and the
-// configured witnesses.
-func (n *Node) Witness(now time.Time, addrs []string) {}
+	holds  holds
+	signs  signs
+	claims claims
+	life   life
 
-// Tick lets time pass.
-func (n *Node) Tick(now time.Time) {}
+	had    []int // by group: the node that holds it, or nobody
+	since  []time.Time
+	owner  []int // by group: the node that should have it, or nobody
+	why    []vipgroup.Reason
+	view   vipgroup.View
+	stale  bool // the assignment must be computed anew
+	voice  voice
+	direct []Datagram // unicast messages of this turn
 
-// Vote takes an opinion on this node's health.
-func (n *Node) Vote(now time.Time, v Vote) {}
+	stats   Stats
+	alarms  alarms
+	turn    time.Time // the last time that anything was asked of this node
+	witness []netip.Addr
+}
 
-// Drain hands everything over while a successor exists; false undoes it.
-func (n *Node) Drain(now time.Time, on bool) {}
+// New returns a node that starts to listen at now. The caller has removed what former
+// processes left in the kernel.
+func New(now time.Time, o Options) *Node {
+	n := &Node{
+		name: o.Name, id: idOf(o.Name), cluster: o.Cluster, boot: o.Boot, keys: o.Keys, timing: o.Timing, born: now,
+		bounds: boundsOf(o.Timing.Interval, o.Timing.Stale),
+		stats:  Stats{Refused: map[Refusal]uint64{}}, alarms: alarms{}, turn: now,
+	}
+	n.life = newLife(now)
+	n.voice.speakAt = now.Add(listenFirst * o.Timing.Interval)
+	n.Adopt(now, o.Plan)
+	return n
+}
 
-// Report takes what the kernel holds of a group.
-func (n *Node) Report(now time.Time, r Report) {}
+// listenFirst is how many intervals a new process listens before it speaks, so that it
+// never says yes before it heard the others.
+const listenFirst = 3
 
-// Adopt switches to another plan, which was checked before.
-func (n *Node) Adopt(now time.Time, p vipgroup.Plan) {}
+// Adopt switches to another plan, which was checked before. What is held of groups that
+// did not change stays held.
+func (n *Node) Adopt(now time.Time, p vipgroup.Plan) {
+	n.arrive(now)
+	oldPlan, oldHolds, oldSigns, oldClaims := n.plan, n.holds, n.signs, n.claims
+	oldPeers := map[string]*peer{}
+	for _, x := range n.peers {
+		if x != nil {
+			oldPeers[x.name] = x
+		}
+	}
+	n.plan, n.encoded, n.self = p, p.Encode(), p.Node(n.name)
+	count := len(p.Groups)
+	n.all = newSet(count)
+	n.all.fill(count)
+	n.byAddr, n.delays = map[netip.Addr]int{}, nil
+	for i, g := range p.Groups {
+		if g.PreemptDelay > 0 {
+			n.delays = append(n.delays, i)
+		}
+		if !g.Election {
+			for _, v := range g.VIPs {
+				n.byAddr[v.Address.Addr()] = i
+			}
+		}
+	}
+	n.plans.adopt(p)
+	n.adopted = n.voice.seq + 1
 
-// Retime switches to other timings.
-func (n *Node) Retime(now time.Time, t Timing) {}
+	n.peers = make([]*peer, len(p.Nodes))
+	for i, name := range p.Nodes {
+		switch {
+		case i == n.self:
+		case oldPeers[name] != nil:
+			n.peers[i] = oldPeers[name]
+			n.peers[i].fit(count, len(p.Nodes))
+		default:
+			n.peers[i] = newPeer(name, count, len(p.Nodes))
+		}
+	}
+	n.holds = newHolds(count)
+	n.claims = newClaims(count)
+	n.signs = newSigns(count, now)
+	for i, g := range p.Groups {
+		j := oldPlan.Group(g.Key)
+		if j < 0 {
+			continue
+		}
+		n.holds.move(i, &oldHolds, j)
+		n.claims.pauseUntil(i, oldClaims.groups[j].pause)
+		s := oldSigns[j]
+		if s.holder >= 0 && s.holder < len(oldPlan.Nodes) {
+			s.holder = p.Node(oldPlan.Nodes[s.holder])
+		}
+		n.signs[i] = s
+	}
+	n.heardHeld, n.candidates = newSet(count), newSet(count)
+	n.had, n.since = make([]int, count), make([]time.Time, count)
+	for i := range n.had {
+		n.had[i], n.since[i] = nobody, now
+	}
+	n.owner, n.why = make([]int, count), make([]vipgroup.Reason, count)
+	n.view = vipgroup.View{Eligible: make([]bool, len(p.Nodes)), Holder: make([]int, count), Penalty: make([][]int, len(p.Nodes))}
+	n.voice.fit(count)
+	n.digestChanged()
+	n.voice.urgent = true
+}
+
+// digestChanged reads the peers' newest announcements anew, after a plan became known.
+func (n *Node) digestChanged() {
+	for _, p := range n.peers {
+		if p == nil {
+			continue
+		}
+		p.table = n.plans.tables[p.ann.digest]
+		p.interpret(len(n.plan.Groups), n.all)
+		n.noteHeard(p)
+	}
+	n.stale = true
+}
+
+// Retime switches to other timings; nothing moves.
+func (n *Node) Retime(now time.Time, t Timing) {
+	n.arrive(now)
+	n.timing = t
+	n.judgeBounds(now)
+	n.voice.urgent = true
+}
 
 // Rekey switches to other keys; the first one seals.
-func (n *Node) Rekey(keys []Key) {}
+func (n *Node) Rekey(keys []Key) { n.keys = keys }
 
-// Leave hands over what has a successor and gives up the rest.
-func (n *Node) Leave(now time.Time) {}
+// Witness names the addresses that judge isolation: the gateways and the configured
+// witnesses.
+func (n *Node) Witness(now time.Time, addrs []netip.Addr) {
+	n.arrive(now)
+	n.witness = slices.Clone(addrs)
+}
 
-// Left says whether Leave is done: nothing is held any more.
-func (n *Node) Left() bool { return false }
+// Host returns the plan node that last spoke from addr, or "".
+func (n *Node) Host(addr netip.Addr) string {
+	for _, p := range n.peers {
+		if p != nil && p.from.Addr() == addr {
+			return p.name
+		}
+	}
+	return ""
+}
 
-// Farewell returns the last datagram of this process; nothing may be held any more.
-func (n *Node) Farewell(now time.Time) Datagram { return Datagram{} }
+// Tick lets time pass.
+func (n *Node) Tick(now time.Time) { n.arrive(now) }
 
-// Ready returns what to do now.
-func (n *Node) Ready(now time.Time) Ready { return Ready{} }
+// arrive begins every input. A process that did nothing for more than two intervals may
+// have missed everything: what it knew of free addresses is void.
+func (n *Node) arrive(now time.Time) {
+	if now.Sub(n.turn) > 2*n.bounds.interval {
+		n.signs.restart(now)
+		n.claims.withdrawAll()
+		n.alarms.raise("loop-late", now, fmt.Sprintf("nothing was done for %v", now.Sub(n.turn).Round(time.Millisecond)))
+	}
+	n.turn = now
+}
 
-// Status returns a copy of what the node knows.
-func (n *Node) Status(now time.Time) Status { return Status{} }
+// Receive takes one datagram; "" means that it was believed.
+func (n *Node) Receive(now time.Time, in Packet) Refusal {
+	n.arrive(now)
+	n.frame(now)
+	r := n.receive(now, in)
+	if r == "" {
+		n.stats.Received++
+	} else {
+		n.stats.Refused[r]++
+		n.noteRefusal(now, r, in)
+	}
+	return r
+}
+
+func (n *Node) receive(now time.Time, in Packet) Refusal {
+	what, body, refusal := unseal(n.keys, in.TTL, in.Data)
+	if refusal != "" {
+		return refusal
+	}
+	r := reader{b: body}
+	e := r.envelope()
+	i := n.plan.Node(string(e.sender))
+	switch {
+	case r.bad:
+		return Malformed
+	case string(e.cluster) != n.cluster:
+		return WrongCluster
+	case string(e.sender) == n.name && e.boot == n.boot:
+		return Reflected
+	case string(e.sender) == n.name:
+		return DuplicateName
+	case i < 0:
+		return UnknownNode
+	}
+	p := n.peers[i]
+	switch what {
+	case kindAnnouncement:
+		return n.receiveAnnouncement(now, p, e, &r, in.From)
+	case kindPlanRequest, kindPlanPart:
+		if e.boot != p.boot || p.farewell {
+			return SupersededBoot
+		}
+		if e.seq <= p.seq {
+			return Replayed
+		}
+		if what == kindPlanRequest {
+			q, ok := r.planRequest()
+			if !ok {
+				return Malformed
+			}
+			p.seq = e.seq
+			n.servePlan(q, in.From)
+			return ""
+		}
+		part, ok := r.planPart()
+		if !ok {
+			return Malformed
+		}
+		p.seq = e.seq
+		n.takePart(now, part)
+		return ""
+	}
+	return WrongFormat
+}
+
+// receiveAnnouncement believes an announcement, or says why not.
+func (n *Node) receiveAnnouncement(now time.Time, p *peer, e envelope, r *reader, from netip.AddrPort) Refusal {
+	fresh := func() bool {
+		peek := *r
+		var a announcement
+		if !peek.announcement(&a) {
+			return false
+		}
+		for _, h := range a.heard {
+			if at, ok := n.voice.sentAt(h.seq); ok && h.node == n.id && h.boot == n.boot && now.Sub(at) <= n.bounds.stale {
+				return true
+			}
+		}
+		return false
+	}
+	if refusal := p.admit(e.boot, e.seq, fresh); refusal != "" {
+		return refusal
+	}
+	var scratch announcement
+	check := *r
+	if !check.announcement(&scratch) {
+		return Malformed
+	}
+	if e.boot != p.boot {
+		p.restart(now, e.boot)
+	}
+	r.announcement(&p.ann)
+	p.ann.boot, p.ann.seq = e.boot, e.seq
+	p.seq, p.said, p.last, p.from, p.farewell = e.seq, e.seq, now, from, p.ann.farewell
+	if p.ann.answer {
+		p.asks = true
+	}
+	if p.table == nil || p.table.plan.Digest() != p.ann.digest {
+		p.table = n.plans.tables[p.ann.digest]
+	}
+	if p.table == nil {
+		n.plans.forget(n.planUsed)
+	}
+	p.stampStarts(&n.clock)
+	if p.interpret(len(n.plan.Groups), n.all) {
+		n.stale = true
+	}
+	n.noteHeard(p)
+	n.noteHolding(now, p)
+	n.life.blipped = false
+	return ""
+}
+
+func (n *Node) planUsed(d vipgroup.Digest) bool {
+	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.ann.digest == d })
+}
+
+// noteHeard reads what a peer acknowledges.
+func (n *Node) noteHeard(p *peer) {
+	p.hearsUs = false
+	clear(p.hears)
+	for _, h := range p.ann.heard {
+		if h.node == n.id {
+			if at, ok := n.voice.sentAt(h.seq); ok && h.boot == n.boot {
+				p.hearsUs, p.acked, p.ackedAt = true, h.seq, at
+			}
+			continue
+		}
+		for i, o := range n.peers {
+			if o != nil && o.id == h.node {
+				p.hears[i] = seen{h.boot, h.seq}
+			}
+		}
+	}
+}
+
+// noteHolding turns what a peer says of its groups into signs and releases.
+func (n *Node) noteHolding(now time.Time, p *peer) {
+	if p.table == nil && !p.farewell {
+		return
+	}
+	at := n.plan.Node(p.name)
+	for g := range p.held.all {
+		n.signs.held(g, at, p.boot, now)
+	}
+	for g := range n.signs {
+		if n.signs[g].holder == at && !p.held.has(g) {
+			n.signs.freedBy(g, at, p.boot, p.farewell, now, n.recent())
+		}
+	}
+}
+
+// recent is how long ago a hold may have been announced, or a release been heard, for
+// the release to be fresh.
+func (n *Node) recent() time.Duration { return 3 * n.bounds.interval }
+
+// Sign takes something seen on the wire.
+func (n *Node) Sign(now time.Time, s Sign) {
+	n.arrive(now)
+	n.frame(now)
+	if s.Kind == Frame {
+		return
+	}
+	if s.Kind == Outsider || slices.Contains(n.witness, s.Addr) {
+		n.life.outsiders = true
+	}
+	g, ok := n.byAddr[s.Addr]
+	if !ok || (s.Kind != Answered && s.Kind != Announced) {
+		return
+	}
+	if !n.holds.mine.has(g) {
+		n.signs.lives(g, now)
+		return
+	}
+	if s.Kind == Announced {
+		n.contest(now, g, s)
+	}
+}
+
+// Report takes what the kernel holds of a group.
+func (n *Node) Report(now time.Time, r Report) {
+	n.arrive(now)
+	g := n.plan.Group(r.Group)
+	if g < 0 {
+		return
+	}
+	before := n.holds.mine.has(g)
+	gone := n.holds.report(g, r)
+	if gone {
+		// What was ours and is gone again counts as released, whoever removed it.
+		s := &n.signs[g]
+		n.signs.held(g, n.self, n.boot, now)
+		s.freed, s.fresh = now, true
+		if n.holds.groups[g].yielded {
+			n.signs.yielded(g, now)
+		}
+	}
+	if before != n.holds.mine.has(g) {
+		n.voice.urgent, n.stale = true, true
+	}
+}
+
+// frame notes that something arrived. After a silence of everything the addresses may
+// have been answering all along: the asking starts anew, once until a peer is heard.
+func (n *Node) frame(now time.Time) {
+	if gap := now.Sub(n.life.frame); gap > 3*n.bounds.interval && !n.life.blipped {
+		n.signs.restart(now)
+		n.claims.withdrawAll()
+		n.life.blipped = true
+	}
+	n.life.frame = now
+	if n.life.isolated {
+		n.life.isolated, n.life.since, n.life.mature = false, now, false
+		n.voice.urgent, n.stale = true, true
+	}
+}

@@ -1,0 +1,297 @@
+package cluster
+
+import "time"
+
+// claims keeps what this node wants to have and has not yet.
+type claims struct {
+	open   set
+	groups []claim
+}
+
+type claim struct {
+	begin uint64    // the sequence of the first announcement that carried it; 0 before
+	since time.Time // since when permission is complete; zero while it is not
+	pause time.Time // not before, after a rival went first
+	free  time.Time // since when the group is there to be taken by anybody
+	wait  string    // what it waits for
+}
+
+// maxStarts bounds the claims of different age in one announcement.
+const maxStarts = 3
+
+func newClaims(groups int) claims {
+	return claims{open: newSet(groups), groups: make([]claim, groups)}
+}
+
+func (c *claims) pauseUntil(g int, t time.Time) { c.groups[g].pause = t }
+
+func (c *claims) withdraw(g int) {
+	c.open.del(g)
+	c.groups[g].begin, c.groups[g].since = 0, time.Time{}
+}
+
+func (c *claims) withdrawAll() {
+	for g := range c.open.all {
+		c.withdraw(g)
+	}
+}
+
+// starts lists the different beginnings of the open claims; 0 is one not yet announced.
+func (c *claims) starts(buf []uint64) []uint64 {
+	for g := range c.open.all {
+		b := c.groups[g].begin
+		known := false
+		for _, x := range buf {
+			known = known || x == b
+		}
+		if !known {
+			buf = append(buf, b)
+		}
+	}
+	return buf
+}
+
+// judgeClaims opens, withdraws and grants this node's claims. It returns when the next
+// of them may be ripe.
+func (n *Node) judgeClaims(now time.Time) (wake time.Time) {
+	if n.self < 0 {
+		return time.Time{}
+	}
+	var buf [maxStarts + 1]uint64
+	full := len(n.claims.starts(buf[:0])) >= maxStarts
+	candidates := n.candidates
+	candidates.copyFrom(n.all)
+	candidates.minus(n.holds.mine)
+	blind := n.blind()
+	for g := range candidates.all {
+		if n.quiet(g) {
+			continue
+		}
+		c := &n.claims.groups[g]
+		was := n.claims.open.has(g)
+		may := !blind && n.mayClaim(now, g, &wake)
+		switch {
+		case !may && was:
+			n.claims.withdraw(g)
+			n.voice.urgent, n.stale = true, true
+			continue
+		case !may:
+			continue
+		case !was && full:
+			continue
+		case !was:
+			n.claims.open.add(g)
+			c.begin, c.since = 0, time.Time{}
+			n.voice.urgent, n.stale = true, true
+			continue
+		}
+		n.judgePermission(now, g, &wake)
+	}
+	return wake
+}
+
+// quiet says whether a group needs no thought: it isn't ours to take and somebody has it.
+func (n *Node) quiet(g int) bool {
+	return n.owner[g] != n.self && !n.claims.open.has(g) && n.heardHeld.has(g)
+}
+
+// mayClaim says whether a claim on a group may stand.
+func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
+	c, s := &n.claims.groups[g], &n.signs[g]
+	c.wait = ""
+	heldByLive, blocked := false, false
+	for _, p := range n.peers {
+		if p != nil && p.isHeard() && p.held.has(g) {
+			heldByLive = true
+			if p.state != Live {
+				blocked = true
+			}
+		}
+	}
+	free := !heldByLive && (s.released() || n.silentSince(now, g, n.bounds.stale-n.bounds.stand, wake))
+	if !free {
+		c.free = time.Time{}
+	} else if c.free.IsZero() {
+		c.free = now
+	}
+	if blocked {
+		c.wait = "a node that does not hear this one holds it"
+		return false
+	}
+	if !n.life.eligible || n.barredHere(g) {
+		return false
+	}
+	if now.Before(c.pause) {
+		c.wait = "another claim goes first"
+		soonest(wake, c.pause)
+		return false
+	}
+	switch {
+	case n.owner[g] == n.self:
+	case free && n.owner[g] != nobody:
+		// An orphan: whoever should take it doesn't.
+		place := time.Duration(n.plan.Rank(n.plan.Groups[g].Key, n.name))
+		due := c.free.Add(n.bounds.stale/2 + 2*n.bounds.interval*place)
+		if now.Before(due) {
+			soonest(wake, due)
+			return false
+		}
+	default:
+		return false
+	}
+	if !free && !heldByLive {
+		c.wait = "the address may still be in use"
+		return false
+	}
+	for _, p := range n.peers {
+		if p != nil && p.state == Live && p.claimed.has(g) && n.rivalClaims(p, g) {
+			place := time.Duration(n.plan.Rank(n.plan.Groups[g].Key, n.name))
+			if n.claims.open.has(g) {
+				c.pause = now.Add((2 + place) * n.bounds.interval)
+			}
+			c.wait = "another claim goes first"
+			return false
+		}
+	}
+	return true
+}
+
+// rivalClaims says whether a peer's claim on our group has the better rank.
+func (n *Node) rivalClaims(p *peer, g int) bool {
+	for _, x := range p.ann.claims {
+		if n.meetsGroup(p, x.groups, g) && n.rivalFirst(p, x.groups, g) {
+			return true
+		}
+	}
+	return false
+}
+
+// meetsGroup says whether groups of a peer's plan share an address with one of ours.
+func (n *Node) meetsGroup(p *peer, theirs set, g int) bool {
+	if p.table == nil {
+		return false
+	}
+	for _, i := range p.table.overlap(g) {
+		if theirs.has(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// silentSince says whether a group's addresses have been silent for so long, on a wire
+// that is known to work.
+func (n *Node) silentSince(now time.Time, g int, long time.Duration, wake *time.Time) bool {
+	s := &n.signs[g]
+	if n.plan.Groups[g].Election {
+		// Nobody answers for a name: its holder's grant must have run out.
+		long += n.timing.Lifetime
+	}
+	if due := s.newest.Add(long); now.Before(due) {
+		soonest(wake, due)
+		return false
+	}
+	return !n.expectsFrames() || now.Sub(n.life.frame) <= (n.bounds.stale-n.bounds.stand)/2
+}
+
+// judgePermission grants an open claim when nobody objects and it has stood for as long
+// as what is known of the addresses demands.
+func (n *Node) judgePermission(now time.Time, g int, wake *time.Time) {
+	c, s := &n.claims.groups[g], &n.signs[g]
+	if wait := n.refusedBy(g); wait != "" {
+		c.since, c.wait = time.Time{}, wait
+		return
+	}
+	if c.since.IsZero() {
+		c.since = now
+	}
+	if s.isFresh(now, n.recent()) && n.complete() {
+		n.take(now, g)
+		return
+	}
+	from := c.since
+	if !n.plan.Groups[g].Election {
+		if s.askedOn.IsZero() {
+			c.wait = "asking for the address"
+			return
+		}
+		if s.askedOn.After(from) {
+			from = s.askedOn
+		}
+	}
+	if due := from.Add(n.bounds.stand); now.Before(due) {
+		c.wait = "asking for the address"
+		soonest(wake, due)
+		return
+	}
+	if !s.released() && !n.silentSince(now, g, n.bounds.stale, wake) {
+		c.wait = "the address may still be in use"
+		return
+	}
+	n.take(now, g)
+}
+
+func (n *Node) take(now time.Time, g int) {
+	n.claims.withdraw(g)
+	n.claims.groups[g].free = time.Time{}
+	n.holds.want(g)
+	n.voice.urgent, n.stale = true, true
+}
+
+// refusedBy names what stands against an open claim, "" when permission is complete.
+func (n *Node) refusedBy(g int) string {
+	begin := n.claims.groups[g].begin
+	if begin == 0 {
+		return "announcing the claim"
+	}
+	for _, p := range n.peers {
+		if p == nil || !p.isHeard() {
+			continue
+		}
+		switch {
+		case p.held.has(g):
+			return p.name + " has it"
+		case p.state != Live && p.claimed.has(g):
+			return p.name + " claims it and does not hear this node"
+		case p.state != Live:
+		case p.acked < begin:
+			return p.name + " has not acknowledged the claim"
+		case p.claimed.has(g) && n.rivalClaims(p, g):
+			return p.name + " claims it and goes first"
+		case n.objected(p, g):
+			return p.name + " objects"
+		}
+	}
+	return ""
+}
+
+// complete says whether every node of the plan is live or gone by farewell.
+func (n *Node) complete() bool {
+	for _, p := range n.peers {
+		if p != nil && p.state != Live && !p.farewell {
+			return false
+		}
+	}
+	return true
+}
+
+// blind says whether a heard peer's plan is not known here: then nothing may be claimed.
+func (n *Node) blind() bool {
+	for _, p := range n.peers {
+		if p != nil && p.isHeard() && p.table == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (n *Node) barredHere(g int) bool {
+	row := n.view.Penalty[n.self]
+	return row != nil && row[g] >= barredPenalty
+}
+
+func soonest(wake *time.Time, t time.Time) {
+	if wake.IsZero() || t.Before(*wake) {
+		*wake = t
+	}
+}

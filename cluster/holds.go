@@ -1,0 +1,202 @@
+package cluster
+
+import (
+	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// holds keeps what this node has. A group is wanted from the grant of a claim until it
+// is given away, and mine as long as it is wanted or any of its addresses may still be
+// in the kernel: that is what is announced as held.
+type holds struct {
+	wanted set
+	mine   set
+	groups []hold
+	list   []vipgroup.Key // the keys of wanted, for Ready
+	dirty  bool           // list is out of date
+}
+
+type hold struct {
+	plumbed bool // all addresses were seen in the kernel since it was wanted
+	present int  // addresses in the kernel at the last look
+	yielded bool // it was let go to somebody else who has it
+	lost    time.Time
+}
+
+func newHolds(groups int) holds {
+	return holds{wanted: newSet(groups), mine: newSet(groups), groups: make([]hold, groups), dirty: true}
+}
+
+// move takes over one group's state from the books of another plan.
+func (h *holds) move(to int, old *holds, from int) {
+	h.groups[to] = old.groups[from]
+	if old.wanted.has(from) {
+		h.wanted.add(to)
+	}
+	if old.mine.has(from) {
+		h.mine.add(to)
+	}
+}
+
+func (h *holds) want(g int) {
+	h.groups[g].plumbed, h.groups[g].yielded = false, false
+	h.wanted.add(g)
+	h.mine.add(g)
+	h.dirty = true
+}
+
+// drop stops wanting a group. It stays mine until the kernel was seen without it.
+func (h *holds) drop(g int, yielded bool) {
+	if h.wanted.has(g) {
+		h.wanted.del(g)
+		h.dirty = true
+	}
+	h.groups[g].yielded = yielded
+}
+
+// report takes what the kernel has of a group, and says whether the group is gone now.
+// A wanted group of which an address vanished is dropped: only a new claim brings it back.
+func (h *holds) report(g int, r Report) (gone bool) {
+	x := &h.groups[g]
+	x.present = r.Present
+	if h.wanted.has(g) {
+		switch {
+		case r.Missing == 0:
+			x.plumbed = true
+		case x.plumbed:
+			h.drop(g, false)
+		}
+	}
+	switch {
+	case h.wanted.has(g) || r.Present > 0:
+		h.mine.add(g)
+	case h.mine.has(g):
+		h.mine.del(g)
+		x.plumbed = false
+		return true
+	}
+	return false
+}
+
+func (h *holds) keys(p vipgroup.Plan) []vipgroup.Key {
+	if h.dirty {
+		h.list = make([]vipgroup.Key, 0, h.wanted.len())
+		for g := range h.wanted.all {
+			h.list = append(h.list, p.Groups[g].Key)
+		}
+		h.dirty = false
+	}
+	return h.list
+}
+
+// contest answers an ARP announcement of an address that this node holds: it lets go to
+// a better-ranked node of the plan that it can't hear, else it announces in turn.
+func (n *Node) contest(now time.Time, g int, s Sign) {
+	if i := n.plan.Node(s.Node); i >= 0 && n.peers[i] != nil {
+		p := n.peers[i]
+		if !p.isHeard() && n.plan.Better(n.plan.Groups[g].Key, p.name, n.name) {
+			n.letGo(now, g)
+			return
+		}
+	} else {
+		n.alarms.raise("contested", now, s.Addr.String()+" is announced by a host that is not a node of the plan")
+	}
+	n.voice.reannounce(now, s.Addr)
+}
+
+// letGo gives a group up because another node has it; it is not released.
+func (n *Node) letGo(now time.Time, g int) {
+	if !n.holds.wanted.has(g) {
+		return
+	}
+	n.holds.drop(g, true)
+	n.signs.yielded(g, now)
+	n.stale = true
+}
+
+// judgeHolds lets go what another node has a better right to, and gives away what
+// should be elsewhere.
+func (n *Node) judgeHolds(now time.Time) {
+	if n.holds.wanted.empty() {
+		return
+	}
+	if n.life.isolated {
+		for g := range n.holds.wanted.all {
+			n.holds.drop(g, false)
+		}
+		return
+	}
+	for _, p := range n.peers {
+		if p == nil || !p.isHeard() {
+			continue
+		}
+		if p.held.meets(n.holds.wanted) {
+			for g := range n.holds.wanted.all {
+				if !p.held.has(g) {
+					continue
+				}
+				if p.state != Live || n.rivalFirst(p, p.ann.held, g) {
+					n.letGo(now, g)
+				} else {
+					n.reannounceGroup(now, g)
+				}
+			}
+		}
+		if p.state != Live && p.claimed.meets(n.holds.wanted) && now.Sub(p.first) > n.bounds.stale-n.bounds.stand {
+			for g := range n.holds.wanted.all {
+				if p.claimed.has(g) {
+					n.letGo(now, g)
+				}
+			}
+		}
+		if p.state == Live && len(p.ann.objections) > 0 {
+			for g := range n.holds.wanted.all {
+				if n.objected(p, g) {
+					n.letGo(now, g)
+				}
+			}
+		}
+	}
+	n.handOver(now)
+}
+
+// handOver gives the groups that belong elsewhere to their successors, once everybody
+// would let the successor have them. A node that stops gives up what nobody takes.
+func (n *Node) handOver(now time.Time) {
+	for g := range n.holds.wanted.all {
+		to := n.owner[g]
+		if to == n.self {
+			continue
+		}
+		if to == nobody || n.peers[to] == nil || n.peers[to].state != Live {
+			if n.life.leaving {
+				n.release(now, g)
+			}
+			continue
+		}
+		if n.taken(n.peers[to], to, g) || n.life.leaving && !now.Before(n.life.leaveBy) {
+			n.release(now, g)
+		}
+	}
+}
+
+// taken says whether a successor's claim is acknowledged by everybody else.
+func (n *Node) taken(p *peer, at, g int) bool {
+	begin := p.startOf(g)
+	if begin == 0 {
+		return false
+	}
+	for _, q := range n.peers {
+		if q == nil || q == p || q.state != Live {
+			continue
+		}
+		if s := q.hears[at]; s.boot != p.boot || s.seq < begin || n.objectedTo(q, p, g) {
+			return false
+		}
+	}
+	return true
+}
+
+// release gives a group up for whoever may take it.
+func (n *Node) release(now time.Time, g int) { n.holds.drop(g, false) }

@@ -1,0 +1,243 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// life is this node's own fitness: maturity, isolation, votes and orders.
+type life struct {
+	since     time.Time // when the listening began that makes it mature
+	young     bool      // not yet mature since the start of the process
+	mature    bool
+	isolated  bool
+	blipped   bool      // the asking was restarted for a silence; once is enough
+	outsiders bool      // somebody outside the plan was heard
+	frame     time.Time // the newest frame of any kind
+	asked     time.Time // when the witnesses were last asked
+
+	drained bool
+	leaving bool
+	leaveBy time.Time
+	votes   []Vote
+	give    int // the group that is given up for balance, or nobody
+	gaveAt  time.Time
+
+	eligible   bool
+	eligibleAt time.Time // when it became so
+	reasons    []string
+}
+
+func newLife(now time.Time) life {
+	return life{since: now, young: true, frame: now, give: nobody, gaveAt: now}
+}
+
+// Vote takes an opinion on this node's health; it takes effect at once.
+func (n *Node) Vote(now time.Time, v Vote) {
+	n.arrive(now)
+	same := func(o Vote) bool {
+		return o.Source == v.Source && (o.Group == nil) == (v.Group == nil) && (v.Group == nil || *o.Group == *v.Group)
+	}
+	n.life.votes = slices.DeleteFunc(n.life.votes, same)
+	if v.Bar || v.Penalty > 0 {
+		n.life.votes = append(n.life.votes, v)
+		slices.SortStableFunc(n.life.votes, func(a, b Vote) int { return cmp.Compare(a.Source, b.Source) })
+	}
+	n.stale, n.voice.urgent = true, true
+}
+
+// Drain hands everything over as successors are found; false undoes it.
+func (n *Node) Drain(now time.Time, on bool) {
+	n.arrive(now)
+	n.life.drained = on
+	n.stale, n.voice.urgent = true, true
+}
+
+// Leave hands over what has a successor and gives up the rest.
+func (n *Node) Leave(now time.Time) {
+	n.arrive(now)
+	if !n.life.leaving {
+		n.life.leaving = true
+		n.life.leaveBy = now.Add(min(max(2*n.bounds.stale, time.Second), 3*time.Second))
+	}
+	n.stale, n.voice.urgent = true, true
+}
+
+// Left says whether Leave is done: nothing is in this host's kernel any more.
+func (n *Node) Left() bool { return n.life.leaving && n.holds.mine.empty() }
+
+// judgeLife decides whether this node may own anything, with every reason against it.
+func (n *Node) judgeLife(now time.Time) {
+	l := &n.life
+	n.judgeIsolation(now)
+	if !l.mature {
+		l.mature = n.matures(now)
+		if l.mature {
+			l.young = false
+		}
+	}
+	var reasons []string
+	if n.self < 0 {
+		reasons = append(reasons, fmt.Sprintf("not in plan %d", n.plan.Version))
+	}
+	if l.leaving {
+		reasons = append(reasons, "stopping")
+	}
+	if l.isolated {
+		reasons = append(reasons, "isolated: no frame arrives")
+	}
+	if !l.mature {
+		reasons = append(reasons, "booting")
+	}
+	if l.drained {
+		reasons = append(reasons, "drained")
+	}
+	for _, v := range l.votes {
+		if v.Group == nil && v.Bar {
+			reasons = append(reasons, v.Source+": "+v.Reason)
+		}
+	}
+	eligible := len(reasons) == 0
+	if eligible && !l.eligible {
+		l.eligibleAt = now
+	}
+	if eligible != l.eligible || !slices.Equal(reasons, l.reasons) {
+		l.eligible, l.reasons = eligible, reasons
+		n.stale, n.voice.urgent = true, true
+	}
+}
+
+// matures says whether this node has listened long enough: until every node of the plan
+// is live, or else until whoever holds something would have been heard.
+func (n *Node) matures(now time.Time) bool {
+	l := &n.life
+	if l.isolated || now.Before(n.voice.speakAt) {
+		return false
+	}
+	wait := n.bounds.stale + 2*n.bounds.interval
+	if l.young {
+		wait = max(wait, n.timing.Mature)
+	}
+	if now.Sub(l.since) >= wait {
+		return true
+	}
+	for _, p := range n.peers {
+		if p != nil && (p.state != Live || now.Sub(p.ackedAt) > 2*n.bounds.interval) {
+			return false
+		}
+	}
+	return true
+}
+
+// judgeIsolation finds out that this node's receive side is dead: nothing at all
+// arrives, although somebody is known who would be heard.
+func (n *Node) judgeIsolation(now time.Time) {
+	l := &n.life
+	if l.isolated || now.Sub(l.frame) < n.bounds.stale {
+		return
+	}
+	silent := 0
+	for _, p := range n.peers {
+		if p != nil && !p.farewell && !p.last.IsZero() && l.frame.Sub(p.last) < n.bounds.stale {
+			silent++
+		}
+	}
+	if l.outsiders || silent >= 2 {
+		l.isolated = true
+	}
+}
+
+// expectsFrames says whether some station besides one peer was ever heard, so that
+// silence of everything speaks against our own ears.
+func (n *Node) expectsFrames() bool {
+	heard := 0
+	for _, p := range n.peers {
+		if p != nil && !p.last.IsZero() {
+			heard++
+		}
+	}
+	return n.life.outsiders || heard >= 2
+}
+
+// ownBars returns this node's penalties per group, nil without any.
+func (n *Node) ownBars(now time.Time) []int {
+	var bars []int
+	set := func(g, penalty int) {
+		if bars == nil {
+			bars = make([]int, len(n.plan.Groups))
+		}
+		bars[g] = max(bars[g], penalty)
+	}
+	for _, v := range n.life.votes {
+		if v.Group == nil {
+			if !v.Bar {
+				for g := range n.plan.Groups {
+					set(g, v.Penalty)
+				}
+			}
+			continue
+		}
+		if g := n.plan.Group(*v.Group); g >= 0 {
+			if v.Bar {
+				set(g, vipgroup.Barred)
+			} else {
+				set(g, v.Penalty)
+			}
+		}
+	}
+	for _, g := range n.delays {
+		if n.waits(now, g) {
+			set(g, vipgroup.Barred)
+		}
+	}
+	if g := n.life.give; g >= 0 {
+		set(g, 1)
+	}
+	return bars
+}
+
+// waits says whether this node, which prefers a group, still leaves it to its healthy
+// holder (preempt_delay).
+func (n *Node) waits(now time.Time, g int) bool {
+	group := &n.plan.Groups[g]
+	if now.Sub(n.life.eligibleAt) >= group.PreemptDelay || !slices.Contains(group.Prefer, n.name) || n.holds.mine.has(g) {
+		return false
+	}
+	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.isHeard() && p.held.has(g) })
+}
+
+// judgeBalance gives one group up per pause while this node has more than its share.
+func (n *Node) judgeBalance(now time.Time) {
+	l := &n.life
+	if l.give >= 0 && !n.holds.mine.has(l.give) && n.heardHeld.has(l.give) {
+		l.give = nobody
+		n.stale, n.voice.urgent = true, true
+	}
+	pause := n.plan.Rebalance
+	if pause <= 0 || l.give >= 0 || !l.eligible || now.Sub(l.gaveAt) < pause {
+		return
+	}
+	l.gaveAt = now
+	least := -1
+	for _, p := range n.peers {
+		if p != nil && p.state == Live && p.eligible {
+			if c := p.held.len(); least < 0 || c < least {
+				least = c
+			}
+		}
+	}
+	if least < 0 || n.holds.mine.len() <= least+1 {
+		return
+	}
+	for g := range n.holds.mine.all {
+		if len(n.plan.Groups[g].Prefer) == 0 {
+			l.give = g
+			n.stale, n.voice.urgent = true, true
+			return
+		}
+	}
+}

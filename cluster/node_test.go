@@ -1,0 +1,176 @@
+package cluster
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// mesh is a handful of nodes on a perfect wire, with kernels that do at once what they
+// are told. It serves the tests of single rules; whole clusters under faults are
+// simulated in internal/sim.
+type mesh struct {
+	t     *testing.T
+	now   time.Time
+	nodes []*Node
+	has   []map[vipgroup.Key]bool
+	cut   map[[2]int]bool // from, to
+	sends int
+}
+
+func testPlan(t testing.TB, nodes, groups int) vipgroup.Plan {
+	t.Helper()
+	p := vipgroup.Plan{Version: 1}
+	for i := range nodes {
+		p.Nodes = append(p.Nodes, fmt.Sprintf("node%d", i+1))
+	}
+	for i := range groups {
+		p.Groups = append(p.Groups, vipgroup.Group{Preempt: true, VIPs: []vipgroup.VIP{{
+			Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)}}})
+	}
+	plan, err := vipgroup.NewPlan(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+func testTiming() Timing {
+	return Timing{Interval: 100 * time.Millisecond, Stale: 500 * time.Millisecond, Mature: 5 * time.Second, Lifetime: time.Second}
+}
+
+func newMesh(t *testing.T, nodes, groups int) *mesh {
+	m := &mesh{t: t, now: time.Unix(1000, 0), cut: map[[2]int]bool{}}
+	plan := testPlan(t, nodes, groups)
+	for i := range nodes {
+		m.nodes = append(m.nodes, New(m.now, Options{Name: plan.Nodes[i], Cluster: "test", Boot: uint64(i + 1),
+			Keys: []Key{NewKey([]byte("secret"))}, Plan: plan, Timing: testTiming()}))
+		m.has = append(m.has, map[vipgroup.Key]bool{})
+	}
+	return m
+}
+
+func host(i int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 9, byte(i + 1)}), 5007)
+}
+
+// run lets time pass in steps of a millisecond; packets arrive in the next step.
+func (m *mesh) run(d time.Duration) {
+	type flight struct {
+		to int
+		p  Packet
+	}
+	var wire []flight
+	for end := m.now.Add(d); m.now.Before(end); m.now = m.now.Add(time.Millisecond) {
+		arrived := wire
+		wire = nil
+		for _, f := range arrived {
+			if m.nodes[f.to] != nil {
+				m.nodes[f.to].Receive(m.now, f.p)
+			}
+		}
+		for i, n := range m.nodes {
+			if n == nil {
+				continue
+			}
+			r := n.Ready(m.now)
+			for _, d := range r.Send {
+				m.sends++
+				for j := range m.nodes {
+					if j != i && !m.cut[[2]int{i, j}] && (!d.To.IsValid() || d.To == host(j)) {
+						wire = append(wire, flight{j, Packet{Data: d.Data, From: host(i), TTL: 255}})
+					}
+				}
+			}
+			want := map[vipgroup.Key]bool{}
+			for _, k := range r.Hold {
+				want[k] = true
+				if !m.has[i][k] {
+					m.has[i][k] = true
+					n.Report(m.now, Report{Group: k, Present: 1})
+				}
+			}
+			for k := range m.has[i] {
+				if !want[k] {
+					delete(m.has[i], k)
+					n.Report(m.now, Report{Group: k, Missing: 1})
+				}
+			}
+			for _, a := range r.Ask {
+				for j := range m.nodes {
+					if g, ok := n.byAddr[a]; ok && j != i && m.has[j][n.plan.Groups[g].Key] {
+						n.Sign(m.now, Sign{Kind: Answered, Addr: a})
+					}
+				}
+			}
+		}
+	}
+}
+
+// count returns how many groups each node has; it fails where one has two owners.
+func (m *mesh) count() []int {
+	m.t.Helper()
+	out := make([]int, len(m.nodes))
+	owners := map[vipgroup.Key]int{}
+	for i, has := range m.has {
+		out[i] = len(has)
+		for k := range has {
+			owners[k]++
+		}
+	}
+	for k, n := range owners {
+		if n > 1 {
+			m.t.Errorf("%v has %d owners", k, n)
+		}
+	}
+	return out
+}
+
+func TestClusterForms(t *testing.T) {
+	m := newMesh(t, 3, 9)
+	m.run(2 * time.Second)
+	if got := fmt.Sprint(m.count()); got != "[3 3 3]" {
+		t.Errorf("groups per node after the start: %s", got)
+		for _, n := range m.nodes {
+			s := n.Status(m.now)
+			t.Logf("%s mature=%v eligible=%v %v peers=%+v", s.Name, s.Mature, s.Eligible, s.Reasons, s.Peers)
+			t.Logf("%+v", s.Groups)
+		}
+	}
+}
+
+func TestLeaveHandsOver(t *testing.T) {
+	m := newMesh(t, 3, 9)
+	m.run(2 * time.Second)
+	m.nodes[0].Leave(m.now)
+	m.run(100 * time.Millisecond)
+	if got := m.count(); got[0] != 0 || got[1]+got[2] != 9 {
+		t.Errorf("groups per node after node1 left: %v", got)
+	}
+	if !m.nodes[0].Left() {
+		t.Error("node1 holds nothing and has not left")
+	}
+}
+
+func TestSilentNodeIsReplaced(t *testing.T) {
+	m := newMesh(t, 3, 9)
+	m.run(2 * time.Second)
+	m.nodes[0], m.has[0] = nil, map[vipgroup.Key]bool{}
+	m.run(700 * time.Millisecond)
+	if got := m.count(); got[1]+got[2] != 9 {
+		t.Errorf("groups per node after node1 was lost: %v", got)
+	}
+}
+
+func TestDeadDaemonsAddressesAreLeftAlone(t *testing.T) {
+	m := newMesh(t, 3, 9)
+	m.run(2 * time.Second)
+	m.nodes[0] = nil
+	m.run(3 * time.Second)
+	if got := fmt.Sprint(m.count()); got != "[3 3 3]" {
+		t.Errorf("groups per node while a dead daemon's kernel answers: %s", got)
+	}
+}

@@ -1,0 +1,104 @@
+package cluster
+
+import "slices"
+
+// objected says whether a live peer's announcement holds a valid objection to our claim
+// or hold of a group. Objections are in places of our plan, so one that was made before
+// the peer heard of this plan says nothing.
+func (n *Node) objected(q *peer, g int) bool {
+	if q.acked < n.adopted {
+		return false
+	}
+	for i := range q.ann.objections {
+		o := &q.ann.objections[i]
+		if o.target == n.id && (o.all || o.groups.has(g)) && n.valid(q, o, g) {
+			return true
+		}
+	}
+	return false
+}
+
+// valid says whether an objection still binds: it doesn't when this node heard the one
+// that it names at least as new as the objector did, as neither holding nor claiming.
+func (n *Node) valid(q *peer, o *objection, g int) bool {
+	i := slices.IndexFunc(n.peers, func(p *peer) bool { return p != nil && p.id == o.named })
+	if i < 0 || n.peers[i] == q {
+		return true
+	}
+	k := n.peers[i]
+	heard := q.hears[i]
+	if heard.boot != k.boot || k.said < heard.seq {
+		return true
+	}
+	return k.held.has(g) || k.claimed.has(g)
+}
+
+// objectedTo says whether q objects, for the sake of somebody other than us, to p's
+// claim on our group.
+func (n *Node) objectedTo(q, p *peer, g int) bool {
+	for i := range q.ann.objections {
+		o := &q.ann.objections[i]
+		if o.target != p.id || o.named == n.id {
+			continue
+		}
+		if o.all || n.meetsGroup(p, o.groups, g) {
+			return true
+		}
+	}
+	return false
+}
+
+// judgeObjections collects what this node has to say against others: that somebody else
+// has what they claim or claimed it first, and of two holders, against the worse-ranked.
+func (n *Node) judgeObjections() {
+	out := n.voice.objections[:0]
+	blind := n.blind()
+	for _, c := range n.peers {
+		if c == nil || !c.isHeard() || c.table == nil {
+			continue
+		}
+		if blind && !c.claimed.empty() {
+			out = append(out, objection{target: c.id, named: n.id, all: true})
+			continue
+		}
+		for _, k := range n.peers {
+			if k == nil || k == c || !k.isHeard() {
+				continue
+			}
+			if !k.held.meets(c.claimed) && !k.claimed.meets(c.claimed) && !k.held.meets(c.held) {
+				continue
+			}
+			if s := n.objectionable(c, k); !s.empty() {
+				out = append(out, objection{target: c.id, named: k.id, groups: s})
+			}
+		}
+	}
+	if !slices.EqualFunc(out, n.voice.said, func(a, b objection) bool {
+		return a.target == b.target && a.named == b.named && a.all == b.all && a.groups.equal(b.groups)
+	}) {
+		n.voice.urgent = true
+	}
+	n.voice.objections = out
+}
+
+// objectionable returns the groups, in places of c's plan, that k has a better right to.
+func (n *Node) objectionable(c, k *peer) set {
+	out := newSet(len(c.table.plan.Groups))
+	for g := range n.all.all {
+		if !k.held.has(g) && !k.claimed.has(g) {
+			continue
+		}
+		holds := k.held.has(g) && c.held.has(g) && n.plan.Better(n.plan.Groups[g].Key, k.name, c.name)
+		claims := c.claimed.has(g) && (k.held.has(g) || k.claimed.has(g) && k.stampOf(g) < c.stampOf(g))
+		if !holds && !claims {
+			continue
+		}
+		for _, i := range c.table.overlap(g) {
+			held, claimed := c.ann.held.has(i), slices.ContainsFunc(c.ann.claims, func(x claimed) bool { return x.groups.has(i) })
+			if holds && held || claims && claimed {
+				out.add(i)
+			}
+		}
+	}
+	return out
+}

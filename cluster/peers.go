@@ -1,0 +1,204 @@
+package cluster
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// A peer is what this node knows of another node of the plan.
+type peer struct {
+	name string
+	id   nodeID
+
+	boot     uint64    // of the process that is believed
+	top      uint64    // the highest boot ever believed
+	seq      uint64    // the highest sequence of any of its messages: a replay guard
+	said     uint64    // the sequence of its newest announcement: what we acknowledge
+	first    time.Time // when the first announcement of this boot came
+	last     time.Time // when the newest one came
+	from     netip.AddrPort
+	farewell bool
+
+	ann   announcement
+	table *table // the plan that ann names; nil while it isn't known here
+
+	// held, claimed and bars are ann's sets in places of our own plan.
+	held    set
+	claimed set
+	bars    []int // penalty per group, nil without any
+	starts  []start
+	scratch [3]set
+
+	eligible bool // it says so, and its plan is known here
+
+	// acked is the newest of our announcements that it received, sent at ackedAt.
+	acked   uint64
+	ackedAt time.Time
+	hearsUs bool // it lists this boot of ours
+	hears   []seen
+
+	state    PeerState
+	asks     bool      // it wants an answer
+	answered time.Time // when it last got one for the asking
+	copied   time.Time // when it last got a unicast copy
+}
+
+// seen is what a peer heard of a node of our plan.
+type seen struct {
+	boot, seq uint64
+}
+
+// start remembers in which order claims were first heard of.
+type start struct {
+	begin, stamp uint64
+}
+
+func newPeer(name string, groups, nodes int) *peer {
+	p := &peer{name: name, id: idOf(name), state: Absent}
+	p.fit(groups, nodes)
+	return p
+}
+
+// fit makes room for a plan.
+func (p *peer) fit(groups, nodes int) {
+	p.held, p.claimed, p.bars = newSet(groups), newSet(groups), nil
+	p.scratch = [3]set{newSet(groups), newSet(groups), newSet(groups)}
+	p.hears = make([]seen, nodes)
+}
+
+// isHeard says whether its announcements count.
+func (p *peer) isHeard() bool { return p.state != Absent }
+
+// admit judges boot and sequence of a message; fresh says whether the message proves
+// that its sender heard something that we sent lately, which a recording can't.
+func (p *peer) admit(boot, seq uint64, fresh func() bool) Refusal {
+	switch {
+	case boot == p.boot && p.farewell:
+		return SupersededBoot
+	case boot == p.boot:
+		if seq <= p.seq {
+			return Replayed
+		}
+		return ""
+	case boot > p.top || fresh():
+		return ""
+	}
+	return SupersededBoot
+}
+
+// restart forgets what the former process of this peer said.
+func (p *peer) restart(now time.Time, boot uint64) {
+	p.boot, p.top = boot, max(p.top, boot)
+	p.seq, p.said, p.farewell, p.first = 0, 0, false, now
+	p.acked, p.ackedAt, p.hearsUs, p.starts = 0, time.Time{}, false, p.starts[:0]
+	clear(p.hears)
+}
+
+// judge tells the peer's state at this moment.
+func (p *peer) judge(now time.Time, b bounds) PeerState {
+	switch {
+	case p.farewell || p.last.IsZero() || now.Sub(p.last) > b.stale-b.stand:
+		return Absent
+	case p.hearsUs && now.Sub(p.ackedAt) <= b.stale:
+		return Live
+	case len(p.ann.heard) == 0:
+		return Deaf
+	}
+	return OneWay
+}
+
+// startOf returns the sequence at which the peer's claim on our group began, 0 for none.
+func (p *peer) startOf(group int) uint64 {
+	if p.table == nil {
+		return 0
+	}
+	begin := uint64(0)
+	for _, c := range p.ann.claims {
+		for _, i := range p.table.overlap(group) {
+			if c.groups.has(i) {
+				begin = max(begin, c.begin)
+			}
+		}
+	}
+	return begin
+}
+
+// stampOf orders claims on our group by when they were first heard of; 0 for none.
+func (p *peer) stampOf(group int) uint64 {
+	begin := p.startOf(group)
+	for _, s := range p.starts {
+		if s.begin == begin {
+			return s.stamp
+		}
+	}
+	return 0
+}
+
+// stampStarts notes the claims that its newest announcement opened.
+func (p *peer) stampStarts(clock *uint64) {
+	if len(p.ann.claims) == 0 {
+		p.starts = p.starts[:0]
+		return
+	}
+	kept := make([]start, 0, len(p.ann.claims))
+	for _, c := range p.ann.claims {
+		s := start{begin: c.begin}
+		for _, old := range p.starts {
+			if old.begin == c.begin {
+				s.stamp = old.stamp
+			}
+		}
+		if s.stamp == 0 {
+			*clock++
+			s.stamp = *clock
+		}
+		kept = append(kept, s)
+	}
+	p.starts = kept
+}
+
+// interpret brings the sets of its newest announcement into places of our plan, and says
+// whether anything changed that an assignment depends on.
+func (p *peer) interpret(groups int, all set) (changed bool) {
+	held, claims, bars := p.scratch[0], p.scratch[1], []int(nil)
+	held.clear()
+	claims.clear()
+	if p.table != nil && !p.farewell {
+		part := p.scratch[2]
+		p.table.translate(held, p.ann.held, all)
+		for _, c := range p.ann.claims {
+			p.table.translate(part, c.groups, all)
+			claims.or(part)
+		}
+		for _, x := range p.ann.barred {
+			if bars == nil {
+				bars = make([]int, groups)
+			}
+			p.table.translate(part, x.groups, all)
+			for g := range part.all {
+				bars[g] = max(bars[g], x.penalty)
+			}
+		}
+	}
+	eligible := p.ann.eligible && p.table != nil && !p.farewell
+	changed = !held.equal(p.held) || !claims.equal(p.claimed) || !slices.Equal(bars, p.bars) || eligible != p.eligible
+	p.scratch[0], p.scratch[1] = p.held, p.claimed
+	p.held, p.claimed, p.bars, p.eligible = held, claims, bars, eligible
+	return changed
+}
+
+// bounds are the times by which this node judges: the largest among the nodes heard,
+// so that nodes with different timings never doubt each other.
+type bounds struct {
+	interval time.Duration
+	stale    time.Duration
+	// stand is how long a claim must stand (T): half an interval, at least 50 ms.
+	stand time.Duration
+}
+
+const minStand = 50 * time.Millisecond
+
+func boundsOf(interval, stale time.Duration) bounds {
+	return bounds{interval: interval, stale: stale, stand: max(interval/2, minStand)}
+}

@@ -1,0 +1,239 @@
+package cluster
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// Ready returns what to do now. It is where everything is decided: the inputs before it
+// only filled the books.
+func (n *Node) Ready(now time.Time) Ready {
+	n.arrive(now)
+	n.voice.announce = n.voice.announce[:0]
+	n.judgePeers(now)
+	var wake time.Time
+	// A decision may make way for another: a group let go is free to be claimed, a
+	// vote that came true changes who should have it. Three rounds settle all of them.
+	for range 3 {
+		n.judgeLife(now)
+		n.judgeBalance(now)
+		n.assign(now)
+		n.judgeHolds(now)
+		wake = n.judgeClaims(now)
+		if !n.stale {
+			break
+		}
+	}
+	n.judgeObjections()
+	n.fetchPlans(now)
+	n.judgeAlarms(now)
+
+	out := Ready{Send: n.direct}
+	n.direct = nil
+	soonest(&wake, n.speak(now, &out))
+	soonest(&wake, n.ask(now, &out))
+	n.repeatAnnouncements(now)
+	out.Hold = n.holds.keys(n.plan)
+	out.Announce = n.voice.announce
+	out.Announced = n.speaks(now) && now.Sub(n.voice.last) <= 2*n.bounds.interval
+	if !wake.After(now) {
+		wake = now.Add(minGap)
+	}
+	out.Wake = wake
+	return out
+}
+
+// judgePeers finds out how each peer is heard now.
+func (n *Node) judgePeers(now time.Time) {
+	n.judgeBounds(now)
+	n.heardHeld.clear()
+	for _, p := range n.peers {
+		if p == nil {
+			continue
+		}
+		state := p.judge(now, n.bounds)
+		if state != p.state {
+			if state == Absent || p.state == Absent {
+				n.voice.urgent = true
+			}
+			p.state = state
+			n.stale = true
+		}
+		if p.isHeard() {
+			n.heardHeld.or(p.held)
+		}
+	}
+}
+
+// judgeBounds takes the largest timings among the nodes heard.
+func (n *Node) judgeBounds(now time.Time) {
+	interval, stale := n.timing.Interval, n.timing.Stale
+	for _, p := range n.peers {
+		if p != nil && !p.farewell && !p.last.IsZero() && now.Sub(p.last) <= max(stale, p.ann.stale) {
+			interval, stale = max(interval, p.ann.interval), max(stale, p.ann.stale)
+		}
+	}
+	n.bounds = boundsOf(interval, stale)
+}
+
+// assign computes who should have what, when anything changed that it depends on.
+func (n *Node) assign(now time.Time) {
+	if len(n.delays) == 0 && !n.stale {
+		return
+	}
+	n.stale = false
+	v := &n.view
+	clear(v.Eligible)
+	for i := range v.Holder {
+		v.Holder[i] = nobody
+	}
+	for i, p := range n.peers {
+		if p == nil {
+			v.Penalty[i] = nil
+			continue
+		}
+		v.Eligible[i] = p.state == Live && p.eligible
+		v.Penalty[i] = p.bars
+		if !p.isHeard() {
+			continue
+		}
+		for g := range p.held.all {
+			if n.betterHolder(i, v.Holder[g], g) {
+				v.Holder[g] = i
+			}
+		}
+	}
+	if n.self >= 0 {
+		v.Eligible[n.self] = n.life.eligible
+		v.Penalty[n.self] = n.ownBars(now)
+		for g := range n.holds.mine.all {
+			v.Holder[g] = n.self
+		}
+	}
+	for g := range v.Holder {
+		if v.Holder[g] != n.had[g] {
+			n.had[g], n.since[g] = v.Holder[g], now
+		}
+		if v.Holder[g] == nobody {
+			v.Holder[g] = n.incumbent(now, g)
+		}
+	}
+	for g, d := range vipgroup.Assign(n.plan, *v) {
+		n.owner[g], n.why[g] = d.Owner, d.Reason
+	}
+}
+
+// betterHolder picks among several that say they hold a group: a live one, then the
+// better rank.
+func (n *Node) betterHolder(i, than, g int) bool {
+	if than == nobody {
+		return true
+	}
+	a, b := n.peers[i], n.peers[than]
+	if (a.state == Live) != (b.state == Live) {
+		return a.state == Live
+	}
+	return n.plan.Better(n.plan.Groups[g].Key, a.name, b.name)
+}
+
+// incumbent is who had a group last and wants it back: whoever lost it to a meddler or
+// a lapse keeps it without a contest.
+func (n *Node) incumbent(now time.Time, g int) int {
+	s := &n.signs[g]
+	switch {
+	case s.holder == nobody:
+	case s.holder == n.self:
+		if s.isFresh(now, n.recent()) {
+			return n.self
+		}
+	case n.peers[s.holder].isHeard() && n.peers[s.holder].claimed.has(g):
+		return s.holder
+	}
+	return nobody
+}
+
+// ask adds the addresses that should be asked now, and returns when to ask again.
+func (n *Node) ask(now time.Time, out *Ready) (wake time.Time) {
+	if n.self < 0 {
+		return wake
+	}
+	interval := n.timing.Interval
+	n.candidates.copyFrom(n.all)
+	n.candidates.minus(n.holds.mine)
+	heardAny := false
+	for _, p := range n.peers {
+		if p == nil || !p.isHeard() {
+			continue
+		}
+		if silence := now.Sub(p.last); silence <= n.bounds.interval*3/2 {
+			heardAny = true
+			n.candidates.minus(p.held)
+			if !p.held.empty() {
+				soonest(&wake, p.last.Add(n.bounds.interval*3/2+1))
+			}
+		}
+	}
+	for g := range n.all.all {
+		s := &n.signs[g]
+		if !n.candidates.has(g) {
+			s.askedOn = time.Time{}
+			continue
+		}
+		period := interval
+		if n.claims.open.has(g) || now.Sub(s.newest) > n.bounds.interval*3/2 {
+			period /= 4
+		}
+		if next := s.asked.Add(period); now.Before(next) && !s.askedOn.IsZero() {
+			soonest(&wake, next)
+			continue
+		}
+		if s.askedOn.IsZero() {
+			s.askedOn = now
+		}
+		s.asked = now
+		soonest(&wake, now.Add(period))
+		if !n.plan.Groups[g].Election {
+			for _, v := range n.plan.Groups[g].VIPs {
+				out.Ask = append(out.Ask, v.Address.Addr())
+			}
+		}
+	}
+	if !heardAny && now.Sub(n.life.asked) >= interval/4 {
+		n.life.asked = now
+		out.Ask = append(out.Ask, n.witnesses()...)
+	}
+	if !heardAny {
+		soonest(&wake, n.life.asked.Add(interval/4))
+	}
+	return wake
+}
+
+// witnesses are whoever should answer if this node's reception works.
+func (n *Node) witnesses() []netip.Addr {
+	out := append([]netip.Addr(nil), n.witness...)
+	for _, p := range n.peers {
+		if p != nil && p.from.IsValid() {
+			out = append(out, p.from.Addr())
+		}
+	}
+	return out
+}
+
+// repeatAnnouncements lets others find a holder that they may not hear: while a node of
+// the plan isn't heard, everything held is announced by ARP now and then.
+func (n *Node) repeatAnnouncements(now time.Time) {
+	if n.holds.wanted.empty() || now.Sub(n.voice.repeated) < max(n.bounds.stale/2, announceGap) {
+		return
+	}
+	for _, p := range n.peers {
+		if p != nil && !p.isHeard() && !p.farewell {
+			n.voice.repeated = now
+			for g := range n.holds.wanted.all {
+				n.reannounceGroup(now, g)
+			}
+			return
+		}
+	}
+}

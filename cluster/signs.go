@@ -1,0 +1,87 @@
+package cluster
+
+import "time"
+
+// signs keeps, for each group of the plan, what is known of its addresses while this
+// node doesn't hold them: when they last lived, and whether their holder gave them up.
+type signs []sign
+
+type sign struct {
+	newest  time.Time // a believed holder's announcement, an ARP answer or announcement
+	answer  time.Time // the newest of the ARP kind
+	silent  time.Time // since when it is answered without a holder that is heard
+	holder  int       // the node last heard to hold it; -1 when that says nothing any more
+	boot    uint64
+	heldAt  time.Time // when the holder last said so
+	freed   time.Time // when the holder said that it no longer holds; zero: it has not
+	fresh   bool      // we witnessed it: hold and release were said within 3 intervals
+	asked   time.Time // when it was last asked
+	askedOn time.Time // since when it is asked without a pause; zero while it is not
+}
+
+const nobody = -1
+
+func newSigns(groups int, now time.Time) signs {
+	s := make(signs, groups)
+	for i := range s {
+		s[i] = sign{newest: now, holder: nobody}
+	}
+	return s
+}
+
+// restart is for a moment after which nothing older can be trusted: a gap in which this
+// node heard or did nothing. Silence counts from now, and no release is left.
+func (s signs) restart(now time.Time) {
+	for i := range s {
+		x := &s[i]
+		x.newest, x.holder, x.freed, x.fresh, x.askedOn = now, nobody, time.Time{}, false, time.Time{}
+	}
+}
+
+// held notes that a node says that it holds the group.
+func (s signs) held(group, node int, boot uint64, now time.Time) {
+	x := &s[group]
+	x.newest, x.heldAt, x.holder, x.boot, x.freed, x.fresh = now, now, node, boot, time.Time{}, false
+	x.silent = time.Time{}
+}
+
+// freedBy notes that the node last heard to hold the group no longer does. recent is how
+// long ago it may have said otherwise for us to have witnessed the event; a farewell may
+// also follow a recent sign of the address, since it speaks for a process that had
+// fallen silent.
+func (s signs) freedBy(group, node int, boot uint64, farewell bool, now time.Time, recent time.Duration) bool {
+	x := &s[group]
+	if x.holder != node || !x.freed.IsZero() {
+		return false
+	}
+	last := x.heldAt
+	if farewell && x.newest.After(last) {
+		last = x.newest
+	}
+	x.freed, x.fresh = now, x.boot == boot && now.Sub(last) <= recent
+	return true
+}
+
+// lives notes that the address was seen on the wire. A sign after a release ends it, and
+// whatever its former holder says from then on means nothing.
+func (s signs) lives(group int, now time.Time) {
+	x := &s[group]
+	x.newest, x.answer = now, now
+	if !x.freed.IsZero() {
+		x.freed, x.fresh, x.holder = time.Time{}, false, nobody
+	}
+}
+
+// yielded notes that this node let the group go because another has it.
+func (s signs) yielded(group int, now time.Time) {
+	x := &s[group]
+	x.newest, x.holder, x.freed, x.fresh, x.askedOn = now, nobody, time.Time{}, false, time.Time{}
+}
+
+// released says whether the group was given up and nothing speaks against it.
+func (x *sign) released() bool { return !x.freed.IsZero() }
+
+// isFresh says whether the release was witnessed less than recent ago.
+func (x *sign) isFresh(now time.Time, recent time.Duration) bool {
+	return x.released() && x.fresh && now.Sub(x.freed) <= recent
+}

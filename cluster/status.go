@@ -1,0 +1,131 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// alarms are the conditions that last, by name and subject.
+type alarms map[alarmKey]*Alarm
+
+type alarmKey struct{ name, subject string }
+
+// alarmFor is how long an alarm of an event lasts after it.
+const alarmFor = 10 * time.Second
+
+// raise notes an event; its alarm ends when it has not happened again for a while.
+func (a alarms) raise(name string, now time.Time, detail string) {
+	k := alarmKey{name: name, subject: detail}
+	if x := a[k]; x != nil {
+		x.until = now.Add(alarmFor)
+		return
+	}
+	if len(a) < maxAlarms {
+		a[k] = &Alarm{Name: name, Since: now, Detail: detail, until: now.Add(alarmFor)}
+	}
+}
+
+const maxAlarms = 256
+
+// noteRefusal raises the alarms that follow from packets not believed.
+func (n *Node) noteRefusal(now time.Time, r Refusal, in Packet) {
+	switch r {
+	case DuplicateName:
+		n.alarms.raise("duplicate-name", now, fmt.Sprintf("another process calls itself %s at %s", n.name, in.From.Addr()))
+	case BadSeal, UnknownKey:
+		n.alarms.raise("bad-seal", now, fmt.Sprintf("packets from %s are sealed with another secret", in.From.Addr()))
+	}
+}
+
+// judgeAlarms ends the alarms of events, and finds those that follow from the books.
+func (n *Node) judgeAlarms(now time.Time) {
+	maps.DeleteFunc(n.alarms, func(_ alarmKey, x *Alarm) bool { return now.After(x.until) })
+	for g := range n.signs {
+		s := &n.signs[g]
+		switch {
+		case n.heardHeld.has(g) || n.holds.mine.has(g) || s.answer.IsZero() || now.Sub(s.answer) > n.bounds.stale:
+			s.silent = time.Time{}
+		case s.silent.IsZero():
+			s.silent = now
+		}
+	}
+}
+
+// contestedAfter is how long an address may answer without a known holder before that
+// is an alarm.
+const contestedAfter = 3 * time.Second
+
+// Status returns a copy of what the node knows.
+func (n *Node) Status(now time.Time) Status {
+	out := Status{
+		Name: n.name, Plan: n.plan, Mature: n.life.mature, Eligible: n.life.eligible,
+		Reasons: slices.Clone(n.life.reasons), Isolated: n.life.isolated,
+		Stats: Stats{Sent: n.stats.Sent, Received: n.stats.Received, Refused: maps.Clone(n.stats.Refused)},
+	}
+	for _, x := range n.alarms {
+		out.Alarms = append(out.Alarms, *x)
+	}
+	for _, p := range n.peers {
+		if p == nil {
+			continue
+		}
+		out.Peers = append(out.Peers, PeerStatus{
+			Node: p.name, State: p.state, Farewell: p.farewell, Eligible: p.isHeard() && p.ann.eligible, Reason: p.ann.reason,
+			PlanVersion: p.ann.version, PlanDigest: p.ann.digest, LastHeard: p.last, Boot: p.boot,
+		})
+		out.Alarms = append(out.Alarms, n.peerAlarms(now, p)...)
+	}
+	for g := range n.plan.Groups {
+		s := n.groupStatus(now, g)
+		out.Groups = append(out.Groups, s)
+		name := n.plan.Groups[g].Name
+		if len(s.Owners) > 1 {
+			out.Alarms = append(out.Alarms, Alarm{Name: "two-owners", Since: now, Detail: name + " is held by " + strings.Join(s.Owners, " and ")})
+		}
+		if s.Contested {
+			out.Alarms = append(out.Alarms, Alarm{Name: "contested", Since: n.signs[g].silent,
+				Detail: name + " answers although no node that is heard holds it"})
+		}
+	}
+	if n.life.isolated {
+		out.Alarms = append(out.Alarms, Alarm{Name: "isolated", Since: n.life.frame, Detail: "no frame arrives: look at this host's link and switch port"})
+	}
+	slices.SortFunc(out.Alarms, func(a, b Alarm) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Detail, b.Detail)) })
+	return out
+}
+
+func (n *Node) peerAlarms(now time.Time, p *peer) (out []Alarm) {
+	switch p.state {
+	case OneWay:
+		out = append(out, Alarm{Name: "one-way", Since: p.last, Detail: fmt.Sprintf("%s does not hear %s, which hears it", p.name, n.name)})
+	case Deaf:
+		out = append(out, Alarm{Name: "deaf", Since: p.last, Detail: p.name + " hears nobody"})
+	}
+	if p.isHeard() && p.ann.version == n.plan.Version && p.ann.digest != n.plan.Digest() {
+		out = append(out, Alarm{Name: "plan-conflict", Since: p.first,
+			Detail: fmt.Sprintf("%s has another plan of the same version %d: make the files equal, then raise version", p.name, p.ann.version)})
+	}
+	return out
+}
+
+func (n *Node) groupStatus(now time.Time, g int) GroupStatus {
+	out := GroupStatus{
+		Held: n.holds.mine.has(g), Reason: string(n.why[g]), Claiming: n.claims.open.has(g), Waiting: n.claims.groups[g].wait, Since: n.since[g],
+	}
+	if o := n.owner[g]; o != nobody {
+		out.Assigned = n.plan.Nodes[o]
+	}
+	for i, p := range n.peers {
+		if i == n.self && out.Held || p != nil && p.isHeard() && p.held.has(g) {
+			out.Owners = append(out.Owners, n.plan.Nodes[i])
+		}
+	}
+	if s := n.signs[g].silent; !s.IsZero() && now.Sub(s) >= contestedAfter {
+		out.Contested = true
+	}
+	return out
+}

@@ -1,0 +1,275 @@
+package cluster
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+const barredPenalty = vipgroup.Barred
+
+// maxDatagram is what an announcement may take: it fits any link that carries IP over
+// Ethernet, with room for tunnels.
+const maxDatagram = 1200
+
+// minGap is the pause between two announcements of changes.
+const minGap = time.Millisecond
+
+// copyFor is how long a silent peer still gets unicast copies.
+const copyFor = time.Minute
+
+// announceGap is the pause between two ARP announcements in turn of one address.
+const announceGap = 100 * time.Millisecond
+
+// voice is when this node speaks and what it said.
+type voice struct {
+	speakAt time.Time // the end of listening
+	seq     uint64
+	last    time.Time // when the newest announcement went out
+	urgent  bool      // something changed that a peer may wait for
+	log     [1024]sent
+
+	objections []objection // what holds now
+	said       []objection // what the newest announcement carried
+	answerable bool        // some peer asked for an answer
+
+	announce []netip.Addr // addresses to announce by ARP this turn
+	repeated time.Time    // when all held ones were last announced for an unheard node
+	turns    map[netip.Addr]time.Time
+	out      announcement
+}
+
+type sent struct {
+	seq uint64
+	at  time.Time
+}
+
+func (v *voice) fit(groups int) {
+	v.out.held = newSet(groups)
+	v.objections, v.said = nil, nil
+}
+
+// sentAt tells when this process sent an announcement; false when that was long ago, or
+// never.
+func (v *voice) sentAt(seq uint64) (time.Time, bool) {
+	s := v.log[seq%uint64(len(v.log))]
+	return s.at, s.seq == seq && seq != 0
+}
+
+// reannounce asks for one ARP announcement of an address, in turn with a rival's.
+func (v *voice) reannounce(now time.Time, a netip.Addr) {
+	if v.turns == nil {
+		v.turns = map[netip.Addr]time.Time{}
+	}
+	if at, ok := v.turns[a]; ok && now.Sub(at) < announceGap {
+		return
+	}
+	v.turns[a] = now
+	v.announce = append(v.announce, a)
+}
+
+func (n *Node) reannounceGroup(now time.Time, g int) {
+	for _, x := range n.plan.Groups[g].VIPs {
+		if !n.plan.Groups[g].Election {
+			n.voice.reannounce(now, x.Address.Addr())
+		}
+	}
+}
+
+// sealed returns a datagram of this node with the next sequence.
+func (n *Node) sealed(what kind, body func([]byte) []byte) []byte {
+	n.voice.seq++
+	key := n.keys[0]
+	b := key.frame(make([]byte, 0, 512), what)
+	b = appendEnvelope(b, n.cluster, n.name, n.boot, n.voice.seq)
+	return key.sealFrame(body(b))
+}
+
+// speaks says whether this node announces at all: it has listened first, and it has a
+// place in the plan.
+func (n *Node) speaks(now time.Time) bool {
+	return n.self >= 0 && !now.Before(n.voice.speakAt)
+}
+
+// hurried says whether announcements must come quicker than one per interval: while a
+// claim is open, or a peer seems not to have heard the last ones.
+func (n *Node) hurried(now time.Time) bool {
+	if !n.claims.open.empty() {
+		return true
+	}
+	for _, p := range n.peers {
+		if p != nil && p.isHeard() && now.Sub(p.ackedAt) > n.bounds.interval*3/2 {
+			return true
+		}
+	}
+	return false
+}
+
+// answers says whether a peer waits for an announcement in return.
+func (n *Node) answers(now time.Time) bool {
+	for _, p := range n.peers {
+		if p != nil && p.asks && now.Sub(p.answered) >= n.timing.Interval/8 {
+			return true
+		}
+	}
+	return false
+}
+
+// speak adds this turn's announcement, if one is due, and returns when the next is.
+func (n *Node) speak(now time.Time, out *Ready) time.Time {
+	v := &n.voice
+	if n.self < 0 {
+		return now.Add(n.timing.Interval)
+	}
+	if !n.speaks(now) {
+		return v.speakAt
+	}
+	period := n.timing.Interval
+	hurried := n.hurried(now)
+	if hurried {
+		period /= 4
+	}
+	changed := v.urgent || n.answers(now)
+	due := v.last.Add(period)
+	if changed {
+		due = v.last.Add(minGap)
+	}
+	if v.last.IsZero() {
+		due = now
+	}
+	if now.Before(due) {
+		return due
+	}
+	data := n.announce(now, hurried)
+	v.last, v.urgent = now, false
+	v.said = append(v.said[:0], v.objections...)
+	n.stats.Sent++
+	out.Send = append(out.Send, Datagram{Data: data})
+	for _, p := range n.peers {
+		if p == nil {
+			continue
+		}
+		if p.asks {
+			p.asks, p.answered = false, now
+		}
+		silent := now.Sub(p.ackedAt) > 2*n.bounds.interval
+		if silent && !p.farewell && p.from.IsValid() && now.Sub(p.last) <= copyFor && now.Sub(p.copied) >= n.timing.Interval/4 {
+			p.copied = now
+			out.Send = append(out.Send, Datagram{To: p.from, Data: data})
+		}
+	}
+	if n.hurried(now) {
+		return now.Add(n.timing.Interval / 4)
+	}
+	return now.Add(n.timing.Interval)
+}
+
+// announce composes and seals what this node says of itself. Claims that the datagram
+// has no room for are withdrawn until it has.
+func (n *Node) announce(now time.Time, hurried bool) []byte {
+	v := &n.voice
+	v.seq++
+	v.log[v.seq%uint64(len(v.log))] = sent{v.seq, now}
+	n.compose(now, hurried)
+	data := n.sealAnnouncement(&v.out)
+	for len(data) > maxDatagram && len(v.out.claims) > 0 {
+		last := v.out.claims[len(v.out.claims)-1]
+		for g := range last.groups.all {
+			n.claims.withdraw(g)
+		}
+		v.out.claims = v.out.claims[:len(v.out.claims)-1]
+		data = n.sealAnnouncement(&v.out)
+	}
+	return data
+}
+
+func (n *Node) sealAnnouncement(a *announcement) []byte {
+	key := n.keys[0]
+	return key.sealFrame(a.append(key.frame(make([]byte, 0, 512), kindAnnouncement)))
+}
+
+// compose fills in the announcement with the current sequence.
+func (n *Node) compose(now time.Time, hurried bool) {
+	v := &n.voice
+	a := &v.out
+	a.cluster, a.sender, a.boot, a.seq = n.cluster, n.name, n.boot, v.seq
+	a.eligible, a.answer, a.farewell = n.life.eligible, hurried, false
+	a.interval, a.stale = n.timing.Interval, n.timing.Stale
+	a.version, a.digest = n.plan.Version, n.plan.Digest()
+	a.reason = ""
+	if len(n.life.reasons) > 0 {
+		a.reason = n.life.reasons[0]
+	}
+	a.held.copyFrom(n.holds.mine)
+	a.objections = v.objections
+	a.claims = a.claims[:0]
+	if !n.claims.open.empty() {
+		var buf [maxStarts + 1]uint64
+		starts := n.claims.starts(buf[:0])
+		slices.Sort(starts)
+		for _, begin := range starts {
+			c := claimed{begin: begin, groups: newSet(len(n.plan.Groups))}
+			for g := range n.claims.open.all {
+				if n.claims.groups[g].begin == begin {
+					c.groups.add(g)
+				}
+			}
+			if begin == 0 {
+				c.begin = v.seq
+				for g := range c.groups.all {
+					n.claims.groups[g].begin = v.seq
+				}
+				a.claims = append(a.claims, c)
+			} else {
+				a.claims = slices.Insert(a.claims, 0, c)
+			}
+		}
+		slices.SortFunc(a.claims, func(x, y claimed) int {
+			if x.begin < y.begin {
+				return -1
+			}
+			return 1
+		})
+	}
+	a.barred = a.barred[:0]
+	if row := n.view.Penalty[n.self]; row != nil {
+		a.barred = groupPenalties(row)
+	}
+	a.heard = a.heard[:0]
+	for _, p := range n.peers {
+		if p != nil && p.isHeard() {
+			a.heard = append(a.heard, heard{p.id, p.boot, p.said})
+		}
+	}
+}
+
+// groupPenalties collects the groups of each penalty.
+func groupPenalties(row []int) []barred {
+	var out []barred
+	for g, penalty := range row {
+		if penalty <= 0 {
+			continue
+		}
+		i := slices.IndexFunc(out, func(b barred) bool { return b.penalty == penalty })
+		if i < 0 {
+			i = len(out)
+			out = append(out, barred{penalty: penalty, groups: newSet(len(row))})
+		}
+		out[i].groups.add(g)
+	}
+	return out
+}
+
+// Farewell returns the last datagram of this process: nothing is in its kernel any more,
+// and its boot id is over. Send it several times; it outranks every announcement still
+// in flight.
+func (n *Node) Farewell(now time.Time) Datagram {
+	n.compose(now, false)
+	a := &n.voice.out
+	a.seq, a.farewell, a.eligible = farewellSeq, true, false
+	a.held.clear()
+	a.claims, a.objections = nil, nil
+	return Datagram{Data: n.sealAnnouncement(a)}
+}
