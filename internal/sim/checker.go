@@ -1,0 +1,194 @@
+package sim
+
+import (
+	"fmt"
+	"math/bits"
+	"strings"
+	"time"
+
+	"github.com/vippy-ha/vippy/cluster"
+)
+
+// A checker reads the kernels' address tables after every event.
+type checker struct {
+	w *World
+	// owners has a bit for each member whose kernel holds the address.
+	owners []uint32
+	last   []int   // the latest single owner, -1: never one
+	bare   []int64 // since when no running kernel has it, -1: one has
+	dirty  bool
+	// calm is set while nothing may move or lapse; why says which promise wants it.
+	calm     bool
+	why      string
+	overlaps []overlap
+	// Moves counts changes of owner, Lapses the times that an address had none;
+	// gap is the longest time without an owner since it was last reset.
+	moves, lapses int
+	gap           int64
+	refused       map[cluster.Refusal]int
+	excused       map[string]int64 // ns of excused overlap, by reason
+}
+
+// An overlap is two kernels that both have an address.
+type overlap struct {
+	addr, a, b int
+	since      int64 // when it first was one that P1 counts; -1: not yet
+	seen       int64 // the latest look at it
+}
+
+func (c *checker) init(w *World) {
+	*c = checker{w: w, owners: make([]uint32, w.vips), last: make([]int, w.vips), bare: make([]int64, w.vips),
+		refused: map[cluster.Refusal]int{}, excused: map[string]int64{}}
+	for a := range c.last {
+		c.last[a] = -1
+	}
+}
+
+// changed hears of every change of every kernel's table.
+func (c *checker) changed(host, addr int, has bool) {
+	if c.w.hosts[host].role != member {
+		return
+	}
+	c.owners[addr] ^= 1 << host
+	c.dirty = true
+}
+
+// serving is which running kernels have an address: a frozen one answers nobody.
+func (c *checker) serving(addr int) uint32 {
+	m := c.owners[addr]
+	for s := m; s != 0; s &= s - 1 {
+		if h := bits.TrailingZeros32(s); !c.w.hosts[h].running() {
+			m &^= 1 << h
+		}
+	}
+	return m
+}
+
+// after looks at the tables once an event is over.
+func (c *checker) after() {
+	if c.dirty {
+		c.dirty = false
+		c.look()
+	}
+	for i := range c.overlaps {
+		c.judge(&c.overlaps[i])
+	}
+}
+
+func (c *checker) look() {
+	old := c.overlaps
+	c.overlaps = nil
+	for addr := range c.owners {
+		m := c.serving(addr)
+		switch n := bits.OnesCount32(m); {
+		case n == 0 && c.bare[addr] < 0:
+			c.bare[addr] = c.w.now
+			c.lapses++
+			c.disturbed(addr, "has no owner any more")
+		case n > 0 && c.bare[addr] >= 0:
+			c.gap = max(c.gap, c.w.now-c.bare[addr])
+			c.bare[addr] = -1
+		}
+		if bits.OnesCount32(m) == 1 {
+			if h := bits.TrailingZeros32(m); h != c.last[addr] {
+				if c.last[addr] >= 0 {
+					c.moves++
+					c.disturbed(addr, "moved to "+c.w.hosts[h].name)
+				}
+				c.last[addr] = h
+			}
+			continue
+		}
+		for s := m; s != 0; s &= s - 1 {
+			a := bits.TrailingZeros32(s)
+			for t := s & (s - 1); t != 0; t &= t - 1 {
+				o := overlap{addr: addr, a: a, b: bits.TrailingZeros32(t), since: -1, seen: c.w.now}
+				for _, was := range old {
+					if was.addr == addr && was.a == o.a && was.b == o.b {
+						o.since = was.since
+					}
+				}
+				c.overlaps = append(c.overlaps, o)
+			}
+		}
+	}
+}
+
+// disturbed is called where an address moves or lapses.
+func (c *checker) disturbed(addr int, what string) {
+	if c.calm {
+		c.w.fail(c.why, "%v %s although nothing asked for it", c.w.addrs[addr], what)
+	}
+}
+
+// judge applies P1 to an overlap, with the exceptions of excuse.
+func (c *checker) judge(o *overlap) {
+	e := c.excuse(o.a, o.b)
+	now := c.w.now
+	defer func() { o.seen = now }()
+	if e.endless {
+		return
+	}
+	if o.since < 0 {
+		o.since = now
+		if e.most > 0 {
+			c.w.note(o.b, "excused, also on "+c.w.hosts[o.a].name+" ("+e.why+"):", o.addr)
+		}
+	}
+	if e.why != "" {
+		c.excused[e.why] += now - o.seen
+	}
+	if now-o.since > e.most || e.most == 0 {
+		detail := "no excuse"
+		if e.why != "" {
+			detail = fmt.Sprintf("%s excuses %v, not %v", e.why, time.Duration(e.most), time.Duration(now-o.since))
+		}
+		c.w.fail("P1", "%v is in the kernels of %s and %s: %s", c.w.addrs[o.addr],
+			c.w.hosts[o.a].name, c.w.hosts[o.b].name, detail)
+	}
+}
+
+// believed hears what every process made of every datagram.
+func (c *checker) believed(h *host, f *frame, r cluster.Refusal) {
+	c.refused[r]++
+	if f.forged && r == "" {
+		c.w.fail("P4", "%s believed a datagram that nobody with the secret sent to it", h.name)
+	}
+}
+
+// Calm begins or ends a time in which nothing may move; why names the promise.
+func (w *World) Calm(on bool, why string) {
+	w.check.calm, w.check.why = on, why
+}
+
+// unsettled lists the addresses that don't have exactly one owner.
+func (c *checker) unsettled() string {
+	var out []string
+	for addr := range c.owners {
+		if n := bits.OnesCount32(c.serving(addr)); n != 1 {
+			out = append(out, fmt.Sprintf("%v has %d owners", c.w.addrs[addr], n))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// Settle runs until every address has exactly one owner; P2 is broken where that takes
+// longer than within.
+func (w *World) Settle(within time.Duration) *Violation {
+	end := w.now + int64(within)
+	step := max(time.Millisecond, w.cfg.Interval/10)
+	for {
+		if w.violation != nil {
+			return w.violation
+		}
+		left := w.check.unsettled()
+		if left == "" {
+			return nil
+		}
+		if w.now >= end {
+			w.fail("P2", "%v after the last fault ended: %s", within, left)
+			return w.violation
+		}
+		w.Run(step)
+	}
+}

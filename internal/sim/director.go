@@ -1,0 +1,111 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// A director draws faults for a world. Its source is its own, so that what it plans
+// doesn't depend on what the nodes do.
+type director struct {
+	w   *World
+	rng *rand.Rand
+}
+
+// The faults of each kind of storm, the frequent ones more than once.
+var (
+	// quietFaults move nothing (P3).
+	quietFaults = []FaultKind{NoChat, Deaf, Mute, Silence, NoGroup, NoMulti, Starve, Slow, Twice, Lossy}
+	// chatFaults leave every link alone.
+	chatFaults = []FaultKind{NoChat, NoChat, Deaf, Mute, Silence, NoGroup, NoMulti, Wrong, Kill, Kill, Hang, Hang,
+		Starve, Freeze, Lose, Drain, Leave, Lossy, Twice, Forget}
+	linkFaults = []FaultKind{Cut, Cut, Part, Part, Island, Split, RxDead, TxDead, Kill, Lose, Drain, Leave, Slow, Blip, Forget}
+	allFaults  = []FaultKind{Cut, Part, Island, Split, RxDead, TxDead, NoChat, Deaf, Mute, Silence, NoGroup, NoMulti,
+		Blip, Lossy, Slow, Twice, Kill, Kill, Leave, Leave, Hang, Hang, Starve, Wrong, Drain, Drain, Bar, BarOne,
+		Worse, Forget, Lose, Freeze, Pause, Adopt, Adopt}
+	singleFaults = []FaultKind{Cut, Part, Island, Split, RxDead, TxDead, NoChat, Deaf, Mute, Silence, NoGroup, NoMulti,
+		Blip, Lossy, Slow, Twice, Kill, Leave, Hang, Starve, Wrong, Drain, Bar, BarOne,
+		Worse, Forget, Lose, Freeze, Pause, Adopt}
+)
+
+// draw makes a fault of one of the kinds and how long it lasts.
+func (d *director) draw(kinds []FaultKind) (*Fault, time.Duration) {
+	n := d.w.cfg.Nodes
+	f := &Fault{Kind: kinds[d.rng.IntN(len(kinds))]}
+	f.A = d.rng.IntN(n)
+	f.B = (f.A + 1 + d.rng.IntN(n-1)) % n
+	// Most faults last from a tenth of a second to eight seconds, short ones often.
+	lasting := time.Duration(float64(100*time.Millisecond) * (1 + 80*d.rng.Float64()*d.rng.Float64()))
+	switch f.Kind {
+	case Starve:
+		most := d.w.cfg.Lifetime - 400*time.Millisecond
+		lasting = time.Duration(d.rng.Int64N(int64(most)))
+	case Blip:
+		lasting = time.Duration(d.rng.Int64N(int64(2 * d.w.cfg.Stale)))
+	case Forget:
+		f.Arg = d.rng.IntN(d.w.vips)
+		lasting = time.Millisecond
+	case Worse, BarOne:
+		f.Arg = d.w.plans[0].groups[d.rng.IntN(len(d.w.plans[0].groups))]
+	case Adopt:
+		f.Arg = 1
+	case Split:
+		f.Arg = 1 + d.rng.IntN(1<<n-2)
+	case Lossy:
+		f.Arg = 20 + d.rng.IntN(180)
+	case Slow:
+		f.Arg = 1 + d.rng.IntN(int(d.w.cfg.Interval/time.Millisecond)/2)
+	case Twice:
+		f.Arg = 50 + d.rng.IntN(500)
+	}
+	return f, lasting
+}
+
+// storm lets faults come and overlap for a time.
+func (d *director) storm(long time.Duration, kinds []FaultKind) {
+	pause := time.Duration(500+d.rng.IntN(3000)) * time.Millisecond
+	for at := time.Duration(0); at < long; at += time.Duration(d.rng.ExpFloat64() * float64(pause)) {
+		f, lasting := d.draw(kinds)
+		d.w.During(at, lasting, f)
+	}
+	d.w.Run(long)
+}
+
+// calm lets through only what may not move anything, one at a time, and checks that
+// nothing moves.
+func (d *director) calm(long time.Duration) {
+	why := "P3"
+	if d.w.cfg.Attacker {
+		why = "P3 or P4"
+	}
+	d.w.Calm(true, why)
+	for at := 2 * time.Second; at < long-10*time.Second; at += 4 * time.Second {
+		f, lasting := d.draw(quietFaults)
+		d.w.During(at, min(lasting, 3*time.Second), f)
+	}
+	d.w.Run(long)
+	d.w.Calm(false, "")
+}
+
+// singles lets one fault after the other happen, each alone in a settled cluster.
+func (d *director) singles(n int) {
+	w := d.w
+	for range n {
+		f, lasting := d.draw(singleFaults)
+		quiet := false
+		for _, k := range quietFaults {
+			quiet = quiet || f.Kind == k
+		}
+		w.Calm(quiet, "P3")
+		w.Begin(f)
+		if w.Run(lasting) != nil {
+			return
+		}
+		w.End(f)
+		w.Run(time.Duration(w.cfg.Stale))
+		w.Calm(false, "")
+		if w.Settle(w.cfg.Bound()) != nil || w.Run(w.cfg.Bound()) != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package sim
+
+import "time"
+
+// An excuse is a reason for which P1 bears two owners for a while: "most" ns, or as
+// long as it lasts where endless. The zero excuse bears none.
+type excuse struct {
+	why     string
+	most    int64
+	endless bool
+}
+
+// excuse says what DESIGN section 1 and the model's list of what is left bear between
+// two hosts just now. P1 is promised under any single fault; everything here but the
+// first two is two faults at once.
+func (c *checker) excuse(a, b int) excuse {
+	w := c.w
+	i, stale := int64(w.cfg.Interval), int64(w.cfg.Stale)
+	since, connected := c.connected(a, b)
+	if !connected {
+		// P1 yields to the operator's choice: no frame passes either way, nor
+		// through a third. A lost, frozen or paused host is cut off as well.
+		return excuse{why: "full cut", endless: true}
+	}
+	// A healed full cut, or a host that stood still and goes on, lasts until the
+	// first packet is heard: at most 1.25 intervals, a wire and a removal; where
+	// packets are lost or late the next ones have to do.
+	grace := i*5/4 + int64(20*time.Millisecond)
+	if w.lossy(a, b) {
+		grace += 3*i + w.slowest(a, b)
+	}
+	if w.now-since <= grace {
+		return excuse{why: "healed cut", endless: true}
+	}
+	const slack = int64(20 * time.Millisecond)
+	// How long a fault that ended, or a process that died, still has consequences:
+	// its kernel keeps the address and the others wait for stale.
+	memory := w.clocked(int64(w.cfg.Lifetime)) + sweepMax + stale + 2*i
+	oneway := w.cutWithin(a, b, memory) || w.cutWithin(b, a, memory)
+	dumb := w.idleWithin(a, memory) || w.idleWithin(b, memory)
+	if oneway && dumb {
+		// The link is cut one way while the holder's daemon is hung or dead: its
+		// kernel can't be told and doesn't get the question.
+		return excuse{why: "one-way link and a silent daemon", most: w.clocked(int64(w.cfg.Lifetime)) + sweepMax + slack}
+	}
+	nochat := w.mutedWithin(a, b, memory) || w.mutedWithin(b, a, memory)
+	if oneway && nochat {
+		// The link is cut one way and chat the other way: neither questions nor
+		// packets pass; a third, isolation or the returning chat ends it.
+		return excuse{why: "one-way link and no chat", most: stale + 2*i + slack}
+	}
+	if nochat && (w.anyIdleWithin(memory) || w.lossy(a, b)) {
+		// Two that can't talk claim what a third lost at the same instant: the
+		// first ARP announcement that arrives (0, 20, 40, 100 ms) ends it.
+		return excuse{why: "no chat and another fault", most: int64(150 * time.Millisecond)}
+	}
+	return excuse{}
+}
+
+// connected says whether a frame of one can reach the other, directly or by the words
+// of a third that hears both and is heard by both, and since when that is so.
+func (c *checker) connected(a, b int) (since int64, ok bool) {
+	w := c.w
+	best, ok := int64(0), false
+	consider := func(t int64) {
+		if !ok || t < best {
+			best, ok = t, true
+		}
+	}
+	if w.usable(a, b) {
+		consider(w.paths[a][b].linkSince)
+	}
+	if w.usable(b, a) {
+		consider(w.paths[b][a].linkSince)
+	}
+	if ok {
+		return best, true
+	}
+	for k := range w.cfg.Nodes {
+		third := w.hosts[k]
+		if k == a || k == b || !third.alive() || third.foreign {
+			continue
+		}
+		t, all := third.since+5*int64(w.cfg.Interval), true
+		for _, end := range [2]int{a, b} {
+			for _, p := range [2]*path{&w.paths[end][k], &w.paths[k][end]} {
+				all = all && !p.link && !p.udp && !p.group
+				t = max(t, p.linkSince, p.udpSince)
+			}
+			all = all && w.hosts[end].running() && !w.hosts[end].foreign
+		}
+		if all {
+			consider(t)
+		}
+	}
+	return best, ok
+}
+
+func (w *World) clocked(d int64) int64 { return d * 10000 / 9900 }
+
+func (w *World) cutWithin(from, to int, d int64) bool {
+	p := &w.paths[from][to]
+	return p.link || w.now-p.lastLink <= d
+}
+
+func (w *World) mutedWithin(from, to int, d int64) bool {
+	p := &w.paths[from][to]
+	return p.udp || p.group || w.now-p.lastUDP <= d || w.hosts[from].foreign || w.hosts[to].foreign
+}
+
+func (w *World) idleWithin(h int, d int64) bool {
+	return !w.hosts[h].alive() || w.now-w.hosts[h].idle <= d
+}
+
+func (w *World) anyIdleWithin(d int64) bool {
+	for h := range w.cfg.Nodes {
+		if w.idleWithin(h, d) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *World) lossy(a, b int) bool {
+	return w.paths[a][b].loss+w.paths[b][a].loss > 0 || w.slowest(a, b) > 0
+}
+
+func (w *World) slowest(a, b int) int64 {
+	p, q := &w.paths[a][b], &w.paths[b][a]
+	return max(p.delay+p.jitter, q.delay+q.jitter)
+}
+
+// rewire is called before a host stops answering or a process ends.
+func (c *checker) rewire() { c.dirty = true }
+
+// reachedAgain is called when a host answers again.
+func (c *checker) reachedAgain(h int) {
+	c.dirty = true
+	for j := range c.w.hosts {
+		for _, p := range [2]*path{&c.w.paths[h][j], &c.w.paths[j][h]} {
+			p.linkSince, p.udpSince, p.lastLink = c.w.now, c.w.now, c.w.now
+		}
+	}
+}

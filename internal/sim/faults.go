@@ -1,0 +1,294 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/vippy-ha/vippy/cluster"
+)
+
+// A FaultKind is one word of what can go wrong; scripts use the same words.
+type FaultKind string
+
+// Faults of a process. A is the node.
+const (
+	Kill   FaultKind = "kill"   // SIGKILL; ends with a restart
+	Leave  FaultKind = "leave"  // SIGTERM; ends with a return
+	Hang   FaultKind = "hang"   // SIGSTOP; ends with SIGCONT
+	Starve FaultKind = "starve" // no turn for a while, shorter than the grant
+	Wrong  FaultKind = "wrong"  // restarted with a mistyped secret; ends with the right one
+	Drain  FaultKind = "drain"
+	Bar    FaultKind = "bar"     // a node-wide vote
+	Worse  FaultKind = "worse"   // a penalty for group Arg
+	BarOne FaultKind = "bar-one" // a bar for group Arg
+	Adopt  FaultKind = "adopt"   // plan Arg; ends with the first plan
+	Forget FaultKind = "forget"  // somebody deletes address Arg by hand
+)
+
+// Faults of a host. A is the node.
+const (
+	Lose   FaultKind = "lose"   // no power
+	Freeze FaultKind = "freeze" // nothing runs, clocks go on
+	Pause  FaultKind = "pause"  // a virtual machine stands still, with its clock
+	Squat  FaultKind = "squat"  // the gateway has address Arg
+)
+
+// Faults of links. From A to B where both are named.
+const (
+	Cut     FaultKind = "cut"      // A to B, everything
+	Part    FaultKind = "part"     // A and B, everything
+	Island  FaultKind = "island"   // A and everybody, both ways
+	Split   FaultKind = "split"    // the nodes in the bits of Arg from the others
+	RxDead  FaultKind = "rx-dead"  // A receives nothing
+	TxDead  FaultKind = "tx-dead"  // nothing of A arrives
+	NoChat  FaultKind = "no-chat"  // A to B, chat only
+	Deaf    FaultKind = "deaf"     // A gets no chat
+	Mute    FaultKind = "mute"     // A's chat arrives nowhere
+	Silence FaultKind = "silence"  // no chat at all
+	NoGroup FaultKind = "no-group" // A to B, chat to the group only
+	NoMulti FaultKind = "no-multi" // no chat to the group at all
+	Blip    FaultKind = "blip"     // no frame at all, between anybody
+	Lossy   FaultKind = "lossy"    // Arg of 1000 frames of A are lost, both ways
+	Slow    FaultKind = "slow"     // A's frames take up to Arg ms longer
+	Twice   FaultKind = "twice"    // Arg of 1000 frames of A come twice
+)
+
+// A Fault is something that goes wrong from Begin to End.
+type Fault struct {
+	Kind FaultKind
+	A, B int
+	Arg  int
+	gen  uint32
+}
+
+func (w *World) describe(f *Fault) string {
+	s := string(f.Kind)
+	switch f.Kind {
+	case Cut, Part, NoChat, NoGroup:
+		s += " " + w.hosts[f.A].name + " " + w.hosts[f.B].name
+	case Silence, NoMulti, Blip, Squat:
+	case Split:
+		for i := range w.cfg.Nodes {
+			if f.Arg>>i&1 == 1 {
+				s += " " + w.hosts[i].name
+			}
+		}
+	default:
+		s += " " + w.hosts[f.A].name
+	}
+	switch f.Kind {
+	case Worse, BarOne:
+		s += " " + w.groups[f.Arg].name
+	case Squat, Forget:
+		s += " " + w.addrs[f.Arg].String()
+	case Adopt, Lossy, Slow, Twice:
+		s += fmt.Sprintf(" %d", f.Arg)
+	}
+	return s
+}
+
+// Begin lets a fault begin.
+func (w *World) Begin(f *Fault) {
+	w.note(-1, "--- "+w.describe(f), -1)
+	h := w.hosts[f.A]
+	now := h.clock.time(w.now)
+	switch f.Kind {
+	case Kill:
+		h.kill("killed")
+	case Leave:
+		h.leave()
+	case Hang, Starve:
+		if h.state != off {
+			h.stop()
+			f.gen = h.gen
+		}
+	case Wrong:
+		h.kill("killed")
+		h.foreign = true
+		h.start()
+	case Drain:
+		if h.alive() {
+			h.node.Drain(now, true)
+			h.turn()
+		}
+	case Bar:
+		h.vote(cluster.Vote{Source: "sim", Bar: true, Reason: "sim"})
+	case BarOne:
+		h.vote(cluster.Vote{Source: "sim", Group: &w.groups[f.Arg].key, Bar: true, Reason: "sim"})
+	case Worse:
+		h.vote(cluster.Vote{Source: "sim", Group: &w.groups[f.Arg].key, Penalty: 10, Reason: "sim"})
+	case Adopt:
+		h.adopt(f.Arg)
+	case Forget:
+		if h.kernel.has[f.Arg] {
+			h.remove(f.Arg, "deleted by hand")
+			h.look(f.Arg)
+		}
+	case Lose:
+		h.lose()
+	case Freeze, Pause:
+		if h.running() {
+			h.stand(f.Kind == Pause)
+		}
+	case Squat:
+		w.hosts[w.gateway].kernel.has[f.Arg] = true
+	}
+	w.faults = append(w.faults, f)
+	w.rewire()
+}
+
+// End ends a fault that began.
+func (w *World) End(f *Fault) {
+	w.note(-1, "--- end of "+w.describe(f), -1)
+	for i := range w.faults {
+		if w.faults[i] == f {
+			w.faults = append(w.faults[:i:i], w.faults[i+1:]...)
+			break
+		}
+	}
+	h := w.hosts[f.A]
+	switch f.Kind {
+	case Kill, Leave:
+		if h.leaving && h.state != off {
+			h.kill("killed while leaving")
+		}
+		h.start()
+	case Hang, Starve:
+		if h.gen == f.gen {
+			h.cont()
+		}
+	case Wrong:
+		h.kill("killed")
+		h.foreign = false
+		h.start()
+	case Drain:
+		if h.alive() {
+			h.node.Drain(h.clock.time(w.now), false)
+			h.turn()
+		}
+	case Bar:
+		h.vote(cluster.Vote{Source: "sim"})
+	case BarOne, Worse:
+		h.vote(cluster.Vote{Source: "sim", Group: &w.groups[f.Arg].key})
+	case Adopt:
+		h.adopt(0)
+	case Lose:
+		h.power()
+	case Freeze, Pause:
+		h.thaw()
+	case Squat:
+		w.hosts[w.gateway].kernel.has[f.Arg] = false
+	}
+	w.rewire()
+}
+
+// EndAll ends whatever is going on, in a random order but the same for each seed.
+func (w *World) EndAll() {
+	for len(w.faults) > 0 {
+		w.End(w.faults[w.rng.IntN(len(w.faults))])
+	}
+}
+
+// During lets a fault begin after a while and last for some time.
+func (w *World) During(after, lasting time.Duration, f *Fault) {
+	w.after(int64(after), func() { w.Begin(f) })
+	w.after(int64(after+lasting), func() {
+		for _, g := range w.faults {
+			if g == f {
+				w.End(f)
+				return
+			}
+		}
+	})
+}
+
+func (h *host) vote(v cluster.Vote) {
+	if h.alive() {
+		h.node.Vote(h.clock.time(h.w.now), v)
+		h.turn()
+	}
+}
+
+func (h *host) adopt(plan int) {
+	h.plan = &h.w.plans[plan]
+	if h.alive() {
+		h.node.Adopt(h.clock.time(h.w.now), h.plan.plan)
+		h.turn()
+	}
+}
+
+// rewire makes the paths what the faults that are going on say.
+func (w *World) rewire() {
+	for i := range w.paths {
+		for j := range w.paths[i] {
+			p := &w.paths[i][j]
+			was := *p
+			p.link, p.udp, p.group = false, false, false
+			p.loss, p.dup, p.delay, p.jitter = w.cfg.Loss, 0, 0, 0
+			for _, f := range w.faults {
+				w.spoil(p, f, i, j)
+			}
+			if was.link {
+				p.lastLink = w.now
+				if !p.link {
+					p.linkSince = w.now
+				}
+			}
+			if was.udp || was.group {
+				p.lastUDP = w.now
+				if !p.udp && !p.group {
+					p.udpSince = w.now
+				}
+			}
+		}
+	}
+	w.check.dirty = true
+}
+
+// spoil does to the path from i to j what a fault does to it.
+func (w *World) spoil(p *path, f *Fault, i, j int) {
+	to := f.A == i && f.B == j
+	pair := to || f.A == j && f.B == i
+	nodes := i < w.cfg.Nodes && j < w.cfg.Nodes
+	one := i == f.A || j == f.A
+	switch f.Kind {
+	case Cut:
+		p.link = p.link || to
+	case Part:
+		p.link = p.link || pair
+	case Island:
+		p.link = p.link || one
+	case Split:
+		p.link = p.link || nodes && f.Arg>>i&1 != f.Arg>>j&1
+	case RxDead:
+		p.link = p.link || j == f.A
+	case TxDead:
+		p.link = p.link || i == f.A
+	case Blip:
+		p.link = true
+	case NoChat:
+		p.udp = p.udp || to
+	case Deaf:
+		p.udp = p.udp || j == f.A
+	case Mute:
+		p.udp = p.udp || i == f.A
+	case Silence:
+		p.udp = true
+	case NoGroup:
+		p.group = p.group || to
+	case NoMulti:
+		p.group = true
+	case Lossy:
+		if one {
+			p.loss = max(p.loss, f.Arg)
+		}
+	case Slow:
+		if i == f.A {
+			p.jitter = max(p.jitter, int64(f.Arg)*int64(time.Millisecond))
+		}
+	case Twice:
+		if one {
+			p.dup = max(p.dup, f.Arg)
+		}
+	}
+}

@@ -1,0 +1,236 @@
+package sim
+
+import (
+	"net/netip"
+
+	"github.com/vippy-ha/vippy/cluster"
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// A role says what a host is to the cluster.
+type role uint8
+
+const (
+	// member hosts run the daemon.
+	member role = iota
+	// gateway answers for its own address and broadcasts now and then.
+	gateway
+	// stranger is on the wire without the secret.
+	stranger
+)
+
+// A state is how far a host's process is.
+type state uint8
+
+const (
+	// off: there is no process.
+	off state = iota
+	// starting: left-overs are being removed; its socket is open already.
+	starting
+	// running: it takes turns.
+	running
+)
+
+// A host is a kernel, a clock and at most one process.
+type host struct {
+	w      *World
+	id     int
+	name   string
+	role   role
+	addr   int // the number of its own address
+	chat   netip.AddrPort
+	clock  clock
+	kernel kernel
+
+	// down: no power. frozen: nothing runs, but the clock goes on. paused: nothing
+	// runs and the clock stands still, as for a suspended virtual machine.
+	down, frozen, paused bool
+	stoodSince           int64
+
+	// The process.
+	node    *cluster.Node
+	gen     uint32 // grows with each process and each end of one
+	state   state
+	boot    uint64 // of the last process; the state directory keeps it
+	plan    *planning
+	foreign bool // it has another secret
+	// stopped counts who stopped it (SIGSTOP, starvation).
+	stopped int
+	leaving bool
+	since   int64 // world time at which it began to run without a break
+	idle    int64 // world time at which it last didn't run
+
+	inbox   []*frame // what waits in its sockets
+	want    []bool   // by address: the kernel should have it
+	put     []bool   // by address: it was put there since it was last unwanted
+	held    []vipgroup.Key
+	plumbAt int64  // a plumb event is under way
+	known   []bool // by host: its hardware address is known to be a plan node's
+
+	lastTurn   int64 // on its own clock
+	lastExtend int64
+	lastFrame  int64
+	wakeAt     int64 // world time of the turn that it wants
+	wakeSet    int64 // world time of the earliest wake event under way
+}
+
+// running says whether the host and its kernel run at all.
+func (h *host) running() bool { return !h.down && !h.frozen && !h.paused }
+
+// alive says whether its process takes turns.
+func (h *host) alive() bool { return h.running() && h.state == running && h.stopped == 0 }
+
+// start begins a process: it removes what is left over, then makes a Node.
+func (h *host) start() {
+	if h.down || h.state != off {
+		return
+	}
+	h.gen++
+	h.state = starting
+	h.stopped, h.leaving = 0, false
+	h.inbox = h.inbox[:0]
+	h.w.note(h.id, "process starts", -1)
+	h.begin()
+}
+
+// begin does what every process does first. It is also the way of one that woke up
+// late: it takes a new boot id, and its socket stays as it is.
+func (h *host) begin() {
+	h.state = starting
+	gen := h.gen
+	h.w.after(h.w.opTime(), func() {
+		if h.gen != gen || !h.running() || h.stopped > 0 {
+			return // killed, or cont or thaw begins anew
+		}
+		for a := range h.kernel.has {
+			h.remove(a, "removed a left-over")
+		}
+		h.boot = max(h.boot+1, uint64(h.clock.at(h.w.now)))
+		boot := h.boot
+		if h.w.cfg.Bug == BugOldBoot {
+			boot = 1<<40 - h.boot>>24
+		}
+		key := h.w.key
+		if h.foreign {
+			key = h.w.foreignKey
+		}
+		now := h.clock.time(h.w.now)
+		h.node = cluster.New(now, cluster.Options{Name: h.name, Cluster: "sim", Boot: boot,
+			Keys: []cluster.Key{key}, Plan: h.plan.plan, Timing: h.w.cfg.Timing})
+		if h.w.cfg.Gateway {
+			h.node.Witness(now, []netip.Addr{h.w.addrs[h.w.hosts[h.w.gateway].addr]})
+		}
+		h.state = running
+		h.held = h.held[:0]
+		clear(h.want)
+		clear(h.put)
+		h.plumbAt, h.wakeAt, h.wakeSet = 0, 0, 0
+		h.since = h.w.now
+		h.lastTurn, h.lastExtend, h.lastFrame = h.clock.at(h.w.now), 0, 0
+		h.resume()
+	})
+}
+
+// kill ends the process; the kernel goes on.
+func (h *host) kill(why string) {
+	if h.state == off {
+		return
+	}
+	h.w.check.rewire()
+	h.gen++
+	h.state, h.node, h.inbox = off, nil, nil
+	h.idle = h.w.now
+	h.w.note(h.id, why, -1)
+}
+
+// stop keeps the process from running until cont.
+func (h *host) stop() {
+	h.stopped++
+	h.idle = h.w.now
+	h.plumbAt = 0 // it checks again before any system call
+}
+
+func (h *host) cont() {
+	if h.stopped == 0 {
+		return
+	}
+	if h.stopped--; h.stopped > 0 || !h.running() {
+		return
+	}
+	h.idle, h.since = h.w.now, h.w.now
+	switch h.state {
+	case starting:
+		h.begin()
+	case running:
+		h.resume()
+	}
+}
+
+// stand freezes or pauses the whole host.
+func (h *host) stand(pause bool) {
+	h.w.check.rewire()
+	h.stoodSince = h.w.now
+	h.frozen, h.paused = !pause, pause
+	h.plumbAt = 0
+	h.idle = h.w.now
+	h.w.check.dirty = true
+}
+
+// thaw lets a frozen or paused host go on.
+func (h *host) thaw() {
+	if !h.frozen && !h.paused {
+		return
+	}
+	w := h.w
+	if h.paused {
+		d := w.now - h.stoodSince
+		h.clock.lost += d
+		for a := range h.kernel.expires {
+			h.kernel.expires[a] += d
+		}
+	}
+	h.frozen, h.paused = false, false
+	h.idle, h.since = w.now, w.now
+	w.check.reachedAgain(h.id)
+	for a := range h.kernel.has {
+		if h.kernel.has[a] && !h.kernel.armed[a] {
+			h.kernel.armed[a] = true
+			w.queue.push(event{at: max(h.kernel.expires[a], w.now), kind: expire, host: int16(h.id), arg: int16(a)})
+		}
+	}
+	gen := h.gen
+	w.after(1+int64(w.rng.Uint64N(300_000)), func() {
+		if h.gen != gen || !h.running() {
+			return
+		}
+		if h.state == starting {
+			h.begin()
+		} else if h.alive() {
+			h.resume()
+		}
+	})
+}
+
+// lose takes the host's power away, with everything that its kernel held.
+func (h *host) lose() {
+	if h.down {
+		return
+	}
+	h.kill("host lost")
+	h.frozen, h.paused, h.stopped = false, false, 0
+	for a := range h.kernel.has {
+		h.remove(a, "gone with its host")
+	}
+	h.down = true
+	h.w.check.dirty = true
+}
+
+// power brings a lost host back, with an empty kernel and a new process.
+func (h *host) power() {
+	if !h.down {
+		return
+	}
+	h.down = false
+	h.w.check.reachedAgain(h.id)
+	h.start()
+}
