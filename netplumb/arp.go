@@ -3,7 +3,11 @@ package netplumb
 import (
 	"net"
 	"net/netip"
+	"sync"
 	"time"
+
+	"github.com/mdlayher/arp"
+	"github.com/mdlayher/ethernet"
 )
 
 // MAC is an Ethernet address.
@@ -42,4 +46,109 @@ type Heard struct {
 	Target netip.Addr
 	// At is when it was read.
 	At time.Time
+}
+
+// parseARP reads an Ethernet frame that came in. It returns false for what is not a
+// well-formed ARP packet about IPv4 on Ethernet from a real sender.
+func parseARP(frame []byte) (Heard, bool) {
+	var f ethernet.Frame
+	var p arp.Packet
+	if f.UnmarshalBinary(frame) != nil || f.EtherType != ethernet.EtherTypeARP || p.UnmarshalBinary(f.Payload) != nil {
+		return Heard{}, false
+	}
+	const hardwareEthernet = 1 // RFC 826, ar$hrd
+	if p.HardwareType != hardwareEthernet || p.ProtocolType != uint16(ethernet.EtherTypeIPv4) ||
+		len(p.SenderHardwareAddr) != len(MAC{}) || !p.SenderIP.Is4() || !p.TargetIP.Is4() {
+		return Heard{}, false
+	}
+	h := Heard{Addr: p.SenderIP, MAC: MAC(p.SenderHardwareAddr), Target: p.TargetIP}
+	if h.MAC == (MAC{}) || h.MAC[0]&1 != 0 {
+		return Heard{}, false // no host has the zero address or a group address
+	}
+	switch p.Operation {
+	case arp.OperationRequest:
+		h.Kind = Other
+		if h.Addr == h.Target && !h.Addr.IsUnspecified() {
+			h.Kind = Announcement
+		}
+	case arp.OperationReply:
+		h.Kind = Answer
+		// Nobody asks for the asker's own address or for an answer to everybody.
+		if h.Addr == h.Target || f.Destination[0]&1 != 0 {
+			h.Kind = Announcement
+		}
+		if h.Addr.IsUnspecified() {
+			return Heard{}, false
+		}
+	default:
+		return Heard{}, false // RARP and its kin
+	}
+	return h, true
+}
+
+var broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
+// probeFrame asks everybody for an address without claiming one (RFC 5227 section 2.1.1).
+func probeFrame(own MAC, addr netip.Addr) ([]byte, error) {
+	return arpFrame(arp.OperationRequest, own, netip.IPv4Unspecified(), MAC{}, addr)
+}
+
+// announcementFrames tell everybody that own has addr: as a request, and as a reply whose
+// target is ourselves. The usual reply with a broadcast target is ignored by Linux hosts
+// whose entry is less than a second old, which is when it matters.
+func announcementFrames(own MAC, addr netip.Addr) ([2][]byte, error) {
+	request, err := arpFrame(arp.OperationRequest, own, addr, MAC{}, addr)
+	if err != nil {
+		return [2][]byte{}, err
+	}
+	reply, err := arpFrame(arp.OperationReply, own, addr, own, addr)
+	return [2][]byte{request, reply}, err
+}
+
+// arpFrame builds a broadcast frame.
+func arpFrame(op arp.Operation, sender MAC, spa netip.Addr, target MAC, tpa netip.Addr) ([]byte, error) {
+	p, err := arp.NewPacket(op, sender[:], spa, target[:], tpa)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := p.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	f := ethernet.Frame{Destination: broadcast[:], Source: sender[:], EtherType: ethernet.EtherTypeARP, Payload: payload}
+	return f.MarshalBinary()
+}
+
+// maxNeighbours bounds the table of hosts, which strangers fill.
+const maxNeighbours = 4096
+
+// neighbours is which host was last heard with which hardware address.
+type neighbours struct {
+	mu   sync.Mutex
+	macs map[netip.Addr]MAC
+}
+
+func (n *neighbours) learn(host netip.Addr, mac MAC) {
+	if host.IsUnspecified() {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, known := n.macs[host]; !known && len(n.macs) >= maxNeighbours {
+		for some := range n.macs {
+			delete(n.macs, some)
+			break
+		}
+	}
+	if n.macs == nil {
+		n.macs = make(map[netip.Addr]MAC)
+	}
+	n.macs[host] = mac
+}
+
+func (n *neighbours) mac(host netip.Addr) (MAC, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m, ok := n.macs[host]
+	return m, ok
 }

@@ -53,11 +53,83 @@ func (o Op) String() string {
 // Diff returns the operations that lead from what the kernel has to what is wanted,
 // removals first.
 //
-// Ours, and so removed where not wanted, is every address that carries the Mark or is
-// one of managed. A wanted address that is present, in whatever prefix length, is left
+// Ours, and so removed where not wanted, is every address that carries the Mark, and
+// every one of managed on its own link. (On another link an unmarked one is somebody
+// else's, as on lo in a direct-routing load balancer.) A wanted address that is present, in whatever prefix length, is left
 // as it is. A missing one is added with a full-length prefix where the link has its
 // subnet by an address that is not ours, and with the configured prefix, after Promote,
 // where it has not.
 func Diff(want, managed []vipgroup.VIP, have []Observed, lifetime time.Duration) []Op {
-	return nil
+	planned := make(map[place]bool, len(managed)+len(want))
+	for _, v := range managed {
+		planned[placeOf(v)] = true
+	}
+	wanted := make(map[place]bool, len(want))
+	for _, v := range want {
+		planned[placeOf(v)] = true
+		wanted[placeOf(v)] = true
+	}
+	ours := func(o Observed) bool { return o.Mark == Mark || planned[o.place()] }
+
+	// Of several prefix lengths of one wanted address one stays, best a marked one.
+	keep := make(map[place]int, len(want))
+	for i, o := range have {
+		if j, twice := keep[o.place()]; wanted[o.place()] && (!twice || have[j].Mark != Mark && o.Mark == Mark) {
+			keep[o.place()] = i
+		}
+	}
+
+	var ops []Op
+	promoted := make(map[string]bool)
+	promote := func(p netip.Prefix, link string) {
+		if p.Addr().Is4() && !p.IsSingleIP() && !promoted[link] {
+			promoted[link] = true
+			ops = append(ops, Op{Kind: Promote, Link: link})
+		}
+	}
+	subnets := make(map[string][]netip.Prefix) // by link, of the addresses that are not ours
+	for i, o := range have {
+		if !ours(o) {
+			subnets[o.Link] = append(subnets[o.Link], o.Address)
+			continue
+		}
+		if j, stays := keep[o.place()]; stays && i == j {
+			continue
+		}
+		promote(o.Address, o.Link)
+		ops = append(ops, Op{Kind: Remove, Address: o.Address, Link: o.Link, Index: o.Index})
+	}
+	for _, v := range want {
+		if _, present := keep[placeOf(v)]; present {
+			continue
+		}
+		keep[placeOf(v)] = -1 // an address that is listed twice is added once
+		addr := plumbAs(v.Address, subnets[v.Interface])
+		promote(addr, v.Interface)
+		ops = append(ops, Op{Kind: Add, Address: addr, Link: v.Interface, Lifetime: lifetime})
+	}
+	return ops
 }
+
+// plumbAs returns the form in which an address goes to the kernel: alone where the link
+// already has its subnet, so that neither can take the other along when it goes.
+func plumbAs(vip netip.Prefix, subnets []netip.Prefix) netip.Prefix {
+	for _, s := range subnets {
+		if !s.IsSingleIP() && s.Contains(vip.Addr()) {
+			return netip.PrefixFrom(vip.Addr(), vip.Addr().BitLen())
+		}
+	}
+	return vip
+}
+
+// A place is an address on a link: what makes a VIP the same whatever its prefix length.
+type place struct {
+	addr netip.Addr
+	link string
+}
+
+func placeOf(v vipgroup.VIP) place { return place{v.Address.Addr(), v.Interface} }
+
+func (o Observed) place() place { return place{o.Address.Addr(), o.Link} }
+
+func (o Op) place() place { return place{o.Address.Addr(), o.Link} }

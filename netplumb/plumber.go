@@ -20,7 +20,8 @@ type Options struct {
 type Desired struct {
 	// VIPs should be in the kernel.
 	VIPs []vipgroup.VIP
-	// Managed are all addresses of the plan: those present and not in VIPs are removed.
+	// Managed are all addresses of the plan, those of VIPs included: what is present
+	// and not in VIPs is removed. Only these are reported.
 	Managed []vipgroup.VIP
 	// Links are further interfaces, beside those of Managed, to watch and to listen on
 	// (the chat interfaces).
@@ -34,43 +35,73 @@ type Desired struct {
 }
 
 // A Plumber keeps this host's kernel as desired. Make one with New and start Run once.
-type Plumber struct{}
+type Plumber struct {
+	orders  *orders
+	reports *reports
+	speaker *speaker
+}
 
 // New returns a Plumber. Nothing is opened before Run.
-func New(o Options) *Plumber { return &Plumber{} }
+func New(o Options) *Plumber {
+	if o.NotifyRate <= 0 {
+		o.NotifyRate = 1000
+	}
+	return &Plumber{orders: newOrders(), reports: newReports(), speaker: newSpeaker(o.NotifyRate)}
+}
 
 // Run works until ctx ends. It opens all its sockets in the network namespace of the
-// calling thread. It returns an error only when the kernel refuses netlink altogether;
-// everything else is reported and tried again. Addresses stay as they are when it ends.
-func (p *Plumber) Run(ctx context.Context) error { return nil }
+// calling thread, and touches nothing before the first Set. It returns an error only when
+// the kernel refuses netlink altogether; everything else is reported and tried again.
+// Addresses stay as they are when it ends.
+func (p *Plumber) Run(ctx context.Context) error {
+	k, err := openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	e, err := subscribe(eventBuffer)
+	if err != nil {
+		return err
+	}
+	go e.listen()
+	w := newWorker(k, e, p.speaker, p.orders, p.reports)
+	defer w.close()
+	w.run(ctx)
+	return nil
+}
 
 // Set makes d the desired state and returns its number, with which Report.Seq can be
 // compared.
-func (p *Plumber) Set(d Desired) uint64 { return 0 }
+func (p *Plumber) Set(d Desired) uint64 { return p.orders.set(d) }
 
 // Changed delivers a value when there is something new to Report.
-func (p *Plumber) Changed() <-chan struct{} { return nil }
+func (p *Plumber) Changed() <-chan struct{} { return p.reports.changed }
 
 // Report returns the newest state of the kernel, together with all operations and errors
 // since the last call.
-func (p *Plumber) Report() Report { return Report{} }
+func (p *Plumber) Report() Report { return p.reports.take() }
 
 // Heard delivers the ARP frames that others sent. Who doesn't receive misses some
 // (counted in Report.HeardDropped); the reader never waits.
-func (p *Plumber) Heard() <-chan Heard { return nil }
+func (p *Plumber) Heard() <-chan Heard { return p.speaker.heard }
 
 // Ask sends a broadcast probe (RFC 5227 section 2.1.1: sender address 0) for each address
-// on the link of the plan's VIP; for others on the link that has the address's subnet,
-// else on all links in use. Answers come by Heard.
-func (p *Plumber) Ask(addrs ...netip.Addr) {}
+// on the link of the plan's VIP; for others on the links that have the address's subnet,
+// else on all links in use. Answers come by Heard. IPv6 addresses are passed over.
+func (p *Plumber) Ask(addrs ...netip.Addr) {
+	if len(addrs) > 0 {
+		p.orders.queue(&p.orders.ask, addrs)
+	}
+}
 
-// Announce announces plumbed addresses once more now, beside their schedule. Addresses
-// that are not plumbed are passed over.
-func (p *Plumber) Announce(addrs ...netip.Addr) {}
+// Announce announces plumbed addresses once more now, beside their schedule and within
+// the rate. Addresses that are not plumbed are passed over.
+func (p *Plumber) Announce(addrs ...netip.Addr) {
+	if len(addrs) > 0 {
+		p.orders.queue(&p.orders.announce, addrs)
+	}
+}
 
-// MAC returns the hardware address that was last heard with a host's address.
-func (p *Plumber) MAC(host netip.Addr) (MAC, bool) { return MAC{}, false }
-
-// Clear removes every address that carries the Mark or is one of managed, sees them
-// gone, and returns the removals. It is for processes that run no Plumber.
-func Clear(managed []vipgroup.VIP) ([]Op, error) { return nil, nil }
+// MAC returns the hardware address that was last heard with a host's address. A peer that
+// never spoke ARP becomes known by asking its host address.
+func (p *Plumber) MAC(host netip.Addr) (MAC, bool) { return p.speaker.neighbours.mac(host) }

@@ -2,6 +2,7 @@ package netplumb
 
 import (
 	"net/netip"
+	"sync"
 
 	"github.com/vippy-ha/vippy/vipgroup"
 )
@@ -54,4 +55,37 @@ type Link struct {
 	MAC         MAC
 	// Addresses are those on the link that are not ours, with their subnets.
 	Addresses []netip.Prefix
+}
+
+// maxErrors bounds the errors that one Report carries.
+const maxErrors = 64
+
+// reports is the mailbox out of the Plumber: the newest state wins, while operations and
+// errors add up until somebody takes them.
+type reports struct {
+	mu      sync.Mutex
+	changed chan struct{}
+	report  Report
+}
+
+func newReports() *reports { return &reports{changed: make(chan struct{}, 1)} }
+
+func (r *reports) put(n Report) {
+	r.mu.Lock()
+	n.Ops = append(r.report.Ops, n.Ops...)
+	n.Errors = append(r.report.Errors, n.Errors...)
+	if len(n.Errors) > maxErrors {
+		n.Errors = n.Errors[:maxErrors]
+	}
+	r.report = n
+	r.mu.Unlock()
+	signal(r.changed)
+}
+
+func (r *reports) take() Report {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := r.report
+	r.report.Ops, r.report.Errors = nil, nil
+	return out
 }

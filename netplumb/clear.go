@@ -1,0 +1,53 @@
+package netplumb
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// Clear removes every address that carries the Mark or is one of managed, sees them
+// gone, and returns the removals. It is for processes that run no Plumber.
+func Clear(managed []vipgroup.VIP) ([]Op, error) {
+	k, err := openKernel()
+	if err != nil {
+		return nil, err
+	}
+	defer k.close()
+	have, err := k.look(0)
+	if err != nil {
+		return nil, err
+	}
+	var removed []Op
+	refused := make(map[place]error)
+	for _, op := range Diff(nil, managed, have, 0) {
+		if op.Kind == Promote {
+			if link, exists := k.link(op.Link); exists {
+				_ = k.promote(link.index) // without it the removal may take others along, but must not wait
+			}
+			continue
+		}
+		if err := k.remove(op); err != nil {
+			refused[op.place()] = err
+			continue
+		}
+		op.At = Monotonic()
+		removed = append(removed, op)
+	}
+	if have, err = k.look(0); err != nil {
+		return removed, err
+	}
+	var errs []error
+	for _, op := range Diff(nil, managed, have, 0) {
+		if op.Kind != Remove {
+			continue
+		}
+		err := refused[op.place()]
+		if err == nil {
+			err = errors.New("it is there again: does another program add it?")
+		}
+		errs = append(errs, fmt.Errorf("remove %s from %s: %w", op.Address, op.Link, err))
+	}
+	return removed, errors.Join(errs...)
+}

@@ -1,0 +1,202 @@
+package netplumb
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// kernel is the one handle through which a process reads and writes addresses. It
+// belongs to one goroutine.
+type kernel struct {
+	h     *netlink.Handle
+	names map[int]string // of links by index, forgotten on every link event
+}
+
+func openKernel() (*kernel, error) {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open netlink: %w", err)
+	}
+	// Strict checking makes the kernel dump one link's addresses when asked for one;
+	// before Linux 4.20 it dumps all and the library picks.
+	_ = h.SetStrictCheck(true)
+	return &kernel{h: h.DisableVFInfoCollection().RetryInterrupted(), names: map[int]string{}}, nil
+}
+
+func (k *kernel) close() { _ = k.h.Close() }
+
+// look reads the addresses of one link, or with index 0 those of all.
+func (k *kernel) look(index int) ([]Observed, error) {
+	var link netlink.Link
+	if index != 0 {
+		link = &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
+	}
+	list, err := k.h.AddrList(link, netlink.FAMILY_ALL)
+	if errors.Is(err, unix.ENODEV) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read addresses: %w", err)
+	}
+	have := make([]Observed, 0, len(list))
+	for _, a := range list {
+		o, ok := k.observed(a)
+		if ok {
+			have = append(have, o)
+		}
+	}
+	return have, nil
+}
+
+func (k *kernel) observed(a netlink.Addr) (Observed, bool) {
+	addr, ok := netip.AddrFromSlice(a.IP)
+	if !ok {
+		return Observed{}, false
+	}
+	bits, _ := a.Mask.Size()
+	name, ok := k.names[a.LinkIndex]
+	if !ok {
+		link, err := k.h.LinkByIndex(a.LinkIndex)
+		if err != nil {
+			return Observed{}, false // the link went between the two calls, its addresses with it
+		}
+		name = link.Attrs().Name
+		k.names[a.LinkIndex] = name
+	}
+	valid := time.Duration(a.ValidLft) * time.Second
+	if uint32(a.ValidLft) == 0xffffffff { // INFINITY_LIFE_TIME
+		valid = Forever
+	}
+	return Observed{
+		Address: netip.PrefixFrom(addr.Unmap(), bits),
+		Link:    name,
+		Index:   a.LinkIndex,
+		Mark:    uint8(a.Protocol),
+		Valid:   valid,
+		Flags:   uint32(a.Flags),
+	}, true
+}
+
+// remove takes an address away. That it was gone already is no error.
+func (k *kernel) remove(op Op) error {
+	err := k.h.AddrDel(nil, kernelAddr(op))
+	if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return hint(err)
+}
+
+// add puts an address there, or gives the one that is there its full lifetime again:
+// netlink has no call that does only the latter.
+func (k *kernel) add(op Op) error {
+	return hint(k.h.AddrReplace(nil, kernelAddr(op)))
+}
+
+func kernelAddr(op Op) *netlink.Addr {
+	seconds := int(op.Lifetime / time.Second)
+	a := &netlink.Addr{
+		IPNet:       &net.IPNet{IP: op.Address.Addr().AsSlice(), Mask: net.CIDRMask(op.Address.Bits(), op.Address.Addr().BitLen())},
+		LinkIndex:   op.Index,
+		Protocol:    Mark,
+		ValidLft:    seconds,
+		PreferedLft: seconds,
+	}
+	if op.Address.Addr().Is6() {
+		// Asking the address has replaced duplicate detection, which would keep it
+		// from answering for a second.
+		a.Flags = unix.IFA_F_NODAD
+		if op.Address.IsSingleIP() {
+			a.Flags |= unix.IFA_F_NOPREFIXROUTE
+		}
+	}
+	return a
+}
+
+// promote sets promote_secondaries by netlink, which works in a container whose /proc/sys
+// is read-only and in a namespace whose /proc is not mounted.
+func (k *kernel) promote(index int) error {
+	const (
+		iflaInetConf                  = 1  // include/uapi/linux/if_link.h
+		ipv4DevconfPromoteSecondaries = 20 // include/uapi/linux/ip.h
+	)
+	req := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(index)
+	req.AddData(msg)
+	one := make([]byte, 4)
+	binary.NativeEndian.PutUint32(one, 1)
+	spec := nl.NewRtAttr(unix.IFLA_AF_SPEC, nil)
+	spec.AddRtAttr(unix.AF_INET, nil).AddRtAttr(iflaInetConf, nil).AddRtAttr(ipv4DevconfPromoteSecondaries, one)
+	req.AddData(spec)
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return hint(err)
+}
+
+// linkFacts is what one look at a link says.
+type linkFacts struct {
+	index       int
+	up, carrier bool
+	mac         net.HardwareAddr
+	received    uint64
+}
+
+// link looks at a link by name; false where there is none.
+func (k *kernel) link(name string) (linkFacts, bool) {
+	l, err := k.h.LinkByName(name)
+	if err != nil {
+		return linkFacts{}, false
+	}
+	a := l.Attrs()
+	f := linkFacts{
+		index:   a.Index,
+		up:      a.RawFlags&unix.IFF_UP != 0,
+		carrier: a.RawFlags&unix.IFF_LOWER_UP != 0,
+		mac:     a.HardwareAddr,
+	}
+	if a.RawFlags&(unix.IFF_LOOPBACK|unix.IFF_NOARP) != 0 {
+		f.mac = nil // nobody to speak to
+	}
+	if a.Statistics != nil {
+		f.received = a.Statistics.RxPackets
+	}
+	return f, true
+}
+
+// gateways returns the next hops of the default route. It asks for the route of one
+// outside address (of TEST-NET-1, RFC 5737) instead of reading a table that may have a
+// million of them.
+func (k *kernel) gateways() []netip.Addr {
+	routes, err := k.h.RouteGetWithOptions(net.IPv4(192, 0, 2, 1), &netlink.RouteGetOptions{FIBMatch: true})
+	if err != nil {
+		return nil // no default route
+	}
+	var out []netip.Addr
+	hop := func(ip net.IP) {
+		if a, ok := netip.AddrFromSlice(ip); ok {
+			out = append(out, a.Unmap())
+		}
+	}
+	for _, r := range routes {
+		hop(r.Gw)
+		for _, n := range r.MultiPath {
+			hop(n.Gw)
+		}
+	}
+	return out
+}
+
+// hint adds the next step to what the kernel said.
+func hint(err error) error {
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("%w (needs CAP_NET_ADMIN)", err)
+	}
+	return err
+}

@@ -1,0 +1,137 @@
+package netplumb
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// A link is an interface in use as it was last polled.
+type link struct {
+	facts  linkFacts
+	exists bool
+	// refused is the last error of opening its ARP socket, told once.
+	refused string
+}
+
+// carries says whether frames can pass.
+func (l *link) carries() bool { return l.exists && l.facts.up && l.facts.carrier }
+
+// useLinks makes the links of the plan and those named besides the ones in use.
+func (w *worker) useLinks() {
+	old := w.links
+	w.links = make(map[string]*link)
+	use := func(name string) {
+		switch {
+		case name == "" || w.links[name] != nil:
+		case old[name] != nil:
+			w.links[name] = old[name]
+		default:
+			w.links[name] = &link{}
+		}
+	}
+	for _, name := range w.want.Links {
+		use(name)
+	}
+	for at := range w.plan {
+		use(at.link)
+	}
+	for name := range old {
+		if w.links[name] == nil {
+			w.speaker.drop(name)
+		}
+	}
+	w.pollAt, w.report = 0, true
+}
+
+// poll looks at the links in use.
+func (w *worker) poll() {
+	for name, l := range w.links {
+		w.pollLink(name, l)
+	}
+}
+
+func (w *worker) pollLink(name string, l *link) {
+	before := *l
+	l.facts, l.exists = w.k.link(name)
+	if !before.exists || before.facts.index != l.facts.index {
+		before.facts.received = l.facts.received // counts from here
+	}
+	if n := l.facts.received; n > before.facts.received {
+		w.frames += n - before.facts.received
+		w.report = true
+	} else if n < before.facts.received {
+		w.frames += n // the driver began anew
+	}
+	if before.exists != l.exists || before.facts.index != l.facts.index {
+		w.stale = true
+	}
+	opened, err := w.speaker.tend(name, l.facts, l.exists)
+	switch {
+	case err != nil && err.Error() != l.refused:
+		l.refused = err.Error()
+		w.fault(err)
+	case err == nil:
+		l.refused = ""
+	}
+	if opened {
+		for at := range w.held {
+			if at.link == name {
+				w.speaker.take(at)
+			}
+		}
+	}
+	if !before.carries() && l.carries() {
+		w.speaker.restart(name)
+	}
+	if before.exists != l.exists || before.facts.up != l.facts.up || before.facts.carrier != l.facts.carrier ||
+		before.facts.index != l.facts.index || before.facts.mac.String() != l.facts.mac.String() {
+		w.report = true
+	}
+}
+
+// ask sends a probe where the address can be.
+func (w *worker) ask(addr netip.Addr) {
+	if name, planned := w.linkOf[addr]; planned {
+		w.speaker.ask(name, addr)
+		return
+	}
+	var links []string
+	for _, o := range w.have {
+		if w.links[o.Link] != nil && !o.Address.IsSingleIP() && o.Address.Contains(addr) && !slices.Contains(links, o.Link) {
+			links = append(links, o.Link)
+		}
+	}
+	if links == nil {
+		links = slices.Collect(maps.Keys(w.links))
+	}
+	for _, name := range links {
+		w.speaker.ask(name, addr)
+	}
+}
+
+func (w *worker) lookAtGateways() {
+	list := w.k.gateways()
+	if !slices.Equal(list, w.gateways) {
+		w.gateways, w.report = list, true
+	}
+}
+
+// linkReports says how the links in use are.
+func (w *worker) linkReports() []Link {
+	out := make([]Link, 0, len(w.links))
+	for _, name := range slices.Sorted(maps.Keys(w.links)) {
+		l := w.links[name]
+		r := Link{Name: name, Exists: l.exists, Index: l.facts.index, Up: l.facts.up, Carrier: l.facts.carrier}
+		if len(l.facts.mac) == len(r.MAC) {
+			r.MAC = MAC(l.facts.mac)
+		}
+		for _, o := range w.have {
+			if o.Link == name && o.Mark != Mark && !w.plan[o.place()] {
+				r.Addresses = append(r.Addresses, o.Address)
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}

@@ -1,0 +1,88 @@
+package netplumb
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// maxQueued bounds the addresses that wait to be asked or announced.
+const maxQueued = 4096
+
+// orders is the mailbox into the Plumber: the newest desired state wins, while what is
+// to be asked and announced adds up.
+type orders struct {
+	mu   sync.Mutex
+	wake chan struct{}
+	// seq numbers the calls of set; unread says that the newest was not yet taken.
+	seq     uint64
+	unread  bool
+	desired Desired
+	// dropped are the places that were missing in a desired state which nobody took
+	// because a newer one has them again: it counts as a release of a lost address.
+	dropped       map[place]bool
+	ask, announce []netip.Addr
+}
+
+func newOrders() *orders { return &orders{wake: make(chan struct{}, 1)} }
+
+func (o *orders) set(d Desired) uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.unread && !slices.Equal(o.desired.VIPs, d.VIPs) {
+		before := make(map[vipgroup.VIP]bool, len(o.desired.VIPs))
+		for _, v := range o.desired.VIPs {
+			before[v] = true
+		}
+		for _, v := range d.VIPs {
+			if before[v] {
+				continue
+			}
+			if o.dropped == nil {
+				o.dropped = make(map[place]bool)
+			}
+			o.dropped[placeOf(v)] = true
+		}
+	}
+	o.seq++
+	o.desired, o.unread = d, true
+	signal(o.wake)
+	return o.seq
+}
+
+func (o *orders) queue(list *[]netip.Addr, addrs []netip.Addr) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if room := maxQueued - len(*list); len(addrs) > room {
+		addrs = addrs[:room]
+	}
+	*list = append(*list, addrs...)
+	signal(o.wake)
+}
+
+// order is everything that was in the mailbox.
+type order struct {
+	// fresh says that desired is set and was not taken before.
+	fresh         bool
+	seq           uint64
+	desired       Desired
+	dropped       map[place]bool
+	ask, announce []netip.Addr
+}
+
+func (o *orders) take() order {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := order{o.unread, o.seq, o.desired, o.dropped, o.ask, o.announce}
+	o.unread, o.dropped, o.ask, o.announce = false, nil, nil, nil
+	return out
+}
+
+// waiting says whether a newer desired state lies there.
+func (o *orders) waiting() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.unread
+}

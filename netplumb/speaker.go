@@ -1,0 +1,156 @@
+package netplumb
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// heardRoom is how many ARP frames wait for the daemon before further ones are dropped.
+const heardRoom = 1024
+
+// speaker owns the ARP sockets: one for each link in use that can speak Ethernet. All
+// methods but hear belong to one goroutine.
+type speaker struct {
+	ports map[string]*port
+	rate  int
+
+	heard      chan Heard
+	dropped    atomic.Uint64
+	neighbours neighbours
+	// own are this host's hardware addresses: frames from them are no news.
+	own atomic.Pointer[map[MAC]bool]
+}
+
+func newSpeaker(rate int) *speaker {
+	return &speaker{ports: make(map[string]*port), rate: rate, heard: make(chan Heard, heardRoom)}
+}
+
+// hear takes in a frame that a port's reader got. It never waits.
+func (s *speaker) hear(h Heard) {
+	if own := s.own.Load(); own != nil && (*own)[h.MAC] {
+		return
+	}
+	s.neighbours.learn(h.Addr, h.MAC)
+	select {
+	case s.heard <- h:
+	default:
+		s.dropped.Add(1)
+	}
+}
+
+// tend opens, replaces or closes the port of a link, as the link now is, and says
+// whether it was opened: then it announces nothing yet.
+func (s *speaker) tend(name string, f linkFacts, exists bool) (opened bool, err error) {
+	able := exists && len(f.mac) == len(MAC{}) && MAC(f.mac) != MAC{}
+	if p := s.ports[name]; p != nil {
+		if able && p.index == f.index && p.mac == MAC(f.mac) && !p.broken.Load() {
+			return false, nil
+		}
+		s.drop(name)
+	}
+	if !able {
+		return false, nil
+	}
+	p, err := openPort(name, f.index, MAC(f.mac))
+	if err != nil {
+		return false, err
+	}
+	s.ports[name] = p
+	s.listOwn()
+	go p.listen(s.hear)
+	return true, nil
+}
+
+// drop closes the port of a link, if it has one.
+func (s *speaker) drop(name string) {
+	if p := s.ports[name]; p != nil {
+		p.close()
+		delete(s.ports, name)
+		s.listOwn()
+	}
+}
+
+func (s *speaker) listOwn() {
+	own := make(map[MAC]bool, len(s.ports))
+	for _, p := range s.ports {
+		own[p.mac] = true
+	}
+	s.own.Store(&own)
+}
+
+func (s *speaker) close() {
+	for name := range s.ports {
+		s.drop(name)
+	}
+}
+
+// take announces an address that was just taken, at once and without regard to the rate,
+// and from then on by the schedule. IPv6 has no ARP.
+func (s *speaker) take(at place) {
+	p := s.ports[at.link]
+	if p == nil || !at.addr.Is4() {
+		return
+	}
+	frames, err := announcementFrames(p.mac, at.addr)
+	if err != nil {
+		return // only an address that is not IPv4 can't be encoded
+	}
+	for _, f := range frames {
+		_ = p.send(f) // repeated in 20 ms
+	}
+	p.schedule.take(Boottime(), at.addr, frames)
+}
+
+// stop ends the announcing of an address. After it returns no frame claims the address.
+func (s *speaker) stop(at place) {
+	if p := s.ports[at.link]; p != nil {
+		p.schedule.stop(at.addr)
+	}
+}
+
+// again announces an address beside its schedule.
+func (s *speaker) again(addr netip.Addr) {
+	for _, p := range s.ports {
+		p.schedule.again(Boottime(), addr)
+	}
+}
+
+// restart announces everything on a link anew, for it was cut off.
+func (s *speaker) restart(name string) {
+	if p := s.ports[name]; p != nil {
+		p.schedule.restart(Boottime())
+	}
+}
+
+// ask sends a probe for an address on one link.
+func (s *speaker) ask(link string, addr netip.Addr) {
+	p := s.ports[link]
+	if p == nil || !addr.Is4() {
+		return
+	}
+	if f, err := probeFrame(p.mac, addr); err == nil {
+		_ = p.send(f) // silence is asked again
+	}
+}
+
+// announce sends what is due.
+func (s *speaker) announce() {
+	for _, p := range s.ports {
+		for frames := p.schedule.next(Boottime(), s.rate); frames != nil; frames = p.schedule.next(Boottime(), s.rate) {
+			for _, f := range frames {
+				_ = p.send(f) // a link that is down loses it, and restarts when it is up
+			}
+		}
+	}
+}
+
+// wake returns when announce should be called again, at the latest the instant given.
+func (s *speaker) wake(latest time.Duration) time.Duration {
+	for _, p := range s.ports {
+		if at, any := p.schedule.wake(Boottime(), s.rate); any {
+			latest = min(latest, at)
+		}
+	}
+	return latest
+}
