@@ -39,7 +39,7 @@ sim: ## fresh seeds for SIMHOURS simulated cluster-hours
 	go test ./internal/sim -count=1 -v -run TestFresh -sim.hours=$(SIMHOURS)
 
 sim-search: ## the same for long: make sim-search SIMHOURS=200
-	go test ./internal/sim -count=1 -v -timeout 0 -run TestFresh -sim.hours=$(SIMHOURS)
+	go test ./internal/sim -count=1 -v -timeout 0 -run TestFresh -sim.workers=2 -sim.hours=$(SIMHOURS)
 
 fuzz: ## every fuzz target for FUZZTIME each
 	@set -e; for f in $(FUZZ); do echo "$$f"; go test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) "$${f%:*}"; done
