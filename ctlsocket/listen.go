@@ -27,7 +27,7 @@ const (
 // What a dead daemon left there is removed; a living one is an error that names its
 // process, and so is anything that is not a socket.
 func Listen(path string) (net.Listener, error) {
-	if err := clear(path); err != nil {
+	if err := vacate(path); err != nil {
 		return nil, err
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -41,8 +41,8 @@ func Listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// clear makes sure that the path is free to be listened on.
-func clear(path string) error {
+// vacate makes sure that the path is free to be listened on.
+func vacate(path string) error {
 	if len(path) > maxPath {
 		return fmt.Errorf("management socket %s: the path has %d bytes, a unix socket's at most %d", path, len(path), maxPath)
 	}

@@ -34,7 +34,7 @@ const (
 	readTime   = 5 * time.Second
 	doTime     = 25 * time.Second
 	answerTime = 30 * time.Second
-	stopTime   = time.Second
+	stopTime   = 500 * time.Millisecond
 	maxHeader  = 8 << 10
 	maxBody    = 4 << 10
 )
@@ -50,9 +50,11 @@ var tooMany = func() string {
 // closes l, and returns when every request has ended: nil after ctx ended, else what
 // kept it from accepting connections.
 func Serve(ctx context.Context, l net.Listener, d Daemon) error {
+	l = &guardedListener{Listener: l, open: map[uint32]int{}}
 	return serve(ctx, l, &server{daemon: d, owner: uint32(os.Geteuid())})
 }
 
+// serve is Serve for a listener whose connections know who is at the other end.
 func serve(ctx context.Context, l net.Listener, s *server) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -72,9 +74,7 @@ func serve(ctx context.Context, l net.Listener, s *server) error {
 	hs.SetKeepAlivesEnabled(false)
 
 	failed := make(chan error, 1)
-	go func() {
-		failed <- hs.Serve(&guardedListener{Listener: l, open: map[uint32]int{}})
-	}()
+	go func() { failed <- hs.Serve(l) }()
 	var err error
 	select {
 	case <-ctx.Done():
@@ -174,6 +174,9 @@ func (s *server) change(w http.ResponseWriter, r *http.Request, verb Verb) {
 		refuse(w, err)
 		return
 	}
+	// The time for reading is over with the body: net/http would take the end of it for
+	// the client's leaving, and cancel a change that takes longer.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	ctx, cancel := context.WithTimeout(r.Context(), doTime)
 	defer cancel()
 	message, err := s.daemon.Do(ctx, command)

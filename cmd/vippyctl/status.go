@@ -39,22 +39,22 @@ func printStatus(w io.Writer, s ctlsocket.Status) error {
 			live++
 		}
 	}
-	var head table
-	head.row("Node:", s.Identity)
-	head.row("State:", map[bool]string{true: "active", false: "inactive"}[s.State.Active])
+	head := func(name, value string) { fmt.Fprintf(w, "%-7s %s\n", name, oneLine(value)) }
+	head("Node:", s.Identity)
+	head("State:", map[bool]string{true: "active", false: "inactive"}[s.State.Active])
 	if r := s.State.InactiveReason; r != nil && *r != "" {
-		head.row("Reason:", *r)
+		head("Reason:", *r)
 	}
-	head.row("Plan:", fmt.Sprintf("version %d, %d of %s live", s.Config.Version, live, count(len(s.Peers), "peer")))
-	if err := head.print(w); err != nil {
-		return err
+	head("Plan:", fmt.Sprintf("version %d, %d of %s live", s.Config.Version, live, count(len(s.Peers), "peer")))
+	if len(s.Alarms) > 0 {
+		fmt.Fprintln(w)
 	}
 	for _, al := range s.Alarms {
 		how := ""
 		if !al.Since.IsZero() {
 			how = " for " + since(al.Since)
 		}
-		fmt.Fprintf(w, "ALARM %s%s: %s\n", oneLine(al.Name), how, oneLine(al.Detail))
+		fmt.Fprintf(w, "!! ALARM %s%s: %s\n", oneLine(al.Name), how, oneLine(al.Detail))
 	}
 	fmt.Fprintln(w)
 	if len(s.Groups) == 0 {
