@@ -2,6 +2,9 @@ package check
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/vippy-ha/vippy/plugin"
@@ -10,16 +13,20 @@ import (
 // Exec runs a command every so often: exit status 0 says healthy, anything else
 // unhealthy, with the last line that it wrote to stderr as the reason.
 //
-// Until the first verdict nothing is known and nothing is voted. The first result is
-// a verdict by itself; later ones need Rise or Fall of them in a row.
+// Until the first result nothing is known and nothing is voted. The first result is a
+// verdict by itself; later ones need Rise or Fall of them in a row.
+//
+// The command gets PATH, LANG=C and VIPPY_CHECK (the label) as its environment, / as
+// its directory and nothing on stdin; what it writes to stdout is thrown away.
 type Exec struct {
 	// Label is the check's name.
 	Label string
-	// Command is the program and its arguments; no shell is involved.
+	// Command is the program and its arguments; no shell is involved. A program
+	// without a slash is looked up in the daemon's PATH.
 	Command []string
 	// Interval is the time from one start to the next; runs never overlap.
 	Interval time.Duration
-	// Timeout is how long one run may take before its whole process group is killed,
+	// Timeout is how long one run may take before it is killed with its children,
 	// which counts as unhealthy. 0 means Interval.
 	Timeout time.Duration
 	// Rise and Fall are how many equal results in a row change the verdict; 0 means 1.
@@ -34,8 +41,112 @@ type Exec struct {
 func (e Exec) Name() string { return e.Label }
 
 // Validate says what is wrong with the settings, all at once.
-func (e Exec) Validate() error { return nil }
+func (e Exec) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("check %s: "+format, append([]any{e.Label}, args...)...))
+	}
+	if e.Label == "" {
+		errs = append(errs, errors.New("a check needs a name"))
+	}
+	if len(e.Command) == 0 || e.Command[0] == "" {
+		bad("command: nothing to run")
+	}
+	if e.Interval <= 0 {
+		bad("interval: %v is not a positive time", e.Interval)
+	}
+	if e.Timeout < 0 {
+		bad("timeout: %v is negative", e.Timeout)
+	}
+	if e.Rise < 0 || e.Fall < 0 {
+		bad("rise %d, fall %d: a count can't be negative", e.Rise, e.Fall)
+	}
+	if e.Penalty < 0 {
+		bad("penalty: %d is negative", e.Penalty)
+	}
+	return errors.Join(errs...)
+}
 
-// Run checks until ctx is cancelled. No process that it started outlives it, nor the
-// daemon.
-func (e Exec) Run(ctx context.Context, host plugin.Host) error { <-ctx.Done(); return nil }
+// Run checks until ctx is cancelled, and returns nil then. When it returns, the
+// command and all processes of its group are gone; when the daemon is killed, the
+// kernel kills the command with it (but not the command's children).
+func (e Exec) Run(ctx context.Context, host plugin.Host) error {
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	// PR_SET_PDEATHSIG means the death of the thread that started the process, not of
+	// the daemon (prctl(2)): so keep the thread for as long as commands run.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	v := verdict{rise: e.Rise, fall: e.Fall}
+	tick := time.NewTicker(e.Interval)
+	defer tick.Stop()
+	for {
+		failure := e.once(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if v.take(failure == "") {
+			if failure == "" {
+				host.Log().Info("check is healthy")
+			} else {
+				host.Log().Warn("check failed", "reason", failure)
+			}
+			host.Vote(e.votes(failure)...)
+		} else if failure != "" && !v.healthy {
+			host.Vote(e.votes(failure)...) // the reason may have changed
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// votes makes votes of why the check fails, "" when it doesn't.
+func (e Exec) votes(failure string) []plugin.Vote {
+	vote := plugin.Vote{Reason: failure}
+	if failure != "" {
+		vote.Bar, vote.Penalty = e.Penalty == 0, e.Penalty
+	}
+	if len(e.Groups) == 0 {
+		return []plugin.Vote{vote}
+	}
+	votes := make([]plugin.Vote, len(e.Groups))
+	for i, group := range e.Groups {
+		votes[i] = vote
+		votes[i].Group = group
+	}
+	return votes
+}
+
+// A verdict is what is believed after some results.
+type verdict struct {
+	rise, fall int
+	known      bool
+	healthy    bool
+	against    int // results in a row that say otherwise
+}
+
+// take takes a result and says whether the verdict is new.
+func (v *verdict) take(healthy bool) bool {
+	if !v.known {
+		v.known, v.healthy = true, healthy
+		return true
+	}
+	if healthy == v.healthy {
+		v.against = 0
+		return false
+	}
+	need := v.fall
+	if healthy {
+		need = v.rise
+	}
+	if v.against++; v.against < need {
+		return false
+	}
+	v.healthy, v.against = healthy, 0
+	return true
+}
