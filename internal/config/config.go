@@ -131,18 +131,11 @@ type Hook struct {
 	Command []string
 }
 
+// MaxPenalty is the largest penalty that a check may give.
+const MaxPenalty = 1_000_000
+
+// MaxSecret is the longest secret, in bytes.
+const MaxSecret = 4096
+
 // HookEvents are the events that `hooks` may name.
 var HookEvents = []string{"taken", "released", "moved", "eligible", "not-eligible", "conflict", "stopping"}
-
-// Load reads the file at path and everything that it refers to. node is this host's
-// name in the plan: one that the plan does not list is a notice, not a fault, since
-// such a node only listens. The error is Faults where the content is at fault.
-func Load(path, node string) (*Config, error) {
-	return nil, nil
-}
-
-// Parse checks the bytes of a file without touching the file system: the secret of a
-// `secret_file` is not read. name is what the faults call the file.
-func Parse(name string, data []byte) (*Config, error) {
-	return nil, nil
-}

@@ -1,0 +1,212 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+func (w *walker) chat(n node) {
+	s, ok := w.text(n, "ADDRESS:PORT")
+	if !ok {
+		return
+	}
+	ap, err := netip.ParseAddrPort(s)
+	switch {
+	case err != nil:
+		w.fault(n, `%s is not ADDRESS:PORT such as "224.0.0.254:5007"`, quote(s))
+	case !ap.Addr().Is4() || !ap.Addr().IsMulticast():
+		w.fault(n, "%s is not an IPv4 multicast address (224.0.0.0 to 239.255.255.255)", quote(s))
+	case ap.Port() == 0:
+		w.fault(n, "%s: the port is out of range; expected 1 to 65535", quote(s))
+	default:
+		w.cfg.Chat = ap
+	}
+}
+
+func (w *walker) chatInterface(n node) {
+	var all *node
+	w.oneOrMore(n, func(e node) {
+		s, ok := w.text(e, `"all", an interface's name or an address`)
+		switch {
+		case !ok:
+		case s == "all":
+			all = &e
+		default:
+			if addr, err := netip.ParseAddr(s); err == nil {
+				if err := hostAddress(addr); err != nil {
+					w.fault(e, "%s %v", quote(s), err)
+				}
+			} else if err := interfaceName(s); err != nil {
+				w.fault(e, "%s %v", quote(s), err)
+			}
+			w.cfg.ChatInterfaces = append(w.cfg.ChatInterfaces, s)
+		}
+	})
+	if all != nil && len(w.cfg.ChatInterfaces) > 0 {
+		w.fault(*all, `"all" stands alone: remove it or the others`)
+	}
+}
+
+// interfaceName refuses what dev_valid_name in the kernel's net/core/dev.c refuses.
+func interfaceName(s string) error {
+	switch {
+	case len(s) > 15:
+		return errors.New("is not an interface: its name has at most 15 bytes")
+	case s == "." || s == ".." || strings.ContainsAny(s, "/: \t"):
+		return errors.New("is not an interface's name")
+	}
+	return nil
+}
+
+// hostAddress says what keeps addr from being one host's.
+func hostAddress(addr netip.Addr) error {
+	switch {
+	case addr.Is4In6():
+		return fmt.Errorf("is an IPv4 address in IPv6 clothes: write %s", addr.Unmap())
+	case addr.Zone() != "":
+		return errors.New("has a zone: name the interface with its own key")
+	case addr.IsLoopback():
+		return errors.New("is a loopback address, which no other host can reach")
+	case addr.IsMulticast():
+		return errors.New("is a multicast address, which no host can have")
+	case addr.IsUnspecified():
+		return errors.New("is the unspecified address")
+	case addr.Is4() && (addr.As4()[0] == 0 || addr.As4()[0] >= 240):
+		return errors.New("is in a reserved range (RFC 6890)")
+	}
+	return nil
+}
+
+// address returns the address of one host, without prefix.
+func (w *walker) address(n node) (netip.Addr, bool) {
+	s, ok := w.text(n, "an address")
+	if !ok {
+		return netip.Addr{}, false
+	}
+	addr, err := netip.ParseAddr(s)
+	if err != nil {
+		w.fault(n, "%s is not an address%s", quote(s), withoutPrefix(s))
+		return addr, false
+	}
+	if err := hostAddress(addr); err != nil {
+		w.fault(n, "%s %v", quote(s), err)
+		return addr, false
+	}
+	return addr, true
+}
+
+func withoutPrefix(s string) string {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return "; write " + p.Addr().String() + " without the prefix"
+	}
+	return ""
+}
+
+// prefix returns an address with its prefix length; without one it is a host's own.
+func (w *walker) prefix(n node) (p netip.Prefix, written string, ok bool) {
+	s, ok := w.text(n, "an address such as 10.8.3.195/24")
+	if !ok {
+		return p, s, false
+	}
+	p, err := netip.ParsePrefix(s)
+	if addr, aerr := netip.ParseAddr(s); err != nil && aerr == nil {
+		p, err = netip.PrefixFrom(addr.WithZone(""), addr.BitLen()), nil
+		if addr.Zone() != "" {
+			w.fault(n, "%s %v", quote(s), hostAddress(addr))
+			return p, s, false
+		}
+	}
+	if err != nil {
+		w.fault(n, "%s is not an address", quote(s))
+		return p, s, false
+	}
+	return p, s, true
+}
+
+func (w *walker) witness(n node) {
+	w.oneOrMore(n, func(e node) {
+		if a, ok := w.address(e); ok {
+			w.cfg.Witness = append(w.cfg.Witness, a)
+		}
+	})
+}
+
+// peers are addresses, or addresses with a port other than chat's.
+func (w *walker) peers(n node) {
+	w.oneOrMore(n, func(e node) {
+		if s, ok := scalarText(e.ast); ok {
+			if ap, err := netip.ParseAddrPort(s); err == nil {
+				switch err := hostAddress(ap.Addr()); {
+				case err != nil:
+					w.fault(e, "%s %v", quote(s), err)
+				case ap.Port() == 0:
+					w.fault(e, "%s: the port is out of range; expected 1 to 65535", quote(s))
+				default:
+					w.cfg.Peers = append(w.cfg.Peers, ap)
+				}
+				return
+			}
+		}
+		if a, ok := w.address(e); ok {
+			i := len(w.cfg.Peers)
+			w.cfg.Peers = append(w.cfg.Peers, netip.AddrPortFrom(a, 0))
+			w.later = append(w.later, func() { w.cfg.Peers[i] = netip.AddrPortFrom(a, w.cfg.Chat.Port()) })
+		}
+	})
+}
+
+// notify is a list of "arp-cache" and networks.
+func (w *walker) notify(n node) {
+	w.list(n, `"arp-cache" and { interface, ip }`, func(e node) {
+		if s, ok := scalarText(e.ast); ok {
+			if s != "arp-cache" {
+				w.fault(e, `%s is neither "arp-cache" nor an object with interface, ip%s`, quote(s), nearOnly(s, []string{"arp-cache"}))
+			}
+			w.cfg.Notify = append(w.cfg.Notify, Notify{ArpCache: true})
+			return
+		}
+		var t Notify
+		w.complete(e, w.object(e, w.notifyFields(&t)), "interface", "ip")
+		w.cfg.Notify = append(w.cfg.Notify, t)
+	})
+}
+
+// notifyFields are the keys of an object in `notify`.
+func (w *walker) notifyFields(t *Notify) fields {
+	return fields{
+		{"interface", func(n node) { t.Interface, _ = w.link(n) }},
+		{"ip", func(n node) {
+			if p, s, ok := w.prefix(n); ok {
+				if err := hostAddress(p.Addr()); err != nil {
+					w.fault(n, "%s %v", quote(s), err)
+				}
+				t.Network = p.Masked()
+			}
+		}},
+	}
+}
+
+// link returns an interface's name.
+func (w *walker) link(n node) (string, bool) {
+	s, ok := w.text(n, "an interface's name")
+	if !ok {
+		return "", false
+	}
+	if err := interfaceName(s); err != nil {
+		w.fault(n, "%s %v", quote(s), err)
+		return "", false
+	}
+	return s, true
+}
+
+// complete notes each key that an object should have and has not. given is nil when the
+// object was none, which has been said.
+func (w *walker) complete(n node, given map[string]node, keys ...string) {
+	for _, key := range keys {
+		if _, ok := given[key]; !ok && given != nil {
+			w.fault(n, "%s is missing", key)
+		}
+	}
+}
