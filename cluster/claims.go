@@ -23,8 +23,6 @@ func newClaims(groups int) claims {
 	return claims{open: newSet(groups), groups: make([]claim, groups)}
 }
 
-func (c *claims) pauseUntil(g int, t time.Time) { c.groups[g].pause = t }
-
 func (c *claims) withdraw(g int) {
 	c.open.del(g)
 	c.groups[g].begin, c.groups[g].since = 0, time.Time{}
@@ -118,7 +116,7 @@ func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
 		c.wait = "a node that does not hear this one holds it"
 		return false
 	}
-	if !n.life.eligible || n.barredHere(g) {
+	if !n.life.eligible || n.barredHere(g) || n.going(g) {
 		return false
 	}
 	if now.Before(c.pause) {
@@ -290,7 +288,11 @@ func (n *Node) barredHere(g int) bool {
 	return row != nil && row[g] >= barredPenalty
 }
 
+// soonest brings wake forward to t; a zero time is none.
 func soonest(wake *time.Time, t time.Time) {
+	if t.IsZero() {
+		return
+	}
 	if wake.IsZero() || t.Before(*wake) {
 		*wake = t
 	}

@@ -21,22 +21,10 @@ type hold struct {
 	plumbed bool // all addresses were seen in the kernel since it was wanted
 	present int  // addresses in the kernel at the last look
 	yielded bool // it was let go to somebody else who has it
-	lost    time.Time
 }
 
 func newHolds(groups int) holds {
 	return holds{wanted: newSet(groups), mine: newSet(groups), groups: make([]hold, groups), dirty: true}
-}
-
-// move takes over one group's state from the books of another plan.
-func (h *holds) move(to int, old *holds, from int) {
-	h.groups[to] = old.groups[from]
-	if old.wanted.has(from) {
-		h.wanted.add(to)
-	}
-	if old.mine.has(from) {
-		h.mine.add(to)
-	}
 }
 
 func (h *holds) want(g int) {
@@ -69,7 +57,12 @@ func (h *holds) report(g int, r Report) (gone bool) {
 		}
 	}
 	switch {
-	case h.wanted.has(g) || r.Present > 0:
+	case h.wanted.has(g):
+		h.mine.add(g)
+	case r.Present > 0:
+		if !h.mine.has(g) {
+			x.yielded = true // nobody granted it: what follows is no release
+		}
 		h.mine.add(g)
 	case h.mine.has(g):
 		h.mine.del(g)

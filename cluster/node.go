@@ -27,7 +27,8 @@ type Node struct {
 	byAddr  map[netip.Addr]int
 	delays  []int // groups with a preempt_delay
 	plans   plans
-	adopted uint64 // the sequence of the first announcement with this plan
+	next    *vipgroup.Plan // a plan that waits until what it lacks is given up
+	adopted uint64         // the sequence of the first announcement with this plan
 
 	// heardHeld is what any peer heard holds; candidates is scratch.
 	heardHeld, candidates set
@@ -66,81 +67,13 @@ func New(now time.Time, o Options) *Node {
 	}
 	n.life = newLife(now)
 	n.voice.speakAt = now.Add(listenFirst * o.Timing.Interval)
-	n.Adopt(now, o.Plan)
+	n.swap(now, o.Plan)
 	return n
 }
 
 // listenFirst is how many intervals a new process listens before it speaks, so that it
 // never says yes before it heard the others.
 const listenFirst = 3
-
-// Adopt switches to another plan, which was checked before. What is held of groups that
-// did not change stays held.
-func (n *Node) Adopt(now time.Time, p vipgroup.Plan) {
-	n.arrive(now)
-	oldPlan, oldHolds, oldSigns, oldClaims := n.plan, n.holds, n.signs, n.claims
-	oldPeers := map[string]*peer{}
-	for _, x := range n.peers {
-		if x != nil {
-			oldPeers[x.name] = x
-		}
-	}
-	n.plan, n.encoded, n.self = p, p.Encode(), p.Node(n.name)
-	count := len(p.Groups)
-	n.all = newSet(count)
-	n.all.fill(count)
-	n.byAddr, n.delays = map[netip.Addr]int{}, nil
-	for i, g := range p.Groups {
-		if g.PreemptDelay > 0 {
-			n.delays = append(n.delays, i)
-		}
-		if !g.Election {
-			for _, v := range g.VIPs {
-				n.byAddr[v.Address.Addr()] = i
-			}
-		}
-	}
-	n.plans.adopt(p)
-	n.adopted = n.voice.seq + 1
-
-	n.peers = make([]*peer, len(p.Nodes))
-	for i, name := range p.Nodes {
-		switch {
-		case i == n.self:
-		case oldPeers[name] != nil:
-			n.peers[i] = oldPeers[name]
-			n.peers[i].fit(count, len(p.Nodes))
-		default:
-			n.peers[i] = newPeer(name, count, len(p.Nodes))
-		}
-	}
-	n.holds = newHolds(count)
-	n.claims = newClaims(count)
-	n.signs = newSigns(count, now)
-	for i, g := range p.Groups {
-		j := oldPlan.Group(g.Key)
-		if j < 0 {
-			continue
-		}
-		n.holds.move(i, &oldHolds, j)
-		n.claims.pauseUntil(i, oldClaims.groups[j].pause)
-		s := oldSigns[j]
-		if s.holder >= 0 && s.holder < len(oldPlan.Nodes) {
-			s.holder = p.Node(oldPlan.Nodes[s.holder])
-		}
-		n.signs[i] = s
-	}
-	n.heardHeld, n.candidates = newSet(count), newSet(count)
-	n.had, n.since = make([]int, count), make([]time.Time, count)
-	for i := range n.had {
-		n.had[i], n.since[i] = nobody, now
-	}
-	n.owner, n.why = make([]int, count), make([]vipgroup.Reason, count)
-	n.view = vipgroup.View{Eligible: make([]bool, len(p.Nodes)), Holder: make([]int, count), Penalty: make([][]int, len(p.Nodes))}
-	n.voice.fit(count)
-	n.digestChanged()
-	n.voice.urgent = true
-}
 
 // digestChanged reads the peers' newest announcements anew, after a plan became known.
 func (n *Node) digestChanged() {
@@ -342,6 +275,13 @@ func (n *Node) noteHolding(now time.Time, p *peer) {
 	for g := range p.held.all {
 		n.signs.held(g, at, p.boot, now)
 	}
+	if before := p.scratch[0]; before.meets(n.holds.wanted) {
+		for g := range n.holds.wanted.all {
+			if before.has(g) && !p.held.has(g) {
+				n.reassure(now, g)
+			}
+		}
+	}
 	for g := range n.signs {
 		if n.signs[g].holder == at && !p.held.has(g) {
 			n.signs.freedBy(g, at, p.boot, p.farewell, now, n.recent())
@@ -388,10 +328,11 @@ func (n *Node) Report(now time.Time, r Report) {
 	if gone {
 		// What was ours and is gone again counts as released, whoever removed it.
 		s := &n.signs[g]
-		n.signs.held(g, n.self, n.boot, now)
-		s.freed, s.fresh = now, true
 		if n.holds.groups[g].yielded {
 			n.signs.yielded(g, now)
+		} else {
+			n.signs.held(g, n.self, n.boot, now)
+			s.freed, s.fresh = now, true
 		}
 	}
 	if before != n.holds.mine.has(g) {

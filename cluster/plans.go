@@ -37,7 +37,7 @@ type fetch struct {
 
 func (p *plans) adopt(own vipgroup.Plan) {
 	old := p.tables
-	p.own = own
+	p.own, p.fetch = own, fetch{broken: p.fetch.broken}
 	p.tables = map[vipgroup.Digest]*table{own.Digest(): {plan: own, same: true}}
 	for d, t := range old {
 		if d != own.Digest() {

@@ -12,6 +12,7 @@ import (
 func (n *Node) Ready(now time.Time) Ready {
 	n.arrive(now)
 	n.voice.announce = n.voice.announce[:0]
+	n.judgePlan(now)
 	n.judgePeers(now)
 	var wake time.Time
 	// A decision may make way for another: a group let go is free to be claimed, a
@@ -35,10 +36,11 @@ func (n *Node) Ready(now time.Time) Ready {
 	soonest(&wake, n.speak(now, &out))
 	soonest(&wake, n.ask(now, &out))
 	n.repeatAnnouncements(now)
+	soonest(&wake, n.assureNow(now))
 	out.Hold = n.holds.keys(n.plan)
 	out.Announce = n.voice.announce
 	out.Announced = n.speaks(now) && now.Sub(n.voice.last) <= 2*n.bounds.interval
-	if !wake.After(now) {
+	if n.stale || !wake.After(now) {
 		wake = now.Add(minGap)
 	}
 	out.Wake = wake

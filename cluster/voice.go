@@ -38,7 +38,14 @@ type voice struct {
 	announce []netip.Addr // addresses to announce by ARP this turn
 	repeated time.Time    // when all held ones were last announced for an unheard node
 	turns    map[netip.Addr]time.Time
+	assure   []assurance
 	out      announcement
+}
+
+// assurance is an ARP announcement to come.
+type assurance struct {
+	at    time.Time
+	group int
 }
 
 type sent struct {
@@ -48,7 +55,7 @@ type sent struct {
 
 func (v *voice) fit(groups int) {
 	v.out.held = newSet(groups)
-	v.objections, v.said = nil, nil
+	v.objections, v.said, v.assure = nil, nil, nil
 }
 
 // sentAt tells when this process sent an announcement; false when that was long ago, or
@@ -68,6 +75,35 @@ func (v *voice) reannounce(now time.Time, a netip.Addr) {
 	}
 	v.turns[a] = now
 	v.announce = append(v.announce, a)
+}
+
+// reassure announces a group by ARP now and twice more: somebody else announced it until
+// a moment ago, and one lost frame must not leave a client with the loser.
+func (n *Node) reassure(now time.Time, g int) {
+	for _, after := range []time.Duration{0, announceGap, time.Second} {
+		n.voice.assure = append(n.voice.assure, assurance{now.Add(after), g})
+	}
+	n.voice.assure = n.voice.assure[max(0, len(n.voice.assure)-maxAssurances):]
+}
+
+const maxAssurances = 3 * vipgroup.MaxGroups
+
+// assureNow announces what is due, and returns when the next is.
+func (n *Node) assureNow(now time.Time) (wake time.Time) {
+	kept := n.voice.assure[:0]
+	for _, a := range n.voice.assure {
+		switch {
+		case a.at.After(now):
+			kept = append(kept, a)
+			soonest(&wake, a.at)
+		case a.group < len(n.plan.Groups) && n.holds.wanted.has(a.group) && !n.plan.Groups[a.group].Election:
+			for _, x := range n.plan.Groups[a.group].VIPs {
+				n.voice.announce = append(n.voice.announce, x.Address.Addr())
+			}
+		}
+	}
+	n.voice.assure = kept
+	return wake
 }
 
 func (n *Node) reannounceGroup(now time.Time, g int) {
@@ -234,8 +270,8 @@ func (n *Node) compose(now time.Time, hurried bool) {
 		})
 	}
 	a.barred = a.barred[:0]
-	if row := n.view.Penalty[n.self]; row != nil {
-		a.barred = groupPenalties(row)
+	if n.self >= 0 {
+		a.barred = groupPenalties(n.view.Penalty[n.self])
 	}
 	a.heard = a.heard[:0]
 	for _, p := range n.peers {

@@ -105,6 +105,7 @@ type Plan struct {
 	digest Digest
 	nodes  map[string]int
 	keys   map[Key]int
+	owned  map[string]int
 }
 
 // A Digest is the start of the SHA-256 of a plan's encoding: equal digests mean equal
@@ -189,12 +190,15 @@ func NewPlan(p Plan) (Plan, error) {
 		return Plan{}, errors.Join(errs...)
 	}
 	slices.SortFunc(p.Groups, func(a, b Group) int { return a.Key.Compare(b.Key) })
-	p.keys = make(map[Key]int, len(p.Groups))
+	p.keys, p.owned = make(map[Key]int, len(p.Groups)), make(map[string]int, len(p.Groups))
 	for i, g := range p.Groups {
 		if j, dup := p.keys[g.Key]; dup {
 			return Plan{}, fmt.Errorf("vips: groups %q and %q have one key", p.Groups[j].Name, g.Name)
 		}
 		p.keys[g.Key] = i
+		for _, r := range g.Resources() {
+			p.owned[r] = i
+		}
 	}
 	sum := sha256.Sum256(p.Encode())
 	p.digest = Digest(sum[:16])
@@ -232,6 +236,14 @@ func (p Plan) Node(name string) int {
 // Group returns the place of a group in Groups, or -1.
 func (p Plan) Group(k Key) int {
 	if i, ok := p.keys[k]; ok {
+		return i
+	}
+	return -1
+}
+
+// Owns returns the place of the group that has a resource (see Group.Resources), or -1.
+func (p Plan) Owns(resource string) int {
+	if i, ok := p.owned[resource]; ok {
 		return i
 	}
 	return -1

@@ -1,0 +1,172 @@
+package cluster
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// Adopt switches to another plan, which was checked before; it can't fail. What is held
+// of groups whose addresses stay together stays held. What the new plan can't speak of
+// is given up first, under the old one, so that nobody is told of a release too early;
+// Plan tells when the switch is done.
+func (n *Node) Adopt(now time.Time, p vipgroup.Plan) {
+	n.arrive(now)
+	n.next = &p
+	n.judgePlan(now)
+}
+
+// Plan returns the plan that rules now.
+func (n *Node) Plan() vipgroup.Plan { return n.plan }
+
+// judgePlan switches to the next plan as soon as nothing is held that it lacks.
+func (n *Node) judgePlan(now time.Time) {
+	if n.next == nil {
+		return
+	}
+	waits := false
+	for g := range n.holds.mine.all {
+		if n.going(g) {
+			n.release(now, g)
+			waits = true
+		}
+	}
+	if !waits {
+		next := *n.next
+		n.next = nil
+		n.swap(now, next)
+	}
+}
+
+// going says whether the next plan lacks an address of a group, or this node itself.
+func (n *Node) going(g int) bool {
+	if n.next == nil {
+		return false
+	}
+	if n.next.Node(n.name) < 0 {
+		return true
+	}
+	return slices.ContainsFunc(n.plan.Groups[g].Resources(), func(r string) bool { return n.next.Owns(r) < 0 })
+}
+
+// swap makes p the plan that rules.
+func (n *Node) swap(now time.Time, p vipgroup.Plan) {
+	oldPlan, oldHolds, oldSigns, oldClaims, oldPeers := n.plan, n.holds, n.signs, n.claims, n.peers
+	n.plan, n.encoded, n.self = p, p.Encode(), p.Node(n.name)
+	n.plans.adopt(p)
+	n.adopted = n.voice.seq + 1
+	count := len(p.Groups)
+	n.all = newSet(count)
+	n.all.fill(count)
+	n.indexGroups()
+
+	n.peers = make([]*peer, len(p.Nodes))
+	for i, name := range p.Nodes {
+		if i == n.self {
+			continue
+		}
+		n.peers[i] = newPeer(name, count, len(p.Nodes))
+		if j := oldPlan.Node(name); j >= 0 && j < len(oldPeers) && oldPeers[j] != nil {
+			n.peers[i] = oldPeers[j]
+			n.peers[i].fit(count, len(p.Nodes))
+		}
+	}
+
+	n.holds, n.claims, n.signs = newHolds(count), newClaims(count), newSigns(count, now)
+	for i, g := range p.Groups {
+		from := sources(oldPlan, g)
+		n.inherit(i, g, oldPlan, &oldHolds)
+		for k, j := range from {
+			s := oldSigns[j]
+			if s.holder >= 0 {
+				s.holder = p.Node(oldPlan.Nodes[s.holder])
+			}
+			if len(from) > 1 || !slices.Equal(oldPlan.Groups[j].Resources(), g.Resources()) {
+				// Only whole groups are released; of a part nothing is known.
+				s.holder, s.freed, s.fresh = nobody, time.Time{}, false
+			}
+			if k == 0 || s.newest.After(n.signs[i].newest) {
+				n.signs[i] = s
+			}
+			if pause := oldClaims.groups[j].pause; pause.After(n.claims.groups[i].pause) {
+				n.claims.groups[i].pause = pause
+			}
+		}
+		if len(from) == 0 || covered(oldPlan, from) < len(g.Resources()) {
+			n.signs[i].newest = now // an address that was nobody's business so far
+		}
+	}
+
+	n.heardHeld, n.candidates = newSet(count), newSet(count)
+	n.had, n.since = make([]int, count), make([]time.Time, count)
+	for i := range n.had {
+		n.had[i], n.since[i] = nobody, now
+	}
+	n.owner, n.why = make([]int, count), make([]vipgroup.Reason, count)
+	for i := range n.owner {
+		n.owner[i] = nobody
+	}
+	n.view = vipgroup.View{Eligible: make([]bool, len(p.Nodes)), Holder: make([]int, count), Penalty: make([][]int, len(p.Nodes))}
+	n.life.give = nobody
+	n.voice.fit(count)
+	n.digestChanged()
+	n.voice.urgent = true
+}
+
+// inherit takes over what is held of a group's addresses from the books of the old plan.
+// The group stays wanted where all its addresses were; where only some were, it is mine
+// until the kernel was seen without them.
+func (n *Node) inherit(to int, g vipgroup.Group, oldPlan vipgroup.Plan, old *holds) {
+	mine, wanted, plumbed := false, true, true
+	for _, r := range g.Resources() {
+		j := oldPlan.Owns(r)
+		mine = mine || j >= 0 && old.mine.has(j)
+		wanted = wanted && j >= 0 && old.wanted.has(j)
+		plumbed = plumbed && j >= 0 && old.groups[j].plumbed
+	}
+	if !mine {
+		return
+	}
+	n.holds.mine.add(to)
+	n.holds.groups[to] = hold{plumbed: plumbed, yielded: !wanted}
+	if wanted {
+		n.holds.wanted.add(to)
+	}
+}
+
+// indexGroups notes which group each address belongs to.
+func (n *Node) indexGroups() {
+	n.byAddr, n.delays = map[netip.Addr]int{}, nil
+	for i, g := range n.plan.Groups {
+		if g.PreemptDelay > 0 {
+			n.delays = append(n.delays, i)
+		}
+		if g.Election {
+			continue
+		}
+		for _, v := range g.VIPs {
+			n.byAddr[v.Address.Addr()] = i
+		}
+	}
+}
+
+// sources returns the groups of an old plan that share an address with g.
+func sources(old vipgroup.Plan, g vipgroup.Group) []int {
+	var from []int
+	for _, r := range g.Resources() {
+		if j := old.Owns(r); j >= 0 && !slices.Contains(from, j) {
+			from = append(from, j)
+		}
+	}
+	return from
+}
+
+// covered counts the addresses of some groups.
+func covered(p vipgroup.Plan, groups []int) (n int) {
+	for _, g := range groups {
+		n += len(p.Groups[g].Resources())
+	}
+	return n
+}
