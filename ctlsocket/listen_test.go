@@ -1,0 +1,123 @@
+package ctlsocket
+
+import (
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// socketPath is short enough for a socket, however long the test's name is.
+func socketPath(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ctl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "vippy.socket")
+}
+
+func TestListen(t *testing.T) {
+	path := socketPath(t)
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fs.ModeSocket | 0o660; info.Mode() != want {
+		t.Errorf("mode %v, want %v", info.Mode(), want)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("after Close the socket is still there: %v", err)
+	}
+}
+
+func TestListenTakesOverFromTheDead(t *testing.T) {
+	path := socketPath(t)
+	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.SetUnlinkOnClose(false)
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Fatalf("the dead daemon should have left its socket: %v", err)
+	}
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
+func TestListenLeavesTheLivingAlone(t *testing.T) {
+	path := socketPath(t)
+	living, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer living.Close()
+	_, err = Listen(path)
+	if err == nil {
+		t.Fatal("a second listener took the socket of a living one")
+	}
+	if want := fmt.Sprintf("process %d already answers", os.Getpid()); !strings.Contains(err.Error(), want) {
+		t.Errorf("%v: does not say %q", err, want)
+	}
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatalf("the living one is not reached any more: %v", err)
+	}
+	c.Close()
+}
+
+func TestListenRefuses(t *testing.T) {
+	dir := filepath.Dir(socketPath(t))
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	missing := filepath.Join(dir, "missing")
+	long := filepath.Join(dir, strings.Repeat("x", 108))
+	for _, c := range []struct{ path, says string }{
+		{filepath.Join(missing, "s"), "the directory " + missing + " does not exist (mkdir -p " + missing},
+		{file, "not a socket is there, and is left alone"},
+		{link, "not a socket is there, and is left alone"},
+		{dir, "not a socket is there, and is left alone"},
+		{long, "a unix socket's at most 107"},
+	} {
+		l, err := Listen(c.path)
+		if err == nil {
+			l.Close()
+			t.Errorf("%s: listens", c.path)
+			continue
+		}
+		if !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%v: does not say %q", err, c.says)
+		}
+	}
+	if data, err := os.ReadFile(file); err != nil || string(data) != "precious" {
+		t.Errorf("the file is now %q, %v", data, err)
+	}
+}

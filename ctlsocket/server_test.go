@@ -1,0 +1,441 @@
+package ctlsocket
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fake is a Daemon whose changes are what the test says.
+type fake struct {
+	status Status
+	do     func(context.Context, Command) (string, error)
+}
+
+func (f *fake) Status() Status { return f.status }
+
+func (f *fake) Do(ctx context.Context, c Command) (string, error) {
+	if f.do == nil {
+		return "done: " + string(c.Verb), nil
+	}
+	return f.do(ctx, c)
+}
+
+// start serves d on a real socket and returns its path, and a function that ends Serve
+// and returns its error.
+func start(t *testing.T, d Daemon) (path string, stop func() error) {
+	t.Helper()
+	path = socketPath(t)
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- Serve(ctx, l, d) }()
+	ended := false
+	stop = func() error {
+		cancel()
+		if ended {
+			return nil
+		}
+		ended = true
+		return <-served
+	}
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return path, stop
+}
+
+// exchange sends raw bytes and returns the answer's status code and body.
+func exchange(t *testing.T, path, request string) (int, string) {
+	t.Helper()
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return converse(t, c, request)
+}
+
+func converse(t *testing.T, c net.Conn, request string) (int, string) {
+	t.Helper()
+	// The server may have answered and hung up before it read everything.
+	if _, err := io.WriteString(c, request); err != nil && !hungUp(err) {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil && !hungUp(err) {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+// hungUp says whether the other end closed without reading everything.
+func hungUp(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
+
+func request(method, path, body string) string {
+	return fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", method, path, len(body), body)
+}
+
+func TestRequests(t *testing.T) {
+	const unknown = `{"error":"no such command"}`
+	d := &fake{status: full(), do: func(_ context.Context, c Command) (string, error) {
+		switch c.Verb {
+		case Drain:
+			return "drained", nil
+		case Undrain:
+			return "", fmt.Errorf("by the core: %w", &Error{Code: http.StatusConflict, Message: "not drained", Hint: "drain first"})
+		}
+		return "", errors.New("disk on fire")
+	}}
+	path, _ := start(t, d)
+	peers, err := json.Marshal(full().Peers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := json.Marshal(full())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		method, path, body string
+		code               int
+		answer             string
+	}{
+		{"GET", "/status", "", 200, string(status)},
+		{"GET", "/status?pretty", "", 200, string(status)},
+		{"GET", "/peers", "", 200, string(peers)},
+		{"GET", "/metrics", "", 200, full().metrics()},
+
+		{"POST", "/drain", "", 200, `{"ok":true,"message":"drained"}`},
+		{"POST", "/drain", " {} \n", 200, `{"ok":true,"message":"drained"}`},
+		{"POST", "/undrain", "{}", 409, `{"error":"not drained","hint":"drain first"}`},
+		{"POST", "/reload", "", 500, `{"error":"disk on fire"}`},
+
+		// The ancestor's answer, and a hint for who forgot to POST.
+		{"GET", "/", "", 404, unknown},
+		{"GET", "/nosuch", "", 404, unknown},
+		{"POST", "/nosuch", "", 404, unknown},
+		{"GET", "/status/", "", 404, unknown},
+		{"GET", "//status", "", 404, unknown},
+		{"GET", "/../status", "", 404, unknown},
+		{"GET", "/groups/", "", 404, unknown},
+		{"GET", "/groups", "", 404, unknown},
+		{"GET", "/events", "", 404, unknown},
+		{"POST", "/status", "", 404, unknown},
+		{"PUT", "/status", "", 404, unknown},
+		{"OPTIONS", "*", "", 404, unknown},
+		{"DELETE", "/groups/web", "", 404, unknown},
+		{"GET", "/drain", "", 404, `{"error":"no such command","hint":"a change is asked for by POST /drain"}`},
+
+		{"GET", "/groups/nosuch", "", 404, `{"error":"no group \"nosuch\"","hint":"a group goes by its name, its key or one of its addresses; vippyctl status lists them"}`},
+		{"POST", "/drain", "[]", 400, `{"error":"the request is not a JSON object","hint":"drain takes an empty body or {}"}`},
+		{"POST", "/drain", "{", 400, `{"error":"the request is not a JSON object","hint":"drain takes an empty body or {}"}`},
+		{"POST", "/drain", "{} {}", 400, `{"error":"the request is not a JSON object","hint":"drain takes an empty body or {}"}`},
+		{"POST", "/drain", "null", 400, `{"error":"the request is not a JSON object","hint":"drain takes an empty body or {}"}`},
+		{"POST", "/drain", `{"group": "web"}`, 400, `{"error":"unknown field \"group\"","hint":"drain takes an empty body or {}"}`},
+		{"POST", "/drain", strings.Repeat(" ", maxBody+1), 413, `{"error":"the request is too long","hint":"at most 4096 bytes"}`},
+	} {
+		code, answer := exchange(t, path, request(c.method, c.path, c.body))
+		if code != c.code {
+			t.Errorf("%s %s %.40s: code %d, want %d", c.method, c.path, c.body, code, c.code)
+		}
+		if diff := cmp.Diff(c.answer, answer); diff != "" {
+			t.Errorf("%s %s %.40s (-want +got):\n%s", c.method, c.path, c.body, diff)
+		}
+	}
+}
+
+func TestExplanationByAnyName(t *testing.T) {
+	path, _ := start(t, &fake{status: full()})
+	e, _ := full().Explain("web")
+	want, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{"/groups/web", "/groups/00112233445566aa", "/groups/10.8.3.38", "/groups/10.8.3.38/24", "/groups/10.8.3.38%2F24", "/groups/%77eb"} {
+		code, answer := exchange(t, path, request("GET", p, ""))
+		if code != 200 || answer != string(want) {
+			t.Errorf("%s: %d %s", p, code, answer)
+		}
+	}
+}
+
+// A code that is none must not reach net/http, which panics on it.
+func TestErrorsWithoutSense(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		code   int
+		answer string
+	}{
+		{&Error{Code: 7, Message: "odd"}, 500, `{"error":"odd"}`},
+		{&Error{Code: 200}, 500, `{"error":"Internal Server Error"}`},
+		{&Error{Code: 599}, 599, `{"error":"failed"}`},
+		{context.DeadlineExceeded, 504, `{"error":"drain is not done after 25s","hint":"it may still come: vippyctl status tells"}`},
+		{context.Canceled, 503, `{"error":"the daemon is stopping"}`},
+	} {
+		path, _ := start(t, &fake{do: func(context.Context, Command) (string, error) { return "", c.err }})
+		code, answer := exchange(t, path, request("POST", "/drain", ""))
+		if code != c.code || answer != c.answer {
+			t.Errorf("%v: %d %s, want %d %s", c.err, code, answer, c.code, c.answer)
+		}
+	}
+}
+
+func TestHostileBytes(t *testing.T) {
+	d := &fake{do: func(context.Context, Command) (string, error) {
+		t.Error("a hostile request made a change")
+		return "", nil
+	}}
+	path, _ := start(t, d)
+	for _, c := range []struct {
+		what, bytes string
+		code        int
+	}{
+		{"no HTTP", "hello\r\n\r\n", 400},
+		{"zeros", "\x00\x00\x00\x00\r\n\r\n", 400},
+		{"endless header", "GET /status HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 1<<16) + "\r\n\r\n", 431},
+		{"endless path", "GET /groups/" + strings.Repeat("x", 1<<16) + " HTTP/1.1\r\nHost: x\r\n\r\n", 431},
+		{"endless chunks", "POST /drain HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("400\r\n"+strings.Repeat("x", 0x400)+"\r\n", 64), 413},
+		{"lying length", "POST /drain HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400},
+		{"bad chunk", "POST /drain HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
+	} {
+		if code, answer := exchange(t, path, c.bytes); code != c.code {
+			t.Errorf("%s: %d %s, want %d", c.what, code, answer, c.code)
+		}
+	}
+	if code, _ := exchange(t, path, request("GET", "/status", "")); code != 200 {
+		t.Errorf("after all that an honest client gets %d", code)
+	}
+}
+
+// One request a connection: nobody keeps one for nothing.
+func TestConnectionEndsWithTheAnswer(t *testing.T) {
+	path, _ := start(t, &fake{})
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if code, _ := converse(t, c, request("GET", "/status", "")); code != 200 {
+		t.Fatalf("code %d", code)
+	}
+	if n, err := c.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("after the answer: %d bytes, %v, want EOF", n, err)
+	}
+}
+
+func TestTooManyConnections(t *testing.T) {
+	path, _ := start(t, &fake{})
+	var open []*net.UnixConn
+	for range perUser {
+		c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, c)
+	}
+	code, answer := exchange(t, path, request("GET", "/status", ""))
+	if code != 503 || answer != `{"error":"too many connections","hint":"at most 16 per user"}` {
+		t.Errorf("one too many: %d %s", code, answer)
+	}
+	// One hangs up; when the server has hung up too there is room again.
+	if err := open[0].CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(open[0]); err != nil {
+		t.Fatal(err)
+	}
+	if code, answer := exchange(t, path, request("GET", "/status", "")); code != 200 {
+		t.Errorf("with room again: %d %s", code, answer)
+	}
+}
+
+// Somebody who is neither root nor the daemon's user reads, but changes nothing, though
+// the file's mode lets him in. What the kernel says counts.
+func TestStrangersOnlyRead(t *testing.T) {
+	const nobody = 65534
+	s := &server{owner: uint32(os.Geteuid()), daemon: &fake{do: func(context.Context, Command) (string, error) {
+		t.Error("a stranger made a change")
+		return "", nil
+	}}}
+	dial, stranger := func(path string) (net.Conn, error) { return net.Dial("unix", path) }, os.Geteuid()
+	if os.Geteuid() == 0 {
+		dial, stranger = dialAs(nobody), nobody
+	} else {
+		// Who may not become another user is the stranger himself, of another's daemon.
+		s.owner++
+	}
+	path := socketPath(t)
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		path string
+		mode os.FileMode
+	}{{path, 0o666}, {filepath.Dir(path), 0o755}} {
+		if err := os.Chmod(c.path, c.mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- serve(ctx, &guardedListener{Listener: l, open: map[uint32]int{}}, s) }()
+
+	for _, c := range []struct {
+		method, path string
+		code         int
+		says         string
+	}{
+		{"GET", "/status", 200, `"identity"`},
+		{"POST", "/drain", 403, fmt.Sprintf(`"user %d may read, but not change anything"`, stranger)},
+		{"POST", "/undrain", 403, "may: use sudo"},
+		{"POST", "/reload", 403, "may: use sudo"},
+	} {
+		conn, err := dial(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code, answer := converse(t, conn, request(c.method, c.path, ""))
+		conn.Close()
+		if code != c.code || !strings.Contains(answer, c.says) {
+			t.Errorf("%s %s: %d %s, want %d and %s", c.method, c.path, code, answer, c.code, c.says)
+		}
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// dialAs connects from a thread that has become another user, and ends with it.
+func dialAs(uid int) func(path string) (net.Conn, error) {
+	return func(path string) (net.Conn, error) {
+		type result struct {
+			c   net.Conn
+			err error
+		}
+		done := make(chan result, 1)
+		go func() {
+			// Never unlocked: the thread ends with the goroutine. The raw call changes
+			// this thread alone.
+			runtime.LockOSThread()
+			id := uintptr(uid)
+			if _, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, id, id, id); errno != 0 {
+				done <- result{nil, os.NewSyscallError("setresuid", errno)}
+				return
+			}
+			c, err := net.Dial("unix", path)
+			done <- result{c, err}
+		}()
+		r := <-done
+		return r.c, r.err
+	}
+}
+
+// Where the kernel doesn't say who asks, anybody may be asking.
+func TestNoChangesOverTCP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- Serve(ctx, l, &fake{}) }()
+	for _, c := range []struct {
+		method, path string
+		code         int
+	}{{"GET", "/status", 200}, {"POST", "/drain", 403}} {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, answer := converse(t, conn, request(c.method, c.path, "")); code != c.code {
+			t.Errorf("%s %s: %d %s, want %d", c.method, c.path, code, answer, c.code)
+		}
+		conn.Close()
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// Serve ends what runs, waits for it, and lets nobody hold it up.
+func TestStop(t *testing.T) {
+	began, ended := make(chan struct{}), make(chan struct{})
+	path, stop := start(t, &fake{do: func(ctx context.Context, _ Command) (string, error) {
+		defer close(ended)
+		close(began)
+		<-ctx.Done()
+		return "", ctx.Err()
+	}})
+	silent, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	asked, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asked.Close()
+	if _, err := io.WriteString(asked, request("POST", "/drain", "")); err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	if err := stop(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	select {
+	case <-ended:
+	default:
+		t.Error("Serve returned while a request ran")
+	}
+	if code, answer := converse(t, asked, ""); code != 503 {
+		t.Errorf("the request got %d %s, want 503", code, answer)
+	}
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("the socket is still there: %v", err)
+	}
+}
+
+func TestServeReportsALostListener(t *testing.T) {
+	l, err := Listen(socketPath(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if err := Serve(t.Context(), l, &fake{}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve: %v, want %v", err, net.ErrClosed)
+	}
+}
