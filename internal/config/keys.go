@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goccy/go-yaml/ast"
+
 	"github.com/vippy-ha/vippy/vipgroup"
 )
 
@@ -149,11 +151,12 @@ func (w *walker) addSecret(key, text string) {
 }
 
 func (w *walker) secrets(n node) {
-	before := len(w.faults)
-	w.list(n, "texts, the first of which signs", w.secret)
-	if len(w.cfg.Secrets) == 0 && len(w.faults) == before {
-		w.fault(n, "is empty: the first secret signs")
+	seq, ok := n.ast.(*ast.SequenceNode)
+	if !ok || len(seq.Values) == 0 {
+		w.fault(n, "expected a list of texts, the first of which signs")
+		return
 	}
+	w.list(n, "texts", w.secret)
 }
 
 func (w *walker) readSecretFile(n node) {

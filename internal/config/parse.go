@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -92,7 +93,7 @@ func (w *walker) timing(given map[string]node) {
 		}
 		at.path = "stale"
 		w.fault(at, "%s s is less than 3 interval + 0.05 = %s s: raise stale, or lower interval (%s s) to at most %s s",
-			trim(c.Stale.Seconds()), trim(least.Seconds()), trim(c.Interval.Seconds()), trim(max(c.Stale-staleSlack, 0).Seconds()/3))
+			trim(c.Stale.Seconds()), trim(least.Seconds()), trim(c.Interval.Seconds()), trim((max(c.Stale-staleSlack, 0) / 3).Truncate(time.Millisecond).Seconds()))
 		return
 	}
 	if most := c.Stale / 5; c.Interval > most {

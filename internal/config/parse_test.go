@@ -1,16 +1,244 @@
 package config
 
 import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
-func TestTmp(t *testing.T) {
-	for _, f := range []string{"testdata/vippy-readme.conf", "../../examples/two-nodes.conf", "../../examples/three-nodes.conf", "../../examples/reference.conf"} {
-		data, _, err := readFile(f, MaxSize)
+// minimal is the smallest file; the tests put lines behind it.
+const minimal = `secret: a secret text that is long enough
+nodes: [node1, node2, node3]
+vips: [ [ { interface: eth0, ip: 10.8.3.195/24 } ] ]
+`
+
+func mustParse(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := Parse("vippy.conf", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestDefaults holds the defaults to the letters of docs/reference.md.
+func TestDefaults(t *testing.T) {
+	c := mustParse(t, minimal)
+	want := &Config{
+		Path: "vippy.conf", Hash: c.Hash, Plan: c.Plan, Secrets: c.Secrets,
+		Chat: netip.MustParseAddrPort("224.0.0.254:5007"), Cluster: "vippy",
+		Interval: 100 * time.Millisecond, Stale: 500 * time.Millisecond, Mature: 5 * time.Second, Lifetime: time.Second,
+		ArpCache: 15 * time.Second, NotifyRate: 1000,
+		Management: "/var/run/vippy.socket", StateDir: "/var/lib/vippy",
+		Logging: Logging{Driver: "console", Facility: "local7", Mask: defaultMask()},
+		Reload:  Manual, WhenAllFail: Keep,
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+	if got := string(c.Secrets[0].Reveal()); got != "a secret text that is long enough" {
+		t.Errorf("the secret is %q", got)
+	}
+	if c.Plan.Version != 0 || c.Plan.Partition != vipgroup.Available || c.Plan.Rebalance != 0 {
+		t.Errorf("the plan is %+v", c.Plan)
+	}
+}
+
+func TestVippyReadme(t *testing.T) {
+	data, err := os.ReadFile("testdata/vippy-readme.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := mustParse(t, string(data))
+	if got := len(want.Plan.Groups); got != 3 {
+		t.Errorf("%d groups, want 3", got)
+	}
+	pair := want.Plan.Groups[want.Plan.Find("10.8.3.196")]
+	if pair.Name != "10.8.99.149/24" || len(pair.VIPs) != 2 || pair.VIPs[0].Interface != "e1000g0" {
+		t.Errorf("the group of two is %+v", pair)
+	}
+	if got := want.Plan.Groups[want.Plan.Find("10.8.99.147")].Prefer; !cmp.Equal(got, []string{"node2"}) {
+		t.Errorf("10.8.99.147 prefers %v", got)
+	}
+	if want.Interval != 500*time.Millisecond || want.Stale != 5*time.Second || want.ArpCache != 90*time.Second || want.Plan.Version != 5 {
+		t.Errorf("got %+v", want)
+	}
+	wantNotify := []Notify{{ArpCache: true},
+		{Interface: "e1000g0", Network: netip.MustParsePrefix("10.8.99.0/24")},
+		{Interface: "e1000g0", Network: netip.MustParsePrefix("10.8.3.0/29")}}
+	if !reflect.DeepEqual(want.Notify, wantNotify) {
+		t.Errorf("notify is %v", want.Notify)
+	}
+
+	// The same file as other editors write it.
+	for name, text := range map[string]string{
+		"tabs":     strings.ReplaceAll(string(data), "    ", "\t"),
+		"CR LF":    strings.ReplaceAll(string(data), "\n", "\r\n"),
+		"BOM":      "\ufeff" + string(data),
+		"JSON":     strings.ReplaceAll(string(data), "'", `"`),
+		"one line": strings.ReplaceAll(string(data), "\n", " "),
+	} {
+		got := mustParse(t, text)
+		if got.Plan.Digest() != want.Plan.Digest() || got.Interval != want.Interval || !cmp.Equal(got.Logging, want.Logging) {
+			t.Errorf("%s: another config", name)
+		}
+	}
+}
+
+// TestGroups has one case per way to write a group.
+func TestGroups(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{`[ { interface: eth0, ip: 10.8.3.1/24 } ]`, `10.8.3.1/24 [10.8.3.1/24 on eth0] preempt`},
+		{`[ { interface: eth0, ip: 10.8.3.1 } ]`, `10.8.3.1 [10.8.3.1/32 on eth0] preempt`},
+		{`[ { interface: eth0, ip: "2001:DB8::1" } ]`, `2001:DB8::1 [2001:db8::1/128 on eth0] preempt`},
+		{`[ { interface: eth0, ip: 2001:db8::1/64 } ]`, `2001:db8::1/64 [2001:db8::1/64 on eth0] preempt`},
+		{`[ { interface: eth0, ip: 10.8.3.9/24 }, { interface: eth1, ip: 10.8.3.1/24 } ]`, `10.8.3.9/24 [10.8.3.1/24 on eth1 10.8.3.9/24 on eth0] preempt`},
+		{`[ node2, 'node1', { interface: eth0, ip: 10.8.3.1/31 } ]`, `10.8.3.1/31 [10.8.3.1/31 on eth0] prefers node2 node1 preempt`},
+		{`{ name: web, addresses: [ { interface: eth0, ip: 10.8.3.1/24 } ] }`, `web [10.8.3.1/24 on eth0] preempt`},
+		{`{ addresses: [ { interface: eth0, ip: 10.8.3.1/24 } ], prefer: node3 }`, `10.8.3.1/24 [10.8.3.1/24 on eth0] prefers node3 preempt`},
+		{`{ addresses: [ { interface: eth0, ip: 10.8.3.1/24 } ], prefer: [node3], preempt: false, partition: single }`, `10.8.3.1/24 [10.8.3.1/24 on eth0] prefers node3 single`},
+		{`{ addresses: [ { interface: eth0, ip: 10.8.3.1/24 } ], prefer: [node3], preempt_delay: "1.5" }`, `10.8.3.1/24 [10.8.3.1/24 on eth0] prefers node3 preempt after 1.5s`},
+		{`{ name: cron }`, `cron [] election preempt`},
+		{`{ name: cron, addresses: [] }`, `cron [] election preempt`},
+		{`{ name: cron, plumb: false, addresses: [ { interface: eth0, ip: 10.8.3.1/24 } ] }`, `cron [] election preempt`},
+	} {
+		cfg, err := Parse("f", []byte("{ secret: a secret text of length, nodes: [node1, node2, node3], vips: [ "+c.text+" ] }"))
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		if got := groupLine(cfg.Plan.Groups[0]); got != c.want {
+			t.Errorf("%s\n got %s\nwant %s", c.text, got, c.want)
+		}
+	}
+}
+
+// groupLine writes a group as a person would.
+func groupLine(g vipgroup.Group) string {
+	vips := make([]string, len(g.VIPs))
+	for i, v := range g.VIPs {
+		vips[i] = v.String()
+	}
+	line := g.Name + " [" + strings.Join(vips, " ") + "]"
+	if g.Election {
+		line += " election"
+	}
+	if len(g.Prefer) > 0 {
+		line += " prefers " + strings.Join(g.Prefer, " ")
+	}
+	if g.Preempt {
+		line += " preempt"
+	}
+	if g.PreemptDelay > 0 {
+		line += " after " + g.PreemptDelay.String()
+	}
+	if g.Partition != "" {
+		line += " " + string(g.Partition)
+	}
+	return line
+}
+
+// TestValues has keys whose values come in several forms.
+func TestValues(t *testing.T) {
+	c := mustParse(t, minimal+`
+chat: "239.1.2.3:65535"
+chat_interface: [eth0, 10.8.3.2]
+peers: [10.8.3.2, "10.8.3.3:6000", "[2001:db8::2]:7000"]
+witness: 10.8.3.254
+interval: "0.02"
+stale: 0.15
+mature: 0
+lifetime: 2
+rebalance: auto
+rebalance_pause: 3
+logging: { driver: syslog, mask: { debug: true } }
+plugins: [/opt/a]
+hooks: { taken: [a, b], moved: "c d" }
+reload: auto
+checks:
+  one: { command: [/bin/true], on_fail: penalty 7, groups: 10.8.3.195 }
+  two: { command: "true | false" }
+`)
+	if want := []netip.AddrPort{netip.MustParseAddrPort("10.8.3.2:65535"), netip.MustParseAddrPort("10.8.3.3:6000"), netip.MustParseAddrPort("[2001:db8::2]:7000")}; !reflect.DeepEqual(c.Peers, want) {
+		t.Errorf("peers are %v, want %v", c.Peers, want)
+	}
+	if !cmp.Equal(c.ChatInterfaces, []string{"eth0", "10.8.3.2"}) || len(c.Witness) != 1 {
+		t.Errorf("chat_interface %v, witness %v", c.ChatInterfaces, c.Witness)
+	}
+	if c.Interval != 20*time.Millisecond || c.Stale != 150*time.Millisecond || c.Mature != 0 || c.Lifetime != 2*time.Second || c.Plan.Rebalance != 3*time.Second {
+		t.Errorf("times are %v %v %v %v %v", c.Interval, c.Stale, c.Mature, c.Lifetime, c.Plan.Rebalance)
+	}
+	if c.Logging.Driver != "syslog" || c.Logging.Mask[Err] || !c.Logging.Mask[Debug] {
+		t.Errorf("logging is %v", c.Logging)
+	}
+	key := c.Plan.Groups[0].Key
+	if diff := cmp.Diff([]Check{
+		{Name: "one", Command: []string{"/bin/true"}, Interval: 2 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 2, Penalty: 7, Groups: []vipgroup.Key{key}},
+		{Name: "two", Command: []string{"/bin/sh", "-c", "true | false"}, Interval: 2 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 2, Bar: true},
+	}, c.Checks); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]Hook{{"taken", []string{"a", "b"}}, {"moved", []string{"/bin/sh", "-c", "c d"}}}, c.Hooks); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestNotices: what is accepted and yet worth a word.
+func TestNotices(t *testing.T) {
+	for _, c := range []struct{ lines, want string }{
+		{"", ""},
+		{"arp-cache: 20\nnotify_rate: 5", "accepted, but without effect in this release: arp-cache, notify_rate"},
+		{"partition: single", "accepted, but without effect in this release: partition: single"},
+		{"interval: 0.15", "interval: 0.15 s shortened to 0.1 s, a fifth of stale"},
+		{"interval: 1\nstale: 3.2", "interval: 1 s shortened to 0.64 s, a fifth of stale"},
+	} {
+		if got := strings.Join(mustParse(t, minimal+c.lines).Notices, "\n"); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.lines, got, c.want)
+		}
+	}
+	if got := mustParse(t, "secret: short\nnodes: [a]\nvips: []").Notices; len(got) != 1 || !strings.Contains(got[0], "shorter than 16") {
+		t.Errorf("a short secret: %q", got)
+	}
+}
+
+// TestExamples parses every example; what it has to say must be nothing, or be expected.
+func TestExamples(t *testing.T) {
+	files, err := filepath.Glob("../../examples/*.conf")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%d examples, %v", len(files), err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := Parse(f, data)
-		t.Logf("%+v\n%v", c, err)
+		c, err := Parse(filepath.Base(file), data)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if filepath.Base(file) != "reference.conf" && len(c.Notices) > 0 {
+			t.Errorf("%s: %v", file, c.Notices)
+		}
+	}
+}
+
+// TestFaultsAreAnError: callers find the faults behind any wrapping.
+func TestFaultsAreAnError(t *testing.T) {
+	_, err := Parse("f", []byte("{}"))
+	if got := AsFaults(err); len(got) != 3 {
+		t.Errorf("an empty object has %d faults, want 3:\n%v", len(got), err)
+	}
+	if AsFaults(errors.New("other")) != nil {
+		t.Error("another error has faults")
 	}
 }

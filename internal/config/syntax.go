@@ -92,8 +92,11 @@ func invalidByte(data []byte) int {
 
 // syntaxText makes the parser's words say what to do.
 func syntaxText(message string) string {
-	if strings.Contains(message, `character '	'`) || strings.Contains(message, "tab character") {
+	switch {
+	case strings.Contains(message, `character '	'`), strings.Contains(message, "tab character"):
 		return "a tab indents this line; outside of brackets YAML wants spaces"
+	case message == "non-map value is specified", message == "unexpected key name":
+		return "expected `key: value` (a colon needs a space after it)"
 	}
 	return "not YAML or JSON here: " + message
 }

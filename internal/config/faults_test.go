@@ -1,0 +1,209 @@
+package config
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected faults in testdata")
+
+// TestFaults reads testdata/faults-*.txt: files that are wrong, each followed by "---"
+// and every fault as a person sees it.
+func TestFaults(t *testing.T) {
+	files, err := filepath.Glob("testdata/faults-*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, want, ok := strings.Cut(string(data), "---\n")
+			if !ok {
+				t.Fatal("no --- line")
+			}
+			_, err = Parse("vippy.conf", []byte(text))
+			if err == nil {
+				t.Fatal("no fault found")
+			}
+			got := err.Error() + "\n"
+			if *update {
+				if err := os.WriteFile(file, []byte(text+"---\n"+got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+// TestFaultLines has one line per rule, put behind a file that is right.
+func TestFaultLines(t *testing.T) {
+	for _, c := range []struct{ line, want string }{
+		{`intervl: 1`, `4:1: unknown key "intervl"; did you mean "interval"?`},
+		{`arp_cache: 1`, `4:1: unknown key "arp_cache"; did you mean "arp-cache"?`},
+		{`interval: .nan`, `4:11: interval: expected a number of seconds, found .nan`},
+		{`interval: .inf`, `4:11: interval: expected a number of seconds, found .inf`},
+		{`interval: "NaN"`, `4:11: interval: expected a number of seconds, found "NaN"`},
+		{`interval: "inf"`, `4:11: interval: expected a number of seconds, found "inf"`},
+		{`interval: -1`, `4:11: interval: "-1" is out of range; expected a number of seconds from 0.01 to 60`},
+		{`interval: 1e400`, `4:11: interval: "1e400" is out of range; expected a number of seconds from 0.01 to 60`},
+		{`interval: 0x10`, `4:11: interval: expected a number of seconds, found 0x10`},
+		{`interval: 1_0`, `4:11: interval: expected a number of seconds, found 1_0`},
+		{`interval: 010`, `4:11: interval: expected a number of seconds, found 010`},
+		{`interval: fast`, `4:11: interval: expected a number of seconds, found "fast"`},
+		{`interval: [1]`, `4:11: interval: expected a number of seconds, found a list`},
+		{`interval:`, `4:11: interval: expected a number of seconds, found nothing`},
+		{`interval: 1 s`, `4:11: interval: expected a number of seconds, found "1 s"`},
+		{`lifetime: 1.5`, `4:11: lifetime: 1.5 is not whole; expected a whole number of seconds`},
+		{`lifetime: 0`, `4:11: lifetime: "0" is out of range; expected a whole number of seconds from 1 to 3600`},
+		{`stale: 0.3`, `4:1: stale: 0.3 s is less than 3 interval + 0.05 = 0.35 s: raise stale, or lower interval (0.1 s) to at most 0.083 s`},
+		{`interval: 0.2`, `4:1: stale: 0.5 s is less than 3 interval + 0.05 = 0.65 s: raise stale, or lower interval (0.2 s) to at most 0.15 s`},
+		{`version: -1`, `4:10: version: "-1" is out of range; expected a whole number from 0 to 9007199254740991`},
+		{`version: 1.5`, `4:10: version: 1.5 is not whole; expected a whole number`},
+		{`chat: 10.0.0.1:5007`, `4:7: chat: "10.0.0.1:5007" is not an IPv4 multicast address (224.0.0.0 to 239.255.255.255)`},
+		{`chat: "[ff02::1]:5007"`, `4:7: chat: "[ff02::1]:5007" is not an IPv4 multicast address (224.0.0.0 to 239.255.255.255)`},
+		{`chat: 224.0.0.254`, `4:7: chat: "224.0.0.254" is not ADDRESS:PORT such as "224.0.0.254:5007"`},
+		{`chat: 224.0.0.254:0`, `4:7: chat: "224.0.0.254:0": the port is out of range; expected 1 to 65535`},
+		{`chat: 224.0.0.254:65536`, `4:7: chat: "224.0.0.254:65536" is not ADDRESS:PORT such as "224.0.0.254:5007"`},
+		{`chat_interface: [all, eth0]`, `4:18: chat_interface[0]: "all" stands alone: remove it or the others`},
+		{`chat_interface: a-name-that-is-too-long`, `4:17: chat_interface: "a-name-that-is-too-long" is not an interface: its name has at most 15 bytes`},
+		{`cluster: two words`, `4:10: cluster: "two words" holds a space`},
+		{`cluster: 5`, `4:10: cluster: expected the cluster's name, found 5: put it in quotes`},
+		{`witness: 10.8.3.1/24`, `4:10: witness: "10.8.3.1/24" is not an address; write 10.8.3.1 without the prefix`},
+		{`witness: [127.0.0.1]`, `4:11: witness[0]: "127.0.0.1" is a loopback address, which no other host can reach`},
+		{`peers: [224.0.0.1]`, `4:9: peers[0]: "224.0.0.1" is a multicast address, which no host can have`},
+		{`notify: [arp-cashe]`, `4:10: notify[0]: "arp-cashe" is neither "arp-cache" nor an object with interface, ip; did you mean "arp-cache"?`},
+		{`notify: [ { ip: 10.8.3.1/24 } ]`, `4:11: notify[0]: interface is missing`},
+		{`partition: both`, `4:12: partition: "both" is none of available, single`},
+		{`rebalance: atuo`, `4:12: rebalance: "atuo" is none of manual, auto; did you mean "auto"?`},
+		{`reload: true`, `4:9: reload: expected manual or auto, found true: put it in quotes`},
+		{`voters: [node4]`, `4:10: voters[0]: "node4" is not one of nodes; did you mean "node1"?`},
+		{`voters: [node1, node1]`, `4:17: voters[1]: "node1" is listed twice (first at 4:10)`},
+		{`management: vippy.socket`, `4:13: management: "vippy.socket" is not an absolute path: start it with /`},
+		{`management: /` + strings.Repeat("x", 107), `4:13: management: 108 bytes; the path of a socket has at most 107`},
+		{`secrets: [x]`, `4:1: secrets: secret is given at 1:1: keep one of secret, secret_file and secrets`},
+		{`logging: { driver: posix }`, `4:20: logging.driver: "posix" is none of console, syslog`},
+		{`logging: { mask: { warn: true } }`, `4:20: logging.mask: unknown key "warn"; known are emerg, alert, crit, err, warning, notice, info, debug`},
+		{`logging: { mask: { err: yes } }`, `4:25: logging.mask.err: expected true or false, found "yes"`},
+		{`logging: console`, `4:10: logging: expected an object with driver, facility, mask, found "console"`},
+		{`checks: { a: {} }`, `4:14: checks.a: command is missing`},
+		{`checks: { a: { command: [] } }`, `4:25: checks.a.command: is empty; expected a program and its arguments`},
+		{`checks: { a: { command: x, on_fail: penalty } }`, `4:37: checks.a.on_fail: "penalty" is neither "bar" nor "penalty N"`},
+		{`checks: { a: { command: x, on_fail: penalty 0 } }`, `4:37: checks.a.on_fail: "penalty 0" is out of range; expected a penalty from 1 to 1000000`},
+		{`checks: { a: { command: x, groups: [web] } }`, `4:37: checks.a.groups[0]: "web" is no group of vips`},
+		{`hooks: { take: x }`, `4:10: hooks: unknown key "take"; did you mean "taken"?`},
+		{`interval: 0.1` + "\n" + `interval: 0.1`, `5:1: interval: key repeated (first at 4:1): remove one`},
+		{`chat:224.0.0.1:5`, "4:1: expected `key: value` (a colon needs a space after it)"},
+		{"logging:\n\tdriver: console", `5:1: a tab indents this line; outside of brackets YAML wants spaces`},
+		{`reload: *auto`, `4:9: anchors, aliases, tags, directives and ? keys are not used here; text that starts with "*" goes in quotes`},
+		{"reload: \x01", `4:9: byte 0x01 is not text: save the file as UTF-8 without control characters`},
+		{"cluster: ü\xff", `4:11: byte 0xff is not text: save the file as UTF-8 without control characters`},
+		{"---\na: 1", `5:2: a second document; a config is one`},
+		{"cluster: " + strings.Repeat("[", 17), `4:26: brackets nest deeper than 16`},
+	} {
+		_, err := Parse("f", []byte(minimal+c.line))
+		if err == nil {
+			t.Errorf("%q: no fault found", c.line)
+		} else if got := strings.TrimPrefix(err.Error(), "f:"); got != c.want {
+			t.Errorf("%q\n got %s\nwant %s", c.line, got, c.want)
+		}
+	}
+}
+
+// TestFaultVIPs has one group per rule, in a file that is otherwise right.
+func TestFaultVIPs(t *testing.T) {
+	for _, c := range []struct{ group, want string }{
+		{`[ { interface: eth0, ip: 10.8.3.395/24 } ]`, `vips[0][0].ip: "10.8.3.395/24" is not an address`},
+		{`[ { interface: eth0, ip: 10.8.3.1/33 } ]`, `vips[0][0].ip: "10.8.3.1/33" is not an address`},
+		{`[ { interface: eth0, ip: 10.8.3.1/0 } ]`, `vips[0][0].ip: "10.8.3.1/0": the prefix /0 would route everything to the interface`},
+		{`[ { interface: eth0, ip: 10.8.3.0/24 } ]`, `vips[0][0].ip: "10.8.3.0/24" is its network's own address, not a host's`},
+		{`[ { interface: eth0, ip: 10.8.3.127/25 } ]`, `vips[0][0].ip: "10.8.3.127/25" is its network's broadcast address, not a host's`},
+		{`[ { interface: eth0, ip: 127.0.0.2/8 } ]`, `vips[0][0].ip: "127.0.0.2/8" is a loopback address, which no other host can reach`},
+		{`[ { interface: eth0, ip: 224.0.0.5 } ]`, `vips[0][0].ip: "224.0.0.5" is a multicast address, which no host can have`},
+		{`[ { interface: eth0, ip: 0.0.0.0 } ]`, `vips[0][0].ip: "0.0.0.0" is the unspecified address`},
+		{`[ { interface: eth0, ip: 255.255.255.255 } ]`, `vips[0][0].ip: "255.255.255.255" is in a reserved range (RFC 6890)`},
+		{`[ { interface: eth0, ip: "::1" } ]`, `vips[0][0].ip: "::1" is a loopback address, which no other host can reach`},
+		{`[ { interface: eth0, ip: "ff02::5" } ]`, `vips[0][0].ip: "ff02::5" is a multicast address, which no host can have`},
+		{`[ { interface: eth0, ip: "fe80::1%eth0" } ]`, `vips[0][0].ip: "fe80::1%eth0" has a zone: name the interface with its own key`},
+		{`[ { interface: eth0, ip: "::ffff:10.8.3.1" } ]`, `vips[0][0].ip: "::ffff:10.8.3.1" is an IPv4 address in IPv6 clothes: write 10.8.3.1`},
+		{`[ { interface: eth0, ip: 10.8 } ]`, `vips[0][0].ip: expected an address such as 10.8.3.195/24, found 10.8: put it in quotes`},
+		{`[ { ip: 10.8.3.1 } ]`, `vips[0][0]: interface is missing`},
+		{`[ { interface: eth0 } ]`, `vips[0][0]: ip is missing`},
+		{`[ { interface: "", ip: 10.8.3.1 } ]`, `vips[0][0].interface: is empty; expected an interface's name`},
+		{`[ { interface: "eth0:1", ip: 10.8.3.1 } ]`, `vips[0][0].interface: "eth0:1" is not an interface's name`},
+		{`[ { interface: eth0, ip: 10.8.3.1, state: preplumbed } ]`, `vips[0][0].state: "preplumbed" is refused: an address that stays on every host has as many owners as hosts; remove state and let vippy add and remove the address`},
+		{`[ node4, { interface: eth0, ip: 10.8.3.1 } ]`, `vips[0][0]: "node4" is not one of nodes; did you mean "node1"?`},
+		{`[ node1, node1, { interface: eth0, ip: 10.8.3.1 } ]`, `vips[0][1]: "node1" is preferred twice`},
+		{`[ { interface: eth0, ip: 10.8.3.1 }, node1 ]`, `vips[0][1]: "node1" stands behind an address; preferred nodes come first`},
+		{`[ node1 ]`, `vips[0]: a group without addresses; give it { interface, ip }, or write an election as { name: NAME }`},
+		{`[]`, `vips[0]: a group without addresses; give it { interface, ip }, or write an election as { name: NAME }`},
+		{`{}`, `vips[0]: an election (no addresses, or plumb: false) needs a name: its key is made of it`},
+		{`{ plumb: false, addresses: [ { interface: eth0, ip: 10.8.3.1 } ] }`, `vips[0]: an election (no addresses, or plumb: false) needs a name: its key is made of it`},
+		{`{ nmae: x }`, `vips[0]: unknown key "nmae"; did you mean "name"?`},
+		{`{ name: x, checks: [web] }`, `vips[0].checks[0]: "web" is not one of checks: there are none`},
+		{`{ name: x, preempt: 1 }`, `vips[0].preempt: expected true or false, found 1`},
+		{`10.8.3.1/24`, `vips[0]: expected an object with name, prefer, addresses, preempt, preempt_delay, partition, checks, plumb, found "10.8.3.1/24"`},
+		{`[ 10 ]`, `vips[0][0]: expected an object with interface, ip, state, found 10`},
+		{`{ name: x }, { name: x }`, `vips[1]: the name "x" is used twice (first at 3:9)`},
+		{`[ { interface: eth0, ip: 10.8.3.1/24 } ], [ { interface: eth0, ip: 10.8.3.1 } ]`, `vips[1][0].ip: 10.8.3.1 is given twice (first at 3:30)`},
+	} {
+		_, err := Parse("f", []byte("secret: a secret text of length\nnodes: [node1, node2]\nvips: [ "+c.group+" ]\n"))
+		if err == nil {
+			t.Errorf("%s: no fault found", c.group)
+			continue
+		}
+		_, got, _ := strings.Cut(err.Error(), ": ")
+		if got != c.want {
+			t.Errorf("%s\n got %s\nwant %s", c.group, got, c.want)
+		}
+	}
+}
+
+// TestSecretStaysHidden: however a secret is mistyped, no fault shows it.
+func TestSecretStaysHidden(t *testing.T) {
+	const secret = "hunter2hunter2"
+	for _, text := range []string{
+		secret, "secret " + secret, "secret:" + secret, `{secret:` + secret + `}`, "secret:" + secret + "\nnodes: [a]",
+		"secret: [" + secret + "]", "secret: {" + secret + ": x}", "secret: *" + secret, "secret: !" + secret,
+		"secret: &" + secret, "secret: '" + secret, `secret: "` + secret, "secret: " + secret + "\nsecret: " + secret,
+		"secret: " + secret + "\x00", "secrets: " + secret, "secrets: [[" + secret + "]]", "secret: |\n " + secret + "\n\tx",
+		"secret: " + secret + ": x", "secret: @" + secret, "secret: %" + secret, "%" + secret + "\n---\n", "secret: - " + secret,
+	} {
+		_, err := Parse("f", []byte(text))
+		if err == nil {
+			t.Errorf("%q: no fault found", text)
+		} else if strings.Contains(err.Error(), "hunter") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// TestManyFaults: the list is cut where nobody reads on.
+func TestManyFaults(t *testing.T) {
+	_, err := Parse("f", []byte("vips: ["+strings.Repeat("1,", 1000)+"]"))
+	fs := AsFaults(err)
+	if len(fs) != maxFaults+1 || fs[maxFaults].Text != "and 902 more" {
+		t.Errorf("%d faults, the last %v", len(fs), fs[len(fs)-1])
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"interval", "stale", "nodes", "arp-cache", "ip"}
+	for word, want := range map[string]string{
+		"intervl": "interval", "Interval": "interval", "stael": "stale", "node": "nodes", "arp_cache": "arp-cache",
+		"pi": "ip", "banana": "", "": "", "x": "", strings.Repeat("interval", 20): "",
+	} {
+		if got := Nearest(word, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
