@@ -211,6 +211,7 @@ func (h *host) vote(v cluster.Vote) {
 
 func (h *host) adopt(plan int) {
 	h.plan = &h.w.plans[plan]
+	clear(h.due)
 	if h.alive() {
 		h.node.Adopt(h.clock.time(h.w.now), h.plan.plan)
 		h.turn()

@@ -63,6 +63,7 @@ type host struct {
 	inbox   []*frame // what waits in its sockets
 	want    []bool   // by address: the kernel should have it
 	put     []bool   // by address: it was put there since it was last unwanted
+	due     []bool   // by group: Hold changed for it and no report followed yet
 	held    []vipgroup.Key
 	plumbAt int64  // a plumb event is under way
 	known   []bool // by host: its hardware address is known to be a plan node's
@@ -71,6 +72,7 @@ type host struct {
 	lastExtend int64
 	lastFrame  int64
 	wakeAt     int64 // world time of the turn that it wants
+	idleTurns  int   // turns in a row that did nothing and asked for another
 	wakeSet    int64 // world time of the earliest wake event under way
 }
 
@@ -124,6 +126,7 @@ func (h *host) begin() {
 		h.held = h.held[:0]
 		clear(h.want)
 		clear(h.put)
+		clear(h.due)
 		h.plumbAt, h.wakeAt, h.wakeSet = 0, 0, 0
 		h.since = h.w.now
 		h.lastTurn, h.lastExtend, h.lastFrame = h.clock.at(h.w.now), 0, 0

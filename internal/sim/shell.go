@@ -157,6 +157,7 @@ func (h *host) turn() {
 	h.lastTurn = h.clock.at(w.now)
 	r := h.node.Ready(h.clock.time(w.now))
 	w.turns++
+	h.noteSpin(&r)
 	for _, d := range r.Send {
 		h.speak(d)
 	}
@@ -178,6 +179,19 @@ func (h *host) turn() {
 	h.sleep(r.Wake)
 }
 
+// noteSpin finds a core that wants turn after turn and does nothing in them: a daemon
+// that burns a processor.
+func (h *host) noteSpin(r *cluster.Ready) {
+	soon := r.Wake.Sub(h.clock.time(h.w.now)) < h.w.cfg.Interval/8
+	if !soon || len(r.Send)+len(r.Ask)+len(r.Announce) > 0 || !slices.Equal(r.Hold, h.held) {
+		h.idleTurns = 0
+		return
+	}
+	if h.idleTurns++; h.idleTurns > 100 {
+		h.w.fail("economy", "%s asked for %d turns in a row and did nothing in them", h.name, h.idleTurns)
+	}
+}
+
 // speak sends one datagram of the core.
 func (h *host) speak(d cluster.Datagram) {
 	f := &frame{kind: chatGroup, src: int16(h.id), from: h.chat, ttl: 255, data: slices.Clone(d.Data)}
@@ -195,6 +209,11 @@ func (h *host) speak(d cluster.Datagram) {
 func (h *host) hold(r *cluster.Ready) {
 	w := h.w
 	if !slices.Equal(r.Hold, h.held) {
+		for _, g := range h.plan.groups {
+			if key := w.groups[g].key; slices.Contains(r.Hold, key) != slices.Contains(h.held, key) {
+				h.due[g] = true
+			}
+		}
 		h.held = append(h.held[:0], r.Hold...)
 		clear(h.want)
 		for _, k := range r.Hold {
@@ -221,9 +240,13 @@ func (h *host) hold(r *cluster.Ready) {
 	}
 }
 
-// differs says whether the kernel has something to be changed. An address that was put
-// there and is gone isn't put there again: the core has to claim it anew.
+// differs says whether the kernel has something to be changed, or the core waits to
+// hear what it has. An address that was put there and is gone isn't put there again: the
+// core has to claim it anew.
 func (h *host) differs() bool {
+	if slices.Contains(h.due, true) {
+		return true
+	}
 	for a, wanted := range h.want {
 		if wanted != h.kernel.has[a] && !(wanted && h.put[a]) {
 			return true
@@ -237,7 +260,8 @@ func (h *host) carryOut() {
 	w := h.w
 	h.plumbAt = 0
 	for _, g := range h.plan.groups {
-		touched := false
+		touched := h.due[g] // also where nothing is to be done: the core waits for it
+		h.due[g] = false
 		for _, a := range w.groups[g].addrs {
 			switch {
 			case h.want[a] && !h.kernel.has[a] && !h.put[a]:

@@ -68,11 +68,37 @@ func (v *Violation) Error() string {
 	w, c := v.World, v.World.cfg
 	return fmt.Sprintf(`seed %d: %s broken at %.4f s: %s
 %d nodes, interval %v, stale %v, gateway %v, attacker %v, loss %d/1000, bug %q
-%s
+%s%s
 see it again: go test ./internal/sim -run TestFresh -sim.seed=%d -v`,
 		c.Seed, v.Promise, v.At.Seconds(), v.Detail,
 		c.Nodes, c.Interval, c.Stale, c.Gateway, c.Attacker, c.Loss, c.Bug,
-		w.Story(60), c.Seed)
+		w.Story(60), w.opinions(), c.Seed)
+}
+
+// opinions says what every process thinks, for the reader of a violation; no check
+// depends on it.
+func (w *World) opinions() string {
+	var b strings.Builder
+	for _, h := range w.hosts[:w.cfg.Nodes] {
+		if h.node == nil {
+			fmt.Fprintf(&b, "%s: no process\n", h.name)
+			continue
+		}
+		st := h.node.Status(h.clock.time(w.now))
+		fmt.Fprintf(&b, "%s: eligible %v %v;", h.name, st.Eligible, st.Reasons)
+		for _, p := range st.Peers {
+			fmt.Fprintf(&b, " %s %s;", p.Node, p.State)
+		}
+		for i, g := range st.Groups {
+			fmt.Fprintf(&b, "\n    %s %s -> %s (%s), held %v by %v, claiming %v", st.Plan.Groups[i].Name,
+				st.Plan.Groups[i].Resources(), g.Assigned, g.Reason, g.Held, g.Owners, g.Claiming)
+			if g.Waiting != "" {
+				fmt.Fprintf(&b, ", waits: %s", g.Waiting)
+			}
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
 }
 
 var kindNames = [...]string{"call", "deliver", "wake", "plumb", "report", "expire", "gratuitous"}
