@@ -68,7 +68,7 @@ func (e Exec) Validate() error {
 }
 
 // Run checks until ctx is cancelled, and returns nil then. When it returns, the
-// command and all processes of its group are gone; when the daemon is killed, the
+// command and all processes of its group are killed; when the daemon is killed, the
 // kernel kills the command with it (but not the command's children).
 func (e Exec) Run(ctx context.Context, host plugin.Host) error {
 	if err := e.Validate(); err != nil {
@@ -79,11 +79,12 @@ func (e Exec) Run(ctx context.Context, host plugin.Host) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
+	c := commander{Exec: e}
 	v := verdict{rise: e.Rise, fall: e.Fall}
 	tick := time.NewTicker(e.Interval)
 	defer tick.Stop()
 	for {
-		failure := e.once(ctx)
+		failure := c.once(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}

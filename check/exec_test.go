@@ -1,0 +1,261 @@
+package check_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/vippy-ha/vippy/check"
+	"github.com/vippy-ha/vippy/plugin"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A ballotBox is a host that only hears votes.
+type ballotBox chan plugin.Vote
+
+func (b ballotBox) Vote(votes ...plugin.Vote) {
+	for _, v := range votes {
+		b <- v
+	}
+}
+func (b ballotBox) Events() <-chan plugin.Event { return nil }
+func (b ballotBox) Log() *slog.Logger           { return slog.New(slog.DiscardHandler) }
+
+// run runs a check until the test ends, or until the returned function is called.
+func run(t *testing.T, e check.Exec) (votes ballotBox, stop func()) {
+	t.Helper()
+	votes = make(ballotBox, 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx, votes) }()
+	stopped := false
+	stop = func() {
+		if cancel(); !stopped {
+			stopped = true
+			if err := <-ended; err != nil {
+				t.Errorf("the check ended with %v, want no error", err)
+			}
+		}
+	}
+	t.Cleanup(stop)
+	return votes, stop
+}
+
+func sh(script string, args ...string) []string {
+	return append([]string{"/bin/sh", "-c", script, "check"}, args...)
+}
+
+func TestFirstVote(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		exec check.Exec
+		want []plugin.Vote
+	}{
+		{"healthy", check.Exec{Command: []string{"true"}}, []plugin.Vote{{}}},
+		{"failing", check.Exec{Command: []string{"false"}},
+			[]plugin.Vote{{Bar: true, Reason: "exit status 1"}}},
+		{"a penalty instead", check.Exec{Command: []string{"false"}, Penalty: 7},
+			[]plugin.Vote{{Penalty: 7, Reason: "exit status 1"}}},
+		{"for groups", check.Exec{Command: []string{"false"}, Groups: []string{"web", "10.0.0.9"}}, []plugin.Vote{
+			{Group: "web", Bar: true, Reason: "exit status 1"},
+			{Group: "10.0.0.9", Bar: true, Reason: "exit status 1"}}},
+		{"the last line of stderr", check.Exec{Command: sh(`echo one >&2; printf 'no \033[1mdisk\n\n' >&2; echo out; exit 2`)},
+			[]plugin.Vote{{Bar: true, Reason: "exit status 2: no [1mdisk"}}},
+		{"stderr of a success", check.Exec{Command: sh(`echo fine >&2`)}, []plugin.Vote{{}}},
+		{"a signal", check.Exec{Command: sh(`kill -TERM $$`)},
+			[]plugin.Vote{{Bar: true, Reason: "signal: terminated"}}},
+		{"no such program", check.Exec{Command: []string{"/nowhere/check"}},
+			[]plugin.Vote{{Bar: true, Reason: "cannot start: fork/exec /nowhere/check: no such file or directory"}}},
+		{"nothing on stdin", check.Exec{Command: []string{"cat"}}, []plugin.Vote{{}}},
+		{"its environment", check.Exec{Command: sh(`pwd >&2; env | grep -c . >&2; echo "$VIPPY_CHECK" | grep -q ^web$`)}, []plugin.Vote{{}}},
+		{"Rise and Fall don't delay it", check.Exec{Command: []string{"false"}, Rise: 9, Fall: 9},
+			[]plugin.Vote{{Bar: true, Reason: "exit status 1"}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.exec.Label, test.exec.Interval = "web", time.Hour
+			votes, _ := run(t, test.exec)
+			for _, want := range test.want {
+				if got := <-votes; got != want {
+					t.Errorf("got %+v, want %+v", got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestRiseAndFall(t *testing.T) {
+	dir := t.TempDir()
+	// The results are scripted: the nth run does what the nth letter says.
+	votes, stop := run(t, check.Exec{
+		Label: "scripted", Interval: 5 * time.Millisecond, Timeout: time.Minute, Rise: 2, Fall: 3,
+		Command: sh(`cd "$1"; echo run >>runs; n=$(wc -l <runs)
+			case $(echo HFFHFFFHFHH | cut -c $n) in F) echo "at run $n" >&2; exit 1;; esac`, dir),
+	})
+	for _, want := range []plugin.Vote{
+		{}, // run 1; two failures are not three
+		{Bar: true, Reason: "exit status 1: at run 7"},
+		{Bar: true, Reason: "exit status 1: at run 9"}, // no news but the reason
+		{}, // runs 10 and 11
+	} {
+		if got := <-votes; got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+	stop()
+	runs, err := os.ReadFile(filepath.Join(dir, "runs"))
+	if n := strings.Count(string(runs), "run"); err != nil || n < 11 || len(votes) > 0 {
+		t.Errorf("%d runs, %d further votes, %v; want 11 runs or more, and no vote without news", n, len(votes), err)
+	}
+}
+
+// hang is a command that writes its own process id and that of a child to a file, and
+// then hangs with it.
+func hang(file string) []string {
+	return sh(`sleep 1000 & echo $$ $! >"$1.new"; mv "$1.new" "$1"; echo waiting >&2; wait`, file)
+}
+
+func pids(t *testing.T, file string) (pids []int) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range strings.Fields(string(data)) {
+		pid, err := strconv.Atoi(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+// wantDead wants that a process ends. It was killed, but may be on its way; nothing
+// that passes waits for the end of patience.
+func wantDead(t *testing.T, pid int) {
+	t.Helper()
+	const patience = 10_000 // milliseconds
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return // gone and reaped
+	}
+	defer unix.Close(fd)
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, patience)
+	if err != nil || n != 1 {
+		t.Errorf("process %d lives on (%v)", pid, err)
+	}
+}
+
+func TestTimeoutKillsChildren(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pids")
+	votes, _ := run(t, check.Exec{Label: "hanging", Command: hang(file), Interval: time.Hour, Timeout: time.Second})
+	want := plugin.Vote{Bar: true, Reason: "not done within 1s: waiting"}
+	if got := <-votes; got != want {
+		t.Fatalf("got %+v, want %+v", got, want)
+	}
+	for _, pid := range pids(t, file) {
+		wantDead(t, pid)
+	}
+}
+
+// awaitFile waits until the file is there.
+func awaitFile(t *testing.T, file string) {
+	t.Helper()
+	for ctx := t.Context(); ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(file); err == nil {
+			return
+		}
+	}
+}
+
+func TestStopKillsChildren(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pids")
+	votes, stop := run(t, check.Exec{Label: "hanging", Command: hang(file), Interval: time.Hour})
+	awaitFile(t, file)
+	stop()
+	for _, pid := range pids(t, file) {
+		wantDead(t, pid)
+	}
+	if len(votes) > 0 {
+		t.Errorf("voted %+v on being stopped", <-votes)
+	}
+}
+
+// What a successful command left in the background is killed too, and is not waited
+// for though it holds stderr open.
+func TestSuccessLeavesNothing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pids")
+	votes, _ := run(t, check.Exec{Label: "forking", Interval: time.Hour,
+		Command: sh(`sleep 1000 & echo $! >"$1"`, file)})
+	if got := <-votes; got != (plugin.Vote{}) {
+		t.Errorf("got %+v, want healthy", got)
+	}
+	for _, pid := range pids(t, file) {
+		wantDead(t, pid)
+	}
+}
+
+// A process that fled from the group and holds stderr open holds up nothing.
+func TestFugitive(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	votes, _ := run(t, check.Exec{Label: "daemonizing", Interval: time.Hour,
+		Command: sh(`setsid sh -c 'echo $$ >"$1.new"; mv "$1.new" "$1"; exec sleep 1000' x "$1" &
+			while ! test -e "$1"; do sleep 0.01; done; echo sick >&2; exit 1`, file)})
+	want := plugin.Vote{Bar: true, Reason: "exit status 1: sick"}
+	if got := <-votes; got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for _, pid := range pids(t, file) {
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+			t.Errorf("end the fugitive: %v", err)
+		}
+	}
+}
+
+func TestFloodOfOutput(t *testing.T) {
+	votes, _ := run(t, check.Exec{Label: "loud", Interval: time.Hour, Timeout: time.Minute,
+		Command: sh(`head -c 20000000 /dev/zero | tr '\0' x >&2; exit 1`)})
+	got := (<-votes).Reason
+	if !strings.HasPrefix(got, "exit status 1: xxx") || len(got) > 250 {
+		t.Errorf("got a reason of %d bytes: %.40q", len(got), got)
+	}
+}
+
+func TestNeverOverlaps(t *testing.T) {
+	dir := t.TempDir()
+	votes, stop := run(t, check.Exec{Label: "slow", Interval: time.Millisecond, Timeout: time.Minute,
+		Command: sh(`cd "$1" && mkdir running || exit 1; sleep 0.02; rmdir running; echo run >>runs
+			if test $(wc -l <runs) -ge 10; then : >done; fi`, dir)})
+	awaitFile(t, filepath.Join(dir, "done"))
+	stop()
+	if got := <-votes; got != (plugin.Vote{}) || len(votes) > 0 {
+		t.Errorf("got %+v and %d more votes, want healthy and no more", got, len(votes))
+	}
+}
+
+func TestValidate(t *testing.T) {
+	good := check.Exec{Label: "web", Command: []string{"true"}, Interval: time.Second}
+	if err := good.Validate(); err != nil {
+		t.Errorf("got error %v, want none", err)
+	}
+	bad := check.Exec{Label: "web", Timeout: -1, Rise: -1, Penalty: -1}
+	err := bad.Validate()
+	for _, want := range []string{"check web: command", "interval", "timeout", "rise", "penalty"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want %s in it", err, want)
+		}
+	}
+	if err := bad.Run(t.Context(), make(ballotBox)); err == nil {
+		t.Error("a check with faults was run")
+	}
+}
