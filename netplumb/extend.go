@@ -49,7 +49,7 @@ func (w *worker) extend() {
 			return
 		}
 		x.at = now + extendEvery
-		x.deletions = w.events.deletions.Load() - 1
+		x.deletions = w.events.deletions.Load() - 1 // so that addresses are read first
 		x.queue = slices.SortedFunc(maps.Keys(w.held), func(a, b place) int { return a.addr.Compare(b.addr) })
 	}
 	for range min(batch, len(x.queue)) {
