@@ -121,6 +121,9 @@ const (
 	MaxGroups = 1000
 )
 
+// MaxPause bounds a plan's pauses, so that no arithmetic on times can overflow.
+const MaxPause = 24 * time.Hour
+
 // NewPlan checks p, fills in the keys, sorts the groups and returns the plan with its
 // digest. The errors name the group or node at fault.
 func NewPlan(p Plan) (Plan, error) {
@@ -154,11 +157,20 @@ func NewPlan(p Plan) (Plan, error) {
 	if p.Partition == "" {
 		p.Partition = Available
 	}
+	errs = append(errs, within("", p.Partition.check()), within("rebalance", checkPause(p.Rebalance)))
 	p.Groups = slices.Clone(p.Groups)
 	names, owned := map[string]bool{}, map[string]string{}
 	for i := range p.Groups {
 		g := &p.Groups[i]
+		group := fmt.Sprintf("vips[%d]", i)
 		g.VIPs = slices.Clone(g.VIPs)
+		for j, v := range g.VIPs {
+			errs = append(errs, within(fmt.Sprintf("%s[%d]", group, j), checkAddress(v.Address)))
+		}
+		if g.Partition != "" {
+			errs = append(errs, within(group, g.Partition.check()))
+		}
+		errs = append(errs, within(group+": preempt_delay", checkPause(g.PreemptDelay)))
 		if g.Name == "" && len(g.VIPs) > 0 {
 			g.Name = g.VIPs[0].Address.String()
 		}
@@ -167,27 +179,27 @@ func NewPlan(p Plan) (Plan, error) {
 			g.Election = true
 		}
 		if g.Name == "" {
-			errs = append(errs, fmt.Errorf("vips[%d]: a group without addresses needs a name", i))
+			errs = append(errs, fmt.Errorf("%s: a group without addresses needs a name", group))
 		}
 		if names[g.Name] {
-			errs = append(errs, fmt.Errorf("vips[%d]: the name %q is used twice", i, g.Name))
+			errs = append(errs, fmt.Errorf("%s: the name %q is used twice", group, g.Name))
 		}
 		names[g.Name] = true
 		for _, name := range g.Prefer {
 			if _, ok := p.nodes[name]; !ok {
-				errs = append(errs, fmt.Errorf("vips[%d]: preferred node %q is not one of the nodes", i, name))
+				errs = append(errs, fmt.Errorf("%s: preferred node %q is not one of the nodes", group, name))
 			}
 		}
 		for _, r := range g.Resources() {
 			if other, dup := owned[r]; dup {
-				errs = append(errs, fmt.Errorf("vips[%d]: %s is already in group %q", i, r, other))
+				errs = append(errs, fmt.Errorf("%s: %s is already in group %q", group, r, other))
 			}
 			owned[r] = g.Name
 		}
 		g.Key = keyOf(g.Resources())
 	}
-	if len(errs) > 0 {
-		return Plan{}, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return Plan{}, err
 	}
 	slices.SortFunc(p.Groups, func(a, b Group) int { return a.Key.Compare(b.Key) })
 	p.keys, p.owned = make(map[Key]int, len(p.Groups)), make(map[string]int, len(p.Groups))
@@ -220,6 +232,41 @@ func checkName(name string) error {
 		return fmt.Errorf("%q holds a space or control character", name)
 	}
 	return nil
+}
+
+// check refuses what is neither of the two answers.
+func (p Partition) check() error {
+	if p != Available && p != Single {
+		return fmt.Errorf("partition: %q is neither %q nor %q", string(p), string(Available), string(Single))
+	}
+	return nil
+}
+
+// checkAddress refuses what no kernel can have as a VIP. An IPv4 address written as an
+// IPv6 one would be a second name of the same address, and so slip past every comparison.
+func checkAddress(a netip.Prefix) error {
+	switch {
+	case !a.IsValid():
+		return errors.New("not an address with a prefix length")
+	case a.Addr().Is4In6():
+		return fmt.Errorf("%s is an IPv4 address in IPv6 form: write %s", a, a.Addr().Unmap())
+	}
+	return nil
+}
+
+func checkPause(d time.Duration) error {
+	if d < 0 || d > MaxPause {
+		return fmt.Errorf("%v is not between 0 and %v", d, MaxPause)
+	}
+	return nil
+}
+
+// within says where a fault is, "" for the plan as a whole.
+func within(place string, err error) error {
+	if err == nil || place == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", place, err)
 }
 
 // Digest identifies the plan's content.
@@ -325,14 +372,14 @@ func Decode(data []byte) (Plan, error) {
 	if err := dec.Decode(&w); err != nil {
 		return Plan{}, fmt.Errorf("plan: %w", err)
 	}
+	if rest := int64(len(data)) - dec.InputOffset(); rest > 0 {
+		return Plan{}, fmt.Errorf("plan: %d bytes follow its end", rest)
+	}
 	p := Plan{Version: w.Version, Nodes: w.Nodes, Voters: w.Voters, Partition: w.Partition, Rebalance: w.Rebalance}
 	for _, wg := range w.Groups {
 		g := Group{Name: wg.Name, Election: wg.Election, Prefer: wg.Prefer, Preempt: wg.Preempt,
 			PreemptDelay: wg.PreemptDelay, Partition: wg.Partition, Checks: wg.Checks}
 		for _, a := range wg.Addresses {
-			if !a.IsValid() {
-				return Plan{}, fmt.Errorf("plan: group %q: an address is not valid", wg.Name)
-			}
 			g.VIPs = append(g.VIPs, VIP{Address: a})
 		}
 		p.Groups = append(p.Groups, g)
@@ -340,7 +387,7 @@ func Decode(data []byte) (Plan, error) {
 	return NewPlan(p)
 }
 
-// compareNames orders nodes by rank for a group, names last of all for ties.
+// compareRank orders nodes by rank for a group, by name where neither is in the plan.
 func (p Plan) compareRank(k Key, a, b string) int {
 	return cmp.Or(cmp.Compare(p.Rank(k, a), p.Rank(k, b)), cmp.Compare(a, b))
 }

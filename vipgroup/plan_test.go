@@ -3,6 +3,7 @@ package vipgroup_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"math"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -222,6 +223,19 @@ func TestPlanFaults(t *testing.T) {
 			[]string{`vips[1]: 10.0.0.1 is already in group "x"`}},
 		{"address twice in a group", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{Name: "x", VIPs: vips("10.0.0.1/32", "10.0.0.1/24")})},
 			[]string{`vips[0]: 10.0.0.1 is already in group "x"`}},
+		{"no address", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{Name: "x", VIPs: []vipgroup.VIP{{}}})},
+			[]string{"vips[0][0]: not an address"}},
+		{"prefix too long", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{VIPs: []vipgroup.VIP{vip("10.0.0.1/32"), {Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{10}), 33)}}})},
+			[]string{"vips[0][1]: not an address"}},
+		{"IPv4 in IPv6", vipgroup.Plan{Nodes: ab, Groups: []vipgroup.Group{{VIPs: vips("10.0.0.1/32")}, {VIPs: vips("::ffff:10.0.0.1/128")}}},
+			[]string{"vips[1][0]: ::ffff:10.0.0.1/128 is an IPv4 address in IPv6 form: write 10.0.0.1"}},
+		{"unknown partition", vipgroup.Plan{Nodes: ab, Partition: "both"}, []string{`partition: "both" is neither "available" nor "single"`}},
+		{"unknown partition of a group", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{Name: "x", Partition: "Single"})},
+			[]string{`vips[0]: partition: "Single" is neither`}},
+		{"negative pause", vipgroup.Plan{Nodes: ab, Rebalance: -time.Second}, []string{"rebalance: -1s is not between 0 and 24h"}},
+		{"huge pause", vipgroup.Plan{Nodes: ab, Rebalance: vipgroup.MaxPause + 1}, []string{"rebalance: 24h0m0.000000001s is not"}},
+		{"negative delay", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{Name: "x", PreemptDelay: -1})}, []string{"vips[0]: preempt_delay: -1ns is not"}},
+		{"huge delay", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{Name: "x", PreemptDelay: math.MaxInt64})}, []string{"vips[0]: preempt_delay: 2562047h"}},
 		{"several at once", vipgroup.Plan{Nodes: []string{"a", "a"}, Voters: []string{"z"}}, []string{"listed twice", `"z" is not one`}},
 	}
 	for _, tt := range tests {
@@ -236,6 +250,28 @@ func TestPlanFaults(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDecodeFaults: bytes from a peer that are no plan, or a plan and more.
+func TestDecodeFaults(t *testing.T) {
+	good := string(fullPlan(t).Encode())
+	for name, tt := range map[string]struct{ data, want string }{
+		"nothing":           {"", "EOF"},
+		"half":              {good[:len(good)/2], "unexpected EOF"},
+		"two":               {good + good, "bytes follow its end"},
+		"a line end":        {good + "\n", "1 bytes follow its end"},
+		"rubbish after":     {good + "\x00", "1 bytes follow its end"},
+		"empty address":     {`{"nodes":["a"],"groups":[{"name":"x","addresses":[""]}]}`, "not an address"},
+		"no prefix length":  {`{"nodes":["a"],"groups":[{"name":"x","addresses":["10.0.0.1"]}]}`, "10.0.0.1"},
+		"IPv4 in IPv6":      {`{"nodes":["a"],"groups":[{"addresses":["::ffff:10.0.0.1/128"]}]}`, "in IPv6 form"},
+		"unknown partition": {`{"nodes":["a"],"partition":"x"}`, `"x" is neither`},
+		"long delay":        {`{"nodes":["a"],"groups":[{"name":"x","preempt_delay_ns":9000000000000000000}]}`, "preempt_delay"},
+	} {
+		_, err := vipgroup.Decode([]byte(tt.data))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: error %v does not say %q", name, err, tt.want)
+		}
 	}
 }
 
