@@ -256,6 +256,8 @@ func (n *Node) refusedBy(g int) string {
 			return p.name + " has not acknowledged the claim"
 		case p.claimed.has(g) && n.rivalClaims(p, g):
 			return p.name + " claims it and goes first"
+		case n.refuses(p):
+			return p.name + " does not know every plan yet"
 		case n.objected(p, g):
 			return p.name + " objects"
 		}

@@ -84,11 +84,13 @@ func (h *holds) keys(p vipgroup.Plan) []vipgroup.Key {
 }
 
 // contest answers an ARP announcement of an address that this node holds: it lets go to
-// a better-ranked node of the plan that it can't hear, else it announces in turn.
+// a better-ranked node of the plan that it can't hear, or to one that can't hear it, else
+// it announces in turn.
 func (n *Node) contest(now time.Time, g int, s Sign) {
 	if i := n.plan.Node(s.Node); i >= 0 && n.peers[i] != nil {
 		p := n.peers[i]
-		if !p.isHeard() && n.plan.Better(n.plan.Groups[g].Key, p.name, n.name) {
+		unheard := !p.isHeard() && n.plan.Better(n.plan.Groups[g].Key, p.name, n.name)
+		if unheard || p.isHeard() && p.state != Live {
 			n.letGo(now, g)
 			return
 		}
@@ -136,7 +138,7 @@ func (n *Node) judgeHolds(now time.Time) {
 				}
 			}
 		}
-		if p.state != Live && p.claimed.meets(n.holds.wanted) && now.Sub(p.first) > n.bounds.stale-n.bounds.stand {
+		if p.state != Live && p.claimed.meets(n.holds.wanted) {
 			for g := range n.holds.wanted.all {
 				if p.claimed.has(g) {
 					n.letGo(now, g)

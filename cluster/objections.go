@@ -6,16 +6,18 @@ import "slices"
 // or hold of a group. Objections are in places of our plan, so one that was made before
 // the peer heard of this plan says nothing.
 func (n *Node) objected(q *peer, g int) bool {
-	if q.acked < n.adopted {
-		return false
-	}
 	for i := range q.ann.objections {
 		o := &q.ann.objections[i]
-		if o.target == n.id && (o.all || o.groups.has(g)) && n.valid(q, o, g) {
+		if o.target == n.id && o.groups.has(g) && q.acked >= n.adopted && n.valid(q, o, g) {
 			return true
 		}
 	}
 	return false
+}
+
+// refuses says whether a live peer says no to every claim of ours.
+func (n *Node) refuses(q *peer) bool {
+	return slices.ContainsFunc(q.ann.objections, func(o objection) bool { return o.target == n.id && o.all })
 }
 
 // valid says whether an objection still binds: it doesn't when this node heard the one
@@ -50,15 +52,20 @@ func (n *Node) objectedTo(q, p *peer, g int) bool {
 
 // judgeObjections collects what this node has to say against others: that somebody else
 // has what they claim or claimed it first, and of two holders, against the worse-ranked.
+// Against a claim in a plan that is not known here, or while any heard peer's is not,
+// it can only say no.
 func (n *Node) judgeObjections() {
 	out := n.voice.objections[:0]
 	blind := n.blind()
 	for _, c := range n.peers {
-		if c == nil || !c.isHeard() || c.table == nil {
+		if c == nil || !c.isHeard() {
 			continue
 		}
-		if blind && !c.claimed.empty() {
+		if (blind || c.table == nil) && len(c.ann.claims) > 0 {
 			out = append(out, objection{target: c.id, named: n.id, all: true})
+			continue
+		}
+		if c.table == nil {
 			continue
 		}
 		for _, k := range n.peers {
