@@ -10,14 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"github.com/vippy-ha/vippy/check"
 	"github.com/vippy-ha/vippy/plugin"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A ballotBox is a host that only hears votes.
 type ballotBox chan plugin.Vote
