@@ -20,6 +20,11 @@ const debounce = 150 * time.Millisecond
 // file that is gone for a while has not changed. changed is never waited for: give it
 // room for one.
 func Watch(ctx context.Context, path string, changed chan<- struct{}) error {
+	return watch(ctx, path, changed, func() {})
+}
+
+// watch is Watch; it calls ready when later changes will be seen.
+func watch(ctx context.Context, path string, changed chan<- struct{}, ready func()) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", path, err)
@@ -29,6 +34,7 @@ func Watch(ctx context.Context, path string, changed chan<- struct{}) error {
 		return fmt.Errorf("watch %s: %w", path, err)
 	}
 	last := fingerprint(path, [32]byte{})
+	ready()
 
 	// The first event of a burst starts the timer and later ones don't push it back: a
 	// directory in which something always happens must not keep us from looking.
