@@ -1,0 +1,279 @@
+package netplumb
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+func TestPlumbAndRemove(t *testing.T) {
+	net := newLAN(t)
+	p, stop := net.a.start()
+	plan := vips(t, "10.1.2.3/24 on eth0", "10.1.2.4/24 on eth0", "10.9.0.3/24 on eth0")
+	p.reach(granted(plan, plan))
+	if d := cmp.Diff([]string{"10.1.2.1/24", "10.1.2.3/32", "10.1.2.4/32", "10.9.0.3/24"}, net.a.addresses("eth0")); d != "" {
+		t.Errorf("plumbed (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(plan, p.last.Present, cmpopts); d != "" {
+		t.Errorf("present (-want +got):\n%s", d)
+	}
+	list, err := net.a.h.AddrList(net.a.link("eth0"), netlink.FAMILY_V4)
+	net.a.must(err)
+	for _, a := range list {
+		if ours := a.IPNet.String() != "10.1.2.1/24"; ours && (a.Protocol != Mark || a.ValidLft > 1 || a.PreferedLft > 1) {
+			t.Errorf("%s has proto %d, valid_lft %d, preferred_lft %d", a.IPNet, a.Protocol, a.ValidLft, a.PreferedLft)
+		}
+	}
+	l := p.last.Links[0]
+	if !l.Exists || !l.Up || !l.Carrier || l.MAC != us || len(l.Addresses) == 0 || l.Addresses[0].String() != "10.1.2.1/24" {
+		t.Errorf("link: %+v", l)
+	}
+
+	p.reach(granted(plan[1:2], plan))
+	if d := cmp.Diff([]string{"10.1.2.1/24", "10.1.2.4/32"}, net.a.addresses("eth0")); d != "" {
+		t.Errorf("after removing two (-want +got):\n%s", d)
+	}
+	p.reach(granted(nil, plan))
+	if d := cmp.Diff([]string{"10.1.2.1/24"}, net.a.addresses("eth0")); d != "" {
+		t.Errorf("after removing all (-want +got):\n%s", d)
+	}
+	if len(p.last.Present) != 0 {
+		t.Errorf("present: %v", p.last.Present)
+	}
+	stop()
+	var ops []string
+	for i, op := range p.ops {
+		ops = append(ops, op.String())
+		if i > 0 && op.At < p.ops[i-1].At {
+			t.Errorf("%v is stamped before %v", op, p.ops[i-1])
+		}
+	}
+	want := []string{
+		"ip addr add 10.1.2.3/32 dev eth0 proto 86 valid_lft 1 preferred_lft 1",
+		"ip addr add 10.1.2.4/32 dev eth0 proto 86 valid_lft 1 preferred_lft 1",
+		"sysctl net.ipv4.conf.eth0.promote_secondaries=1",
+		"ip addr add 10.9.0.3/24 dev eth0 proto 86 valid_lft 1 preferred_lft 1",
+		"ip addr del 10.1.2.3/32 dev eth0",
+		"sysctl net.ipv4.conf.eth0.promote_secondaries=1",
+		"ip addr del 10.9.0.3/24 dev eth0",
+		"ip addr del 10.1.2.4/32 dev eth0",
+	}
+	if d := cmp.Diff(want, ops); d != "" {
+		t.Errorf("operations (-want +got):\n%s", d)
+	}
+}
+
+// Without a base address all VIPs of a subnet bring it along; that the first one goes must
+// not take the second along, nor a foreign one.
+func TestSecondariesSurvive(t *testing.T) {
+	net := newLAN(t)
+	p, _ := net.a.start()
+	plan := vips(t, "10.9.0.3/24 on eth0", "10.9.0.4/24 on eth0")
+	p.reach(granted(plan, plan))
+	net.a.add("10.9.0.77/24", "eth0") // becomes a secondary of ours
+	flags := func() map[string]bool {
+		list, err := net.a.h.AddrList(net.a.link("eth0"), netlink.FAMILY_V4)
+		net.a.must(err)
+		out := make(map[string]bool)
+		for _, a := range list {
+			out[a.IPNet.String()] = a.Flags&unix.IFA_F_SECONDARY != 0
+		}
+		return out
+	}
+	if f := flags(); f["10.9.0.3/24"] || !f["10.9.0.4/24"] || !f["10.9.0.77/24"] {
+		t.Fatalf("secondary: %v; the test needs the first to be primary", f)
+	}
+	p.reach(granted(plan[1:], plan))
+	if d := cmp.Diff([]string{"10.1.2.1/24", "10.9.0.4/24", "10.9.0.77/24"}, net.a.addresses("eth0")); d != "" {
+		t.Errorf("after the primary was removed (-want +got):\n%s", d)
+	}
+	// Expiry is the same: nobody extends from here on, and the foreign one stays.
+	d := granted(plan[1:], plan)
+	d.GrantUntil = 0
+	p.Set(d)
+	p.until("expired", func(r Report) bool { return len(r.Present) == 0 })
+	if d := cmp.Diff([]string{"10.1.2.1/24", "10.9.0.77/24"}, net.a.addresses("eth0")); d != "" {
+		t.Errorf("after the primary expired (-want +got):\n%s", d)
+	}
+}
+
+func TestLeftOversAreRemoved(t *testing.T) {
+	net := newLAN(t)
+	plan := vips(t, "10.1.2.3/24 on eth0", "10.1.2.4/24 on eth0")
+	left := func() {
+		net.a.add("10.1.2.3/24", "eth0") // of the plan, not marked
+		net.a.add("10.1.2.99/32", "eth0")
+		marked, err := netlink.ParseAddr("10.7.7.7/32") // of an older plan, on another link
+		net.a.must(err)
+		marked.Protocol = Mark
+		net.a.must(net.a.h.AddrReplace(net.a.link("lo"), marked))
+	}
+	check := func(how string) {
+		t.Helper()
+		if d := cmp.Diff([]string{"10.1.2.1/24", "10.1.2.99/32"}, net.a.addresses("eth0")); d != "" {
+			t.Errorf("%s, eth0 (-want +got):\n%s", how, d)
+		}
+		if d := cmp.Diff([]string{"127.0.0.1/8"}, net.a.addresses("lo")); d != "" {
+			t.Errorf("%s, lo (-want +got):\n%s", how, d)
+		}
+	}
+	left()
+	p, stop := net.a.start()
+	if len(net.a.addresses("lo")) != 2 {
+		t.Error("something was removed before the first Set")
+	}
+	r := p.reach(granted(nil, plan))
+	if len(r.Present) != 0 {
+		t.Errorf("present: %v", r.Present)
+	}
+	check("first Desired")
+	stop()
+
+	left()
+	var ops []Op
+	net.a.must(net.a.enter(func() (err error) { ops, err = Clear(plan); return err }))
+	check("Clear")
+	if len(ops) != 2 || ops[0].At == 0 {
+		t.Errorf("removals: %v", ops)
+	}
+}
+
+// A thousand come and go, in batches that are reported before all are done.
+func TestThousand(t *testing.T) {
+	net := newLAN(t)
+	p, _ := net.a.start()
+	plan := many(1000)
+	p.reach(granted(plan, plan))
+	if n := len(net.a.addresses("eth0")); n != 1001 {
+		t.Fatalf("%d addresses, want 1001", n)
+	}
+	p.ops = nil
+	seq := p.Set(granted(nil, plan))
+	partly := false
+	p.until("removed", func(r Report) bool {
+		partly = partly || len(r.Present) > 0 && len(r.Present) < len(plan)
+		return r.Seq >= seq
+	})
+	if n := len(net.a.addresses("eth0")); n != 1 {
+		t.Errorf("%d addresses, want 1", n)
+	}
+	if !partly {
+		t.Error("no report came before all were removed")
+	}
+	if len(p.ops) != 1000 {
+		t.Errorf("%d operations, want 1000", len(p.ops))
+	}
+}
+
+func TestLinkVanishesAndReturns(t *testing.T) {
+	net := newLAN(t)
+	p, _ := net.a.start()
+	plan := vips(t, "10.1.2.3/32 on eth0")
+	p.reach(granted(plan, plan))
+	net.a.must(net.a.h.LinkDel(net.a.link("eth0")))
+	r := p.until("lost", func(r Report) bool { return len(r.Lost) == 1 && !r.Links[0].Exists })
+	if len(r.Present) != 0 {
+		t.Errorf("present: %v", r.Present)
+	}
+	// Wanted anew while there is no link: an error that names it, tried again.
+	p.reach(granted(nil, plan))
+	p.reach(granted(plan, plan))
+	r = p.until("refused", func(r Report) bool { return len(r.Failed) == 1 })
+	if got, want := r.Failed[0].Err.Error(), "plumb 10.1.2.3/32 on eth0: no such link on this host"; got != want {
+		t.Errorf("error %q, want %q", got, want)
+	}
+	net.wire()
+	p.until("plumbed on the new link", func(r Report) bool { return len(r.Present) == 1 && len(r.Failed) == 0 && r.Links[0].Carrier })
+}
+
+func TestCarrierIsNoticed(t *testing.T) {
+	net := newLAN(t)
+	p, _ := net.a.start()
+	plan := vips(t, "10.1.2.3/32 on eth0")
+	p.reach(granted(plan, plan))
+	net.b.down("eth0")
+	p.until("without carrier", func(r Report) bool { return r.Links[0].Up && !r.Links[0].Carrier })
+	net.b.up("eth0")
+	p.until("with carrier", func(r Report) bool { return r.Links[0].Carrier })
+	net.a.down("eth0")
+	p.until("down", func(r Report) bool { return !r.Links[0].Up })
+}
+
+func TestErrorsNameTheAddressAndTheNextStep(t *testing.T) {
+	net := newLAN(t)
+	plan := vips(t, "10.1.2.3/32 on eth0")
+	// A thread without capabilities, as a daemon of an ordinary user.
+	err := net.a.enter(func() error {
+		hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var none [2]unix.CapUserData
+		if err := unix.Capset(&hdr, &none[0]); err != nil {
+			return err
+		}
+		k, err := openKernel()
+		if err != nil {
+			return err
+		}
+		defer k.close()
+		o := newOrders()
+		w := newWorker(k, &events{}, newSpeaker(1000), o, newReports())
+		o.set(granted(plan, plan))
+		w.turn()
+		r := w.reports.take()
+		if len(r.Failed) != 1 || !strings.HasPrefix(r.Failed[0].Err.Error(), "plumb 10.1.2.3/32 on eth0: operation not permitted (needs CAP_NET_ADMIN)") {
+			t.Errorf("failed: %v", r.Failed)
+		}
+		if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Error(), "ARP socket on eth0") || !strings.Contains(r.Errors[0].Error(), "needs CAP_NET_RAW") {
+			t.Errorf("errors: %v", r.Errors)
+		}
+		return nil
+	})
+	net.a.must(err)
+}
+
+func TestGateways(t *testing.T) {
+	net := newLAN(t)
+	p, _ := net.a.start()
+	gw := vips(t, "10.1.2.254/32 on eth0")[0].Address.Addr()
+	net.a.must(net.a.h.RouteAdd(&netlink.Route{LinkIndex: net.a.link("eth0").Attrs().Index, Gw: gw.AsSlice()}))
+	p.Set(granted(nil, vips(t, "10.1.2.3/32 on eth0")))
+	p.until("with a gateway", func(r Report) bool { return len(r.Gateways) == 1 && r.Gateways[0] == gw })
+}
+
+// The reader was away while far more happened than its buffer holds: it says so, everything
+// is read anew, and later events still arrive.
+func TestEventOverrun(t *testing.T) {
+	net := newLAN(t)
+	var e *events
+	net.a.must(net.a.enter(func() (err error) { e, err = subscribe(4096); return err }))
+	for _, v := range many(200) {
+		net.a.add(v.Address.String(), "eth0")
+	}
+	go e.listen()
+	t.Cleanup(e.close)
+	wait := func(what string, ok func() bool) {
+		t.Helper()
+		late := time.After(patience)
+		for !ok() {
+			select {
+			case <-e.wake:
+			case <-late:
+				t.Fatalf("never %s", what)
+			}
+		}
+	}
+	wait("overrun", func() bool { return e.overruns.Load() > 0 })
+	if e.deletions.Load() == 0 || !e.addresses.Load() || !e.links.Load() {
+		t.Error("an overrun did not make everything suspect")
+	}
+	before := e.deletions.Load()
+	net.a.del("10.1.8.1/32", "eth0")
+	wait("told of a later deletion", func() bool { return e.deletions.Load() > before })
+}
+
+// cmpopts lets cmp look at addresses.
+var cmpopts = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })

@@ -1,0 +1,163 @@
+package netplumb
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// hears waits for a frame that ok accepts.
+func (r *running) hears(what string, ok func(Heard) bool) Heard {
+	r.t.Helper()
+	late := time.After(patience)
+	for {
+		select {
+		case h := <-r.Heard():
+			if ok(h) {
+				return h
+			}
+		case <-late:
+			r.t.Fatalf("never heard %s", what)
+		}
+	}
+}
+
+func TestAskIsAnsweredByTheOtherKernel(t *testing.T) {
+	net := newLAN(t)
+	p, _ := net.a.start()
+	plan := vips(t, "10.1.2.3/32 on eth0", "10.1.2.4/32 on eth0")
+	there, absent := plan[0].Address.Addr(), plan[1].Address.Addr()
+	p.reach(granted(nil, plan))
+	net.b.add("10.1.2.3/32", "eth0")
+	// The absent one is asked first: had it answered, it would be heard first.
+	p.Ask(absent, there)
+	h := p.hears("an answer", func(h Heard) bool {
+		if h.Addr == absent {
+			t.Errorf("an address that nobody has answered: %+v", h)
+		}
+		return h.Kind == Answer
+	})
+	if h.Addr != there || h.MAC != them || h.Link != "eth0" || h.At.IsZero() {
+		t.Errorf("heard %+v", h)
+	}
+	if m, ok := p.MAC(there); !ok || m != them {
+		t.Errorf("learned %v, %v", m, ok)
+	}
+	// A host outside the plan is asked on the link of its subnet.
+	p.Ask(netip.MustParseAddr("10.1.2.2"))
+	p.hears("the neighbour", func(h Heard) bool { return h.Kind == Answer && h.Addr == netip.MustParseAddr("10.1.2.2") })
+}
+
+// Taking an address moves a neighbour's fresh entry, and the neighbour's daemon hears it.
+func TestAnnouncementMovesTheNeighbour(t *testing.T) {
+	net := newLAN(t)
+	plan := vips(t, "10.1.2.3/32 on eth0")
+	addr := plan[0].Address.Addr()
+	old := MAC{2, 0, 0, 0, 0, 9}
+	net.b.must(net.b.h.NeighSet(&netlink.Neigh{LinkIndex: net.b.link("eth0").Attrs().Index, IP: addr.AsSlice(),
+		HardwareAddr: old[:], State: netlink.NUD_REACHABLE}))
+	p, _ := net.a.start()
+	q, _ := net.b.start()
+	q.reach(granted(nil, plan))
+	p.reach(granted(plan, plan))
+	h := q.hears("an announcement", func(h Heard) bool { return h.Kind == Announcement })
+	if h.Addr != addr || h.MAC != us {
+		t.Errorf("heard %+v", h)
+	}
+	list, err := net.b.h.NeighList(net.b.link("eth0").Attrs().Index, netlink.FAMILY_V4)
+	net.b.must(err)
+	found := false
+	for _, n := range list {
+		if a, _ := netip.AddrFromSlice(n.IP); a.Unmap() == addr {
+			found = true
+			if MAC(n.HardwareAddr) != us {
+				t.Errorf("the neighbour still has %v", n.HardwareAddr)
+			}
+		}
+	}
+	if !found {
+		t.Error("the neighbour's entry is gone")
+	}
+
+	// The schedule: four times in the first 100 ms, in both forms, of which one was heard.
+	for range 7 {
+		q.hears("the schedule", func(h Heard) bool { return h.Kind == Announcement && h.Addr == addr })
+	}
+	// On demand: sooner than the second of the schedule brings the fifth.
+	p.Announce(addr, netip.MustParseAddr("10.1.2.99"))
+	q.hears("an announcement on demand", func(h Heard) bool { return h.Kind == Announcement && h.Addr == addr })
+
+	// Once it is gone, nothing more is announced.
+	p.reach(granted(nil, plan))
+	for len(q.Heard()) > 0 {
+		<-q.Heard()
+	}
+	p.Announce(addr)
+	select {
+	case h := <-q.Heard():
+		if h.Kind == Announcement {
+			t.Errorf("announced after it was removed: %+v", h)
+		}
+	case <-time.After(1500 * time.Millisecond):
+	}
+}
+
+func TestOwnFramesAreNotHeard(t *testing.T) {
+	net := newLAN(t)
+	s := newSpeaker(1000)
+	net.a.must(net.a.enter(func() error {
+		_, err := s.tend("eth0", linkFacts{index: net.a.link("eth0").Attrs().Index, mac: us[:]}, true)
+		return err
+	}))
+	defer s.close()
+	s.hear(Heard{Addr: vip, MAC: us})
+	s.hear(Heard{Addr: vip, MAC: them})
+	if h := <-s.heard; h.MAC != them {
+		t.Errorf("heard %+v", h)
+	}
+	for range heardRoom + 5 {
+		s.hear(Heard{Addr: vip, MAC: them})
+	}
+	if got := s.dropped.Load(); got != 5 {
+		t.Errorf("%d dropped, want 5", got)
+	}
+}
+
+func TestFramesAreCounted(t *testing.T) {
+	net := newLAN(t)
+	p, _ := net.a.start()
+	q, _ := net.b.start()
+	plan := vips(t, "10.1.2.3/32 on eth0")
+	p.reach(granted(nil, plan))
+	q.reach(granted(nil, plan))
+	r := p.until("a first count", func(r Report) bool { return len(r.Links) == 1 })
+	before := r.Frames
+	for range 100 {
+		q.Ask(plan[0].Address.Addr())
+	}
+	p.until("counted", func(r Report) bool { return r.Frames >= before+100 })
+}
+
+// A link that was cut announces everything once more when it is back.
+func TestAnnouncedAgainWhenTheLinkIsBack(t *testing.T) {
+	net := newLAN(t)
+	plan := vips(t, "10.1.2.3/32 on eth0")
+	p, _ := net.a.start()
+	q, _ := net.b.start()
+	q.reach(granted(nil, plan))
+	p.reach(granted(plan, plan))
+	for range 8 { // all of the first 100 ms
+		q.hears("the schedule", func(h Heard) bool { return h.Kind == Announcement })
+	}
+	net.b.down("eth0")
+	p.until("without carrier", func(r Report) bool { return !r.Links[0].Carrier })
+	for len(q.Heard()) > 0 {
+		<-q.Heard()
+	}
+	net.b.up("eth0")
+	for range 8 {
+		q.hears("an announcement", func(h Heard) bool { return h.Kind == Announcement })
+	}
+}
