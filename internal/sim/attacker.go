@@ -10,9 +10,17 @@ import (
 // keeps it, and sends what it likes.
 type attacker struct {
 	w    *World
-	tape []*frame // what it recorded; old parts are overwritten at random
-	key  cluster.Key
-	boot uint64
+	tape []recorded // old parts are overwritten at random
+	// recording says whether it listens at all.
+	recording bool
+	key       cluster.Key
+	boot      uint64
+}
+
+// A recorded datagram and when it was heard.
+type recorded struct {
+	*frame
+	at int64
 }
 
 // tapeLength is how many datagrams it keeps.
@@ -22,18 +30,19 @@ func (t *attacker) init(w *World) { t.w, t.key = w, cluster.NewKey([]byte("a gue
 
 // overhear records a datagram.
 func (t *attacker) overhear(h *host, f *frame) {
-	if h.role != stranger || f.kind != chatGroup || !t.w.cfg.Attacker {
+	if h.role != stranger || f.kind != chatGroup || !t.recording {
 		return
 	}
 	if len(t.tape) < tapeLength {
-		t.tape = append(t.tape, f)
+		t.tape = append(t.tape, recorded{f, t.w.now})
 		return
 	}
-	t.tape[t.w.rng.IntN(tapeLength)] = f
+	t.tape[t.w.rng.IntN(tapeLength)] = recorded{f, t.w.now}
 }
 
 // begin lets it act about ten times a second.
 func (t *attacker) begin() {
+	t.recording = true
 	t.w.every(100*time.Millisecond, t.act)
 }
 
@@ -80,6 +89,17 @@ func (t *attacker) act() {
 		f.ttl, f.forged = uint8(w.rng.IntN(255)), true
 	}
 	t.say(f, to)
+}
+
+// replay sends to all, one a millisecond, what a host said in some time.
+func (t *attacker) replay(src int, from, to int64) {
+	n := int64(0)
+	for _, r := range t.tape {
+		if int(r.src) == src && r.at >= from && r.at <= to {
+			n++
+			t.w.after(n*int64(time.Millisecond), func() { t.say(&frame{data: r.data, from: r.from, ttl: 255}, -1) })
+		}
+	}
 }
 
 // impersonate sends what a node with another secret would say.

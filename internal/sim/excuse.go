@@ -49,7 +49,7 @@ func (c *checker) excuse(a, b int) excuse {
 		// packets pass; a third, isolation or the returning chat ends it.
 		return excuse{why: "one-way link and no chat", most: stale + 2*i + slack}
 	}
-	if nochat && (w.anyIdleWithin(memory) || w.lossy(a, b)) {
+	if nochat && (w.lossy(a, b) || w.anyTroubleWithin(memory)) {
 		// Two that can't talk claim what a third lost at the same instant: the
 		// first ARP announcement that arrives (0, 20, 40, 100 ms) ends it.
 		return excuse{why: "no chat and another fault", most: int64(150 * time.Millisecond)}
@@ -112,10 +112,17 @@ func (w *World) idleWithin(h int, d int64) bool {
 	return !w.hosts[h].alive() || w.now-w.hosts[h].idle <= d
 }
 
-func (w *World) anyIdleWithin(d int64) bool {
+// anyTroubleWithin says whether any process didn't run or any link was cut lately, so
+// that addresses were there to be taken.
+func (w *World) anyTroubleWithin(d int64) bool {
 	for h := range w.cfg.Nodes {
 		if w.idleWithin(h, d) {
 			return true
+		}
+		for j := range w.cfg.Nodes {
+			if h != j && w.cutWithin(h, j, d) {
+				return true
+			}
 		}
 	}
 	return false

@@ -177,11 +177,16 @@ func (w *World) Boot(within time.Duration) {
 		w.after(1+int64(w.rng.Uint64N(uint64(within)+1)), h.start)
 	}
 	if w.cfg.Gateway {
-		w.every(time.Second, func() { w.broadcast(&frame{kind: noise, src: int16(w.gateway)}) })
+		w.beacon()
 	}
 	if w.cfg.Attacker {
 		w.attacker.begin()
 	}
+}
+
+// beacon lets the gateway broadcast something once a second.
+func (w *World) beacon() {
+	w.every(time.Second, func() { w.broadcast(&frame{kind: noise, src: int16(w.gateway)}) })
 }
 
 func (w *World) every(d time.Duration, fn func()) {
