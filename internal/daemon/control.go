@@ -1,0 +1,136 @@
+package daemon
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/vippy-ha/vippy/cluster"
+	"github.com/vippy-ha/vippy/ctlsocket"
+	"github.com/vippy-ha/vippy/internal/config"
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// A request is run by the loop, between two turns.
+type request func(now time.Time)
+
+// statusWithin is how long a status may wait for a busy loop before it is answered from
+// the newest snapshot.
+const statusWithin = 500 * time.Millisecond
+
+// A snapshot is everything that the status and the story tell, at one moment. It is
+// never changed.
+type snapshot struct {
+	now     time.Time
+	status  cluster.Status
+	config  *config.Config
+	present map[netip.Addr]bool
+	answers map[netip.Addr]answer
+	votes   []cluster.Vote
+	alarms  []cluster.Alarm
+	grant   time.Duration // what is left of it
+	changes uint64
+	leaving bool
+	// unwanted are the groups that are about to go from this host.
+	unwanted map[vipgroup.Key]bool
+}
+
+func (l *loop) snapshot(now time.Time) *snapshot {
+	return &snapshot{
+		now:     now,
+		status:  l.node.Status(now),
+		config:  l.config,
+		present: l.kernel.present,
+		answers: maps.Clone(l.wire.answers),
+		votes:   l.ballots.standing(l.config.Plan),
+		alarms:  l.trouble.standing(now),
+		grant:   l.grant - l.boottime(),
+		changes: l.story.changes,
+		leaving: l.leaving.asked,
+
+		unwanted: l.kernel.unwanted(),
+	}
+}
+
+// publish takes a snapshot, leaves it for who asks, and tells the log what is new in it.
+func (l *loop) publish(now time.Time) *snapshot {
+	s := l.snapshot(now)
+	l.story.tell(s)
+	s.changes = l.story.changes
+	l.published.Store(s)
+	return s
+}
+
+// inLoop runs f in the loop and returns when it has run, or an error when ctx ended
+// before.
+func (l *loop) inLoop(ctx context.Context, f request) error {
+	done := make(chan struct{})
+	select {
+	case l.requests <- func(now time.Time) { f(now); close(done) }:
+		<-done
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.life.Done():
+		return errStopping
+	}
+}
+
+var errStopping = &ctlsocket.Error{Code: http.StatusConflict, Message: "the daemon is stopping"}
+
+// Status renders the state of this moment, or the newest snapshot if the loop is busy.
+// It may be called from any goroutine.
+func (l *loop) Status() ctlsocket.Status {
+	ctx, cancel := context.WithTimeout(context.Background(), statusWithin)
+	defer cancel()
+	var s *snapshot
+	if err := l.inLoop(ctx, func(now time.Time) { s = l.publish(now) }); err != nil {
+		s = l.published.Load()
+	}
+	return render(s)
+}
+
+// Do carries out an operator's command. It may be called from any goroutine.
+func (l *loop) Do(ctx context.Context, c ctlsocket.Command) (string, error) {
+	switch c.Verb {
+	case ctlsocket.Drain:
+		return l.orderDrain(ctx, true, "draining: what this node holds goes to its successors")
+	case ctlsocket.Undrain:
+		return l.orderDrain(ctx, false, "this node takes part again")
+	case ctlsocket.Reload:
+		reply := make(chan reloadAnswer, 1)
+		l.reloader.ask(reloadRequest{why: "command", reply: reply})
+		select {
+		case a := <-reply:
+			return a.message, a.err
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-l.life.Done():
+			return "", errStopping
+		}
+	}
+	return "", &ctlsocket.Error{Code: http.StatusNotFound, Message: "no such command"}
+}
+
+func (l *loop) orderDrain(ctx context.Context, on bool, message string) (string, error) {
+	if err := l.inLoop(ctx, func(now time.Time) { l.drainNode(now, on) }); err != nil {
+		return "", err
+	}
+	return message, nil
+}
+
+func (l *loop) drainNode(now time.Time, on bool) {
+	if on == l.drained {
+		return
+	}
+	l.drained = on
+	word := "drained by an operator"
+	if !on {
+		word = "undrained by an operator"
+	}
+	l.log.Info(word)
+	l.node.Drain(now, on)
+	l.story.stir(now)
+}

@@ -1,0 +1,167 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vippy-ha/vippy/cluster/multicast"
+	"github.com/vippy-ha/vippy/ctlsocket"
+	"github.com/vippy-ha/vippy/internal/config"
+	"github.com/vippy-ha/vippy/netplumb"
+	"github.com/vippy-ha/vippy/plugin"
+)
+
+// Options are what a daemon starts with.
+type Options struct {
+	// Config was loaded from the file at its Path, which is read again on reload.
+	Config *config.Config
+	// Node is this host's name in the plan.
+	Node string
+	// Version names the program in the log.
+	Version string
+	// Plugins run beside the checks of the config, as long as the daemon does.
+	Plugins []plugin.Plugin
+	// Log must not make its caller wait.
+	Log *slog.Logger
+	// Reload asks for a reload with each value.
+	Reload <-chan struct{}
+	// Hurry, once closed, ends the handing over: everything held is dropped.
+	Hurry <-chan struct{}
+}
+
+// clearWithin bounds how long left-overs of an earlier process may take to go away.
+const clearWithin = 5 * time.Second
+
+// Run is the daemon's life: it removes left-overs, opens the control socket and the
+// chat, and takes part in the cluster until ctx ends. Then it hands over what it holds,
+// sees it gone, says farewell and returns nil. An error means that it could not start
+// or go on.
+func Run(ctx context.Context, o Options) error {
+	c := o.Config
+	state, err := openState(c.StateDir)
+	if err != nil {
+		return err
+	}
+	defer state.close()
+	boot, err := state.nextBoot()
+	if err != nil {
+		return err
+	}
+	control, err := ctlsocket.Listen(c.Management)
+	if err != nil {
+		return fmt.Errorf("management: %w", err)
+	}
+	defer control.Close()
+	at := chatOf(c)
+	conn, err := multicast.Open(at.config(o.Log))
+	if err != nil {
+		return fmt.Errorf("chat: %w", err)
+	}
+	l := newLoop(o, parts{
+		socket:   conn,
+		plumber:  netplumb.New(netplumb.Options{NotifyRate: c.NotifyRate}),
+		boottime: netplumb.Boottime,
+		nextBoot: state.nextBoot,
+		openChat: func(at chatAt) (socket, error) { return multicast.Open(at.config(o.Log)) },
+		load:     config.Load,
+	})
+	return l.live(ctx, boot, func(ctx context.Context) error { return ctlsocket.Serve(ctx, control, l) })
+}
+
+// parts are what the loop works with; tests bring their own.
+type parts struct {
+	socket   socket
+	plumber  plumber
+	boottime func() time.Duration
+	nextBoot func() (uint64, error)
+	openChat func(chatAt) (socket, error)
+	load     func(path, node string) (*config.Config, error)
+}
+
+// live starts everything that works beside the loop, runs the loop, and ends everything
+// again. serve answers on the control socket until its context ends.
+func (l *loop) live(ctx context.Context, boot uint64, serve func(context.Context) error) error {
+	// The helpers outlive ctx: the loop needs them to hand over.
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	helpers, life := errgroup.WithContext(life)
+	l.helpers = helpers
+	l.life = life
+
+	start := func(what string, run func(context.Context) error) {
+		helpers.Go(func() error {
+			if err := run(life); err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("%s: %w", what, err)
+			}
+			return nil
+		})
+	}
+	start("service manager", l.notifier.run)
+	start("kernel", l.kernel.plumber.Run)
+	l.startChat(l.chat)
+	err := l.clear(ctx)
+	if err == nil && ctx.Err() == nil {
+		l.begin(time.Now(), boot)
+		start("plugins", l.runner.Run)
+		start("management", serve)
+		start("reload", l.reloader.run)
+		start("config file", l.reloader.watch)
+		err = l.run(ctx)
+	}
+	end()
+	l.chat.Close()
+	failure := helpers.Wait()
+	if errors.Is(err, errHelper) {
+		return failure
+	}
+	// What a helper says after the end concerns nobody.
+	return err
+}
+
+// errHelper says that a helper failed; the group of helpers knows with what.
+var errHelper = errors.New("a helper failed")
+
+// startChat starts what works for an open chat socket.
+func (l *loop) startChat(c *chat) {
+	l.helpers.Go(func() error {
+		if err := c.read(l.life); err != nil {
+			return fmt.Errorf("chat: %w", err)
+		}
+		return nil
+	})
+	l.helpers.Go(func() error { return c.keepLinks(l.life, l.log) })
+}
+
+// clear waits until nothing of an earlier process is in the kernel: this process must
+// not hold what it didn't claim.
+func (l *loop) clear(ctx context.Context) error {
+	l.kernel.desire(nil, 0)
+	late := time.NewTimer(clearWithin)
+	defer late.Stop()
+	for {
+		select {
+		case <-l.kernel.Changed():
+			report, _ := l.kernel.observe()
+			l.logOps(report)
+			for _, op := range report.Ops {
+				if op.Kind == netplumb.Remove {
+					l.log.Info("removed a left-over of an earlier process", "addr", op.Address, "link", op.Link)
+				}
+			}
+			if l.kernel.empty() {
+				return nil
+			}
+		case <-late.C:
+			return fmt.Errorf("left-overs: %s", l.kernel.whyNotEmpty())
+		case <-l.life.Done():
+			return errHelper
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package daemon
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/vippy-ha/vippy/cluster"
+	"github.com/vippy-ha/vippy/plugin"
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// tellGroups tells what became of each group, of this node's and of the others'.
+func (s *story) tellGroups(before, now *snapshot) {
+	var f fates
+	mine := false
+	for i, g := range now.status.Plan.Groups {
+		is, was := now.status.Groups[i], cluster.GroupStatus{}
+		if j := before.status.Plan.Group(g.Key); j >= 0 && j < len(before.status.Groups) {
+			was = before.status.Groups[j]
+		}
+		if s.step(&f, before, now, g, was, is) {
+			mine = true
+			continue
+		}
+		if verb := otherVerb(now.status.Name, was.Owners, is.Owners); verb != "" {
+			f.add(verb, "", groupName(g))
+		}
+	}
+	for i, g := range before.status.Plan.Groups {
+		if now.status.Plan.Group(g.Key) < 0 && i < len(before.status.Groups) {
+			mine = s.step(&f, before, now, g, before.status.Groups[i], cluster.GroupStatus{}) || mine
+			delete(s.doing, g.Key)
+			delete(s.waits, g.Key)
+		}
+	}
+	if mine {
+		s.changes++
+	}
+	f.tell(s.log)
+}
+
+// otherVerb says what other nodes did with a group, or "".
+func otherVerb(self string, was, is []string) string {
+	if slices.Equal(was, is) || slices.Contains(is, self) || len(is) == 0 {
+		return ""
+	}
+	return strings.Join(is, " and ") + " took"
+}
+
+// step follows what a group does at this node, through every stage in between, and says
+// whether its holding changed.
+func (s *story) step(f *fates, before, now *snapshot, g vipgroup.Group, was, is cluster.GroupStatus) (changed bool) {
+	at, to := s.doing[g.Key], stageOf(now, g, is)
+	event := func(k plugin.Kind, reason string) {
+		s.emit(plugin.Event{Kind: k, Time: now.now, Group: g, Reason: reason, PlanVersion: now.status.Plan.Version})
+	}
+	s.wait(f, now, g, is)
+	if at == to {
+		return false
+	}
+	s.doing[g.Key] = to
+	switch to {
+	case taking:
+		event(plugin.Taking, is.Reason)
+	case taken:
+		reason := whyTaken(before, now, was, is)
+		if at != taking {
+			event(plugin.Taking, reason)
+		}
+		event(plugin.Taken, reason)
+		f.add("took", reason, groupName(g))
+		return true
+	case releasing:
+		event(plugin.Releasing, whyReleased(now, g, is))
+	case idle:
+		reason := whyReleased(now, g, is)
+		if at == taken {
+			event(plugin.Releasing, reason)
+		}
+		event(plugin.Released, reason)
+		if at != taking {
+			f.add("released", reason, groupName(g))
+			return true
+		}
+	}
+	return false
+}
+
+// stageOf says what a group does here now.
+func stageOf(now *snapshot, g vipgroup.Group, is cluster.GroupStatus) doing {
+	whole := is.Held
+	for _, v := range vips(g) {
+		whole = whole && now.present[v.Address.Addr()]
+	}
+	switch {
+	case is.Held && now.unwanted[g.Key]:
+		return releasing
+	case whole:
+		return taken
+	case is.Held || is.Claiming:
+		return taking
+	}
+	return idle
+}
+
+// wait says once what a claim waits for, when it does so for long.
+func (s *story) wait(f *fates, now *snapshot, g vipgroup.Group, is cluster.GroupStatus) {
+	if !is.Claiming || is.Held || is.Waiting == "" {
+		delete(s.waits, g.Key)
+		return
+	}
+	w := s.waits[g.Key]
+	if w == nil {
+		w = &wait{since: now.now}
+		s.waits[g.Key] = w
+	}
+	if !w.said && now.now.Sub(w.since) >= waitSaid {
+		w.said = true
+		f.add("waiting to take", is.Waiting, groupName(g))
+	}
+}
+
+// whyTaken says what made this node take a group: first of all what became of its owner.
+func whyTaken(before, now *snapshot, was, is cluster.GroupStatus) string {
+	self := now.status.Name
+	for _, owner := range was.Owners {
+		if owner == self {
+			continue
+		}
+		for _, p := range now.status.Peers {
+			if p.Node != owner {
+				continue
+			}
+			switch {
+			case p.Farewell:
+				return owner + " left"
+			case p.State == cluster.Absent:
+				return owner + " is silent"
+			}
+			return owner + " handed it over (" + is.Reason + ")"
+		}
+	}
+	return "nobody had it (" + is.Reason + ")"
+}
+
+// whyReleased says what made this node give a group up.
+func whyReleased(now *snapshot, g vipgroup.Group, is cluster.GroupStatus) string {
+	st := now.status
+	if st.Plan.Group(g.Key) < 0 {
+		return "it is not in the plan any more"
+	}
+	if now.leaving {
+		return "stopping"
+	}
+	if !st.Eligible && len(st.Reasons) > 0 {
+		return st.Reasons[0]
+	}
+	for _, v := range now.votes {
+		if v.Group != nil && *v.Group == g.Key && v.Bar {
+			return v.Source + ": " + v.Reason
+		}
+	}
+	others := slices.DeleteFunc(slices.Clone(is.Owners), func(o string) bool { return o == st.Name })
+	switch {
+	case len(others) > 0:
+		return others[0] + " has it"
+	case is.Assigned != "" && is.Assigned != st.Name:
+		return "it belongs to " + is.Assigned + " (" + is.Reason + ")"
+	}
+	return "it was lost"
+}

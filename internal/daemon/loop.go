@@ -1,0 +1,365 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vippy-ha/vippy/cluster"
+	"github.com/vippy-ha/vippy/cluster/multicast"
+	"github.com/vippy-ha/vippy/internal/config"
+	"github.com/vippy-ha/vippy/netplumb"
+	"github.com/vippy-ha/vippy/plugin"
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// loop is the daemon's state. All of it belongs to the goroutine of run, except what
+// says otherwise.
+type loop struct {
+	parts
+	config  *config.Config
+	name    string
+	version string
+	log     *slog.Logger
+	reload  <-chan struct{}
+	hurry   <-chan struct{}
+
+	node    *cluster.Node
+	chat    *chat
+	kernel  *kernel
+	ballots *ballots
+	wire    wire
+	trouble trouble
+	leaving leaving
+	story   story
+	links   []netplumb.Link // as last judged
+
+	plugins  []plugin.Plugin // compiled in
+	runner   *plugin.Runner
+	reloader *reloader
+	notifier *notifier
+	helpers  *errgroup.Group
+	life     context.Context // of the helpers
+
+	drained bool
+	turned  time.Duration // CLOCK_BOOTTIME of the last turn
+	grant   time.Duration // CLOCK_BOOTTIME until which addresses may be added and extended
+	wake    time.Time
+	again   bool // the last turn gave rise to an input: don't sleep
+
+	requests chan request
+	swaps    chan swap
+	// published is the newest snapshot, for who finds the loop busy. Anybody reads it.
+	published atomic.Pointer[snapshot]
+}
+
+// maxDrain bounds how many inputs are taken before a turn, so that a flood can't keep
+// the loop from its turns.
+const maxDrain = 64
+
+func newLoop(o Options, p parts) *loop {
+	c := o.Config
+	l := &loop{
+		parts:    p,
+		config:   c,
+		name:     o.Node,
+		version:  o.Version,
+		log:      o.Log,
+		reload:   o.Reload,
+		hurry:    o.Hurry,
+		chat:     newChat(p.socket, chatOf(c)),
+		kernel:   newKernel(p.plumber, c.Plan, c.Lifetime),
+		ballots:  newBallots(),
+		wire:     newWire(),
+		plugins:  o.Plugins,
+		runner:   plugin.NewRunner(o.Log),
+		notifier: newNotifier(),
+		requests: make(chan request),
+		swaps:    make(chan swap),
+	}
+	l.story.log, l.story.emit = o.Log, l.runner.Emit
+	l.reloader = newReloader(l)
+	return l
+}
+
+// begin makes the core, at the moment from which on the loop listens.
+func (l *loop) begin(now time.Time, boot uint64) {
+	for _, notice := range l.config.Notices {
+		l.log.Info(notice)
+	}
+	l.log.Info(fmt.Sprintf("vippyd %s is node %s of cluster %s: plan %d with %d nodes and %d groups",
+		l.version, l.name, l.config.Cluster, l.config.Plan.Version, len(l.config.Plan.Nodes), len(l.config.Plan.Groups)))
+	if err := l.runner.Set(l.pluginsOf(l.config)); err != nil {
+		l.log.Error("cannot run the checks", "err", err)
+	}
+	l.newNode(now, boot)
+	l.turned = l.boottime()
+	l.wake = now
+	l.publish(now)
+	l.notifier.ready()
+}
+
+// newNode starts the core anew and tells it all that stands.
+func (l *loop) newNode(now time.Time, boot uint64) {
+	l.node = cluster.New(now, cluster.Options{
+		Name:    l.name,
+		Cluster: l.config.Cluster,
+		Boot:    boot,
+		Keys:    keysOf(l.config),
+		Plan:    l.config.Plan,
+		Timing:  timingOf(l.config),
+	})
+	l.ballots.replay(now, l.node, l.config.Plan)
+	l.node.Witness(now, l.witnesses())
+	l.kernelNews(now)
+	if l.drained {
+		l.node.Drain(now, true)
+	}
+	if l.leaving.asked {
+		l.node.Leave(now)
+	}
+}
+
+func keysOf(c *config.Config) []cluster.Key {
+	keys := make([]cluster.Key, len(c.Secrets))
+	for i, s := range c.Secrets {
+		keys[i] = cluster.NewKey(s.Reveal())
+	}
+	return keys
+}
+
+func timingOf(c *config.Config) cluster.Timing {
+	return cluster.Timing{Interval: c.Interval, Stale: c.Stale, Mature: c.Mature, Lifetime: c.Lifetime}
+}
+
+// run is the loop. It returns nil once everything was given up and the farewell is
+// said.
+func (l *loop) run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	stop, hurry := ctx.Done(), l.hurry
+	for {
+		if l.again {
+			l.again = false
+			timer.Reset(0)
+		} else {
+			timer.Reset(time.Until(l.wake))
+		}
+		now := time.Now()
+		select {
+		case b := <-l.chat.batches:
+			now = l.arise()
+			l.receive(now, b)
+		case <-l.kernel.Changed():
+			now = l.arise()
+			l.kernelNews(now)
+		case h := <-l.kernel.Heard():
+			now = l.arise()
+			if !l.hear(now, h) {
+				continue
+			}
+		case <-timer.C:
+			now = l.arise()
+		case b := <-l.runner.Votes():
+			now = l.arise()
+			l.ballots.pluginVote(now, l.node, l.config.Plan, b)
+		case r := <-l.requests:
+			now = l.arise()
+			r(now)
+		case s := <-l.swaps:
+			now = l.arise()
+			l.swap(now, s)
+		case names := <-l.chat.links:
+			l.chatOn(names)
+		case <-l.reload:
+			l.reloader.ask(reloadRequest{why: "SIGHUP"})
+		case <-stop:
+			stop = nil
+			now = l.arise()
+			l.leave(now)
+		case <-hurry:
+			hurry = nil
+			l.leaving.hurry = true
+		case <-l.life.Done():
+			return errHelper
+		}
+		l.drain(now)
+		l.turn(now)
+		if l.leaving.asked && l.left(now) {
+			return l.farewell(now)
+		}
+	}
+}
+
+// drain takes what else is waiting, so that the turn decides on all that is known.
+func (l *loop) drain(now time.Time) {
+	for range maxDrain {
+		select {
+		case b := <-l.chat.batches:
+			l.receive(now, b)
+		case <-l.kernel.Changed():
+			l.kernelNews(now)
+		case h := <-l.kernel.Heard():
+			l.hear(now, h)
+		default:
+			return
+		}
+	}
+}
+
+// arise begins each input: a loop that was not there for a lifetime has lost its
+// addresses, and starts over before it does anything else.
+func (l *loop) arise() time.Time {
+	gap := l.boottime() - l.turned
+	if gap > l.config.Lifetime {
+		l.rejoin(gap)
+	} else if gap > 2*l.config.Interval {
+		l.catchUp()
+	}
+	return time.Now()
+}
+
+// catchUp gives the reader of a process that was starved the time to bring what waits
+// in the socket: silence must not be concluded from not having listened.
+func (l *loop) catchUp() {
+	late := time.NewTimer(2 * time.Millisecond)
+	defer late.Stop()
+	select {
+	case b := <-l.chat.batches:
+		l.receive(time.Now(), b)
+	case <-late.C:
+	}
+}
+
+// rejoin takes a new boot id after a gap on CLOCK_BOOTTIME: others may have what was
+// held here, so nothing is desired until the core, which knows nothing now, has claimed
+// it.
+func (l *loop) rejoin(gap time.Duration) {
+	l.kernel.rejoin()
+	l.grant = 0
+	now := time.Now()
+	boot, err := l.nextBoot()
+	if err != nil {
+		// The clock alone keeps boot ids growing, unless it was set back.
+		boot = uint64(max(now.UnixNano(), 1))
+		l.log.Error("cannot keep the boot id", "err", err)
+	}
+	text := fmt.Sprintf("this process did nothing for %v, longer than the addresses live: it starts over", gap.Round(time.Millisecond))
+	l.log.Error(text)
+	l.trouble.raise("clock-gap", now, text)
+	l.newNode(now, boot)
+	l.turned = l.boottime()
+}
+
+// receive feeds a batch to the core.
+func (l *loop) receive(now time.Time, b *multicast.Batch) {
+	debug := l.log.Enabled(context.Background(), slog.LevelDebug)
+	for _, p := range b.Packets {
+		r := l.node.Receive(now, cluster.Packet{Data: p.Data, From: p.From, TTL: p.TTL})
+		switch {
+		case r == "":
+			l.meet(p.From.Addr())
+		case debug && r != cluster.Reflected:
+			l.log.Debug("packet refused", "reason", string(r), "from", p.From, "link", p.Link)
+		}
+	}
+	l.chat.free <- b
+}
+
+// turn takes one Ready and does what it says, in the order in which others wait for it.
+func (l *loop) turn(now time.Time) {
+	boot := l.boottime()
+	l.node.Tick(now)
+	r := l.node.Ready(now)
+	for _, d := range r.Send {
+		l.send(d)
+	}
+	hold := r.Hold
+	if l.leaving.dropped {
+		hold = nil
+	}
+	l.extend(boot, r.Announced)
+	changed := !slices.Equal(hold, l.kernel.hold)
+	l.kernel.desire(hold, l.grant)
+	if len(r.Ask) > 0 {
+		l.kernel.Ask(r.Ask...)
+	}
+	if len(r.Announce) > 0 {
+		l.kernel.Announce(r.Announce...)
+	}
+	for _, report := range l.kernel.elections() {
+		l.node.Report(now, report)
+		l.again = true
+	}
+	l.turned = boot
+	l.notifier.feed(now)
+	if changed {
+		l.story.stir(now)
+	}
+	if l.story.due(now) {
+		l.publish(now)
+	}
+	// Not longer than a quarter of the lifetime: it is by turning that a grant lasts.
+	l.wake = earliest(r.Wake, l.story.next, l.ballots.expire(now, l.node), now.Add(l.config.Lifetime/4))
+}
+
+// extend grants the addresses another lifetime, if this turn's announcement went out. A
+// grant that is nearly as long is left as it is: the plumber need not wake for it.
+func (l *loop) extend(boot time.Duration, announced bool) {
+	until := boot + l.config.Lifetime
+	if announced && until-l.grant > l.config.Lifetime/20 {
+		l.grant = until
+	}
+}
+
+// send sends to one host, or to the group and to every configured peer. What fails is
+// lost like a packet on the wire; the links' own errors tell more than each send's.
+func (l *loop) send(d cluster.Datagram) {
+	if err := l.chat.Send(d.Data, d.To); err != nil {
+		l.log.Debug("cannot send", "err", err)
+	}
+	if d.To.IsValid() {
+		return
+	}
+	for _, peer := range l.config.Peers {
+		if err := l.chat.Send(d.Data, peer); err != nil {
+			l.log.Debug("cannot send", "err", err)
+		}
+	}
+}
+
+// earliest is the first of the instants that are set; the last one always is.
+func earliest(times ...time.Time) time.Time {
+	var first time.Time
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}
+
+// groupName names a group with its addresses for a sentence.
+func groupName(g vipgroup.Group) string {
+	var addrs []netip.Prefix
+	for _, v := range vips(g) {
+		addrs = append(addrs, v.Address)
+	}
+	switch {
+	case len(addrs) == 0 || len(addrs) == 1 && addrs[0].String() == g.Name:
+		return g.Name
+	case len(addrs) > 4:
+		return fmt.Sprintf("%s (%d addresses)", g.Name, len(addrs))
+	}
+	text := addrs[0].String()
+	for _, a := range addrs[1:] {
+		text += ", " + a.String()
+	}
+	return g.Name + " (" + text + ")"
+}

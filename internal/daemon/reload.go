@@ -1,0 +1,261 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vippy-ha/vippy/check"
+	"github.com/vippy-ha/vippy/ctlsocket"
+	"github.com/vippy-ha/vippy/internal/config"
+	"github.com/vippy-ha/vippy/plugin"
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// reloader does what can fail of a reload, away from the loop: it reads the file, checks
+// it and opens what it newly asks for. Only then the loop swaps, which can't fail.
+type reloader struct {
+	loop     *loop
+	current  *config.Config // as last applied
+	requests chan reloadRequest
+}
+
+// reloadRequest asks for a reload, whoever wants it.
+type reloadRequest struct {
+	why   string
+	reply chan<- reloadAnswer // nil where nobody waits
+}
+
+type reloadAnswer struct {
+	message string
+	err     error
+}
+
+// swap is a checked config on its way to the loop.
+type swap struct {
+	config *config.Config
+	// plan says that the plan, or an interface name in it, is another.
+	plan bool
+	chat *chat // nil where the open one stays
+	done chan struct{}
+}
+
+func newReloader(l *loop) *reloader {
+	return &reloader{loop: l, current: l.config, requests: make(chan reloadRequest, 4)}
+}
+
+// ask asks for a reload without waiting. What finds no room is as good as done: the
+// requests before it have yet to read the file.
+func (r *reloader) ask(q reloadRequest) {
+	select {
+	case r.requests <- q:
+	default:
+		if q.reply != nil {
+			q.reply <- reloadAnswer{message: "a reload is already waiting"}
+		}
+	}
+}
+
+func (r *reloader) run(ctx context.Context) error {
+	for {
+		select {
+		case q := <-r.requests:
+			message, err := r.apply(ctx, q)
+			if q.reply != nil {
+				q.reply <- reloadAnswer{message, err}
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// watch turns a changed file into a request, or only a line in the log.
+func (r *reloader) watch(ctx context.Context) error {
+	changed := make(chan struct{}, 1)
+	done := make(chan error, 1)
+	go func() { done <- config.Watch(ctx, r.loop.config.Path, changed) }()
+	for {
+		select {
+		case <-changed:
+			r.ask(reloadRequest{why: fileChanged})
+		case err := <-done:
+			if err != nil {
+				r.loop.log.Warn("the config file is not watched: reload by SIGHUP or vippyctl reload", "err", err)
+			}
+			return nil
+		}
+	}
+}
+
+// fileChanged is the request that `reload: manual` only reports.
+const fileChanged = "the config file changed"
+
+// apply reads the file and brings it into force, or says why not. The running config
+// stays on any fault.
+func (r *reloader) apply(ctx context.Context, q reloadRequest) (string, error) {
+	l, old := r.loop, r.current
+	if q.why == fileChanged && old.Reload != config.Auto {
+		l.log.Info("the config file changed: SIGHUP or vippyctl reload applies it", "file", old.Path)
+		return "", nil
+	}
+	l.notifier.reloading()
+	defer l.notifier.ready()
+	message, err := r.replace(ctx, old)
+	if err != nil {
+		l.log.Error("reload refused, the running config stays", "why", q.why, "err", err)
+		return "", &ctlsocket.Error{Code: http.StatusUnprocessableEntity, Message: err.Error(),
+			Hint: "the running config stays; try: vippyd check -c " + old.Path}
+	}
+	l.log.Info("reloaded: "+message, "why", q.why)
+	return message, nil
+}
+
+func (r *reloader) replace(ctx context.Context, old *config.Config) (string, error) {
+	l := r.loop
+	c, err := l.load(old.Path, l.name)
+	if err != nil {
+		return "", err
+	}
+	if c.Hash == old.Hash && slices.EqualFunc(c.Secrets, old.Secrets, config.Secret.Equal) {
+		return "nothing changed", nil
+	}
+	said := keepFixed(c, old)
+	for _, notice := range c.Notices {
+		l.log.Info(notice)
+	}
+	if c.Plan.Version < old.Plan.Version {
+		said = append(said, fmt.Sprintf("its version %d is lower than the running plan's %d, so that plan stays", c.Plan.Version, old.Plan.Version))
+		c.Plan = old.Plan
+	}
+	if c.Plan.Version == old.Plan.Version && c.Plan.Digest() != old.Plan.Digest() {
+		said = append(said, fmt.Sprintf("the plan changed but its version is still %d: raise it on all nodes", c.Plan.Version))
+	}
+	s := swap{config: c, plan: !samePlan(c.Plan, old.Plan), done: make(chan struct{})}
+	if at := chatOf(c); !at.equal(chatOf(old)) {
+		socket, err := l.openChat(at)
+		if err != nil {
+			return "", fmt.Errorf("chat: %w", err)
+		}
+		s.chat = newChat(socket, at)
+	}
+	select {
+	case l.swaps <- s:
+	case <-ctx.Done():
+		if s.chat != nil {
+			s.chat.Close()
+		}
+		return "", errors.New("stopping")
+	}
+	<-s.done
+	r.current = c
+	if err := l.runner.Set(l.pluginsOf(c)); err != nil {
+		said = append(said, "checks: "+err.Error())
+	}
+	return strings.Join(append([]string{difference(old.Plan, c.Plan)}, said...), "; "), nil
+}
+
+// keepFixed keeps what only a new process can change, and names it.
+func keepFixed(c, old *config.Config) (said []string) {
+	fixed := func(key string, differs bool) {
+		if differs {
+			said = append(said, key+" changes with the next start")
+		}
+	}
+	fixed("cluster", c.Cluster != old.Cluster)
+	fixed("management", c.Management != old.Management)
+	fixed("state_dir", c.StateDir != old.StateDir)
+	fixed("notify_rate", c.NotifyRate != old.NotifyRate)
+	fixed("logging", c.Logging.Driver != old.Logging.Driver || c.Logging.Facility != old.Logging.Facility)
+	c.Cluster, c.Management, c.StateDir, c.NotifyRate = old.Cluster, old.Management, old.StateDir, old.NotifyRate
+	return said
+}
+
+// samePlan also compares what is no part of a plan's digest: the interface names.
+func samePlan(a, b vipgroup.Plan) bool {
+	return a.Digest() == b.Digest() && bytes.Equal(interfaces(a), interfaces(b))
+}
+
+func interfaces(p vipgroup.Plan) []byte {
+	var out []byte
+	for _, g := range p.Groups {
+		for _, v := range g.VIPs {
+			out = append(append(out, v.Interface...), 0)
+		}
+	}
+	return out
+}
+
+// difference says in one sentence what another plan changes.
+func difference(old, now vipgroup.Plan) string {
+	if old.Digest() == now.Digest() {
+		return fmt.Sprintf("plan %d is unchanged", now.Version)
+	}
+	added, removed := 0, 0
+	for _, g := range now.Groups {
+		if old.Group(g.Key) < 0 {
+			added++
+		}
+	}
+	for _, g := range old.Groups {
+		if now.Group(g.Key) < 0 {
+			removed++
+		}
+	}
+	return fmt.Sprintf("plan %d with %d nodes and %d groups (%d new, %d removed)", now.Version, len(now.Nodes), len(now.Groups), added, removed)
+}
+
+// swap brings a checked config into force. Groups that are the same in both plans are
+// not touched.
+func (l *loop) swap(now time.Time, s swap) {
+	defer close(s.done)
+	old := l.config
+	l.config = s.config
+	l.kernel.desired.Lifetime = s.config.Lifetime
+	l.node.Rekey(keysOf(s.config))
+	if timingOf(s.config) != timingOf(old) {
+		l.node.Retime(now, timingOf(s.config))
+	}
+	if s.plan {
+		l.adopt(now, old.Plan)
+	}
+	if s.chat != nil {
+		l.chat.Close()
+		l.chat = s.chat
+		l.startChat(s.chat)
+	}
+	l.node.Witness(now, l.witnesses())
+	l.story.stir(now)
+}
+
+// adopt takes the config's plan in place of the old one.
+func (l *loop) adopt(now time.Time, old vipgroup.Plan) {
+	l.ballots.withdraw(now, l.node, old)
+	l.node.Adopt(now, l.config.Plan)
+	l.kernel.adopt(l.config.Plan)
+	l.ballots.forget(l.config.Plan)
+	l.ballots.replay(now, l.node, l.config.Plan)
+	l.ballots.judgeLinks(now, l.node, l.config.Plan.Groups, l.kernel.report.Links)
+}
+
+// pluginsOf makes the plugins that a config asks for, beside those compiled in.
+func (l *loop) pluginsOf(c *config.Config) []plugin.Plugin {
+	all := slices.Clone(l.plugins)
+	for _, k := range c.Checks {
+		e := check.Exec{Label: k.Name, Command: k.Command, Interval: k.Interval, Timeout: k.Timeout,
+			Rise: k.Rise, Fall: k.Fall, Penalty: k.Penalty}
+		if k.Bar {
+			e.Penalty = 0
+		}
+		for _, key := range k.Groups {
+			e.Groups = append(e.Groups, key.String())
+		}
+		all = append(all, e)
+	}
+	return all
+}

@@ -1,0 +1,245 @@
+package daemon
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vippy-ha/vippy/cluster"
+	"github.com/vippy-ha/vippy/netplumb"
+	"github.com/vippy-ha/vippy/plugin"
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// voter is what ballots tell; it is the core.
+type voter interface {
+	Vote(now time.Time, v cluster.Vote)
+}
+
+// ballots keeps the votes that stand, the daemon's own and those of plugins, so that a
+// core that starts over, or a new plan, hears them again.
+type ballots struct {
+	own     map[voteID]cluster.Vote
+	plugins map[pluginVoteID]plugin.Ballot
+	// refused are the groups that the kernel refuses, with when to try them again.
+	refused map[vipgroup.Key]*refused
+}
+
+type voteID struct {
+	source string
+	group  vipgroup.Key
+}
+
+// pluginVoteID names a plugin's vote by the word that it used for the group.
+type pluginVoteID struct{ source, group string }
+
+type refused struct {
+	until time.Time
+	pause time.Duration
+	// barred: the vote stands.
+	barred bool
+}
+
+// The pauses before a group that the kernel refused is tried again: doubled each time,
+// and back at the first after a long success.
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// The sources of the daemon's own votes.
+const (
+	sourceKernel = "netplumb"
+	sourceLink   = "link"
+)
+
+func newBallots() *ballots {
+	return &ballots{
+		own:     map[voteID]cluster.Vote{},
+		plugins: map[pluginVoteID]plugin.Ballot{},
+		refused: map[vipgroup.Key]*refused{},
+	}
+}
+
+// bar casts the daemon's own vote against a group; an empty reason withdraws it.
+func (b *ballots) bar(now time.Time, core voter, source string, key vipgroup.Key, reason string) {
+	id := voteID{source, key}
+	before, stands := b.own[id]
+	if !stands && reason == "" || stands && before.Reason == reason {
+		return
+	}
+	v := cluster.Vote{Source: source, Group: &key, Bar: reason != "", Reason: reason}
+	if v.Bar {
+		b.own[id] = v
+	} else {
+		delete(b.own, id)
+	}
+	core.Vote(now, v)
+}
+
+// pluginVote takes a plugin's vote. One on a group that the plan doesn't have waits for
+// a plan that does.
+func (b *ballots) pluginVote(now time.Time, core voter, plan vipgroup.Plan, ballot plugin.Ballot) {
+	id := pluginVoteID{ballot.Source, ballot.Vote.Group}
+	if ballot.Vote.Healthy() {
+		delete(b.plugins, id)
+	} else {
+		b.plugins[id] = ballot
+	}
+	if v, ok := voteOf(plan, ballot); ok {
+		core.Vote(now, v)
+	}
+}
+
+func voteOf(plan vipgroup.Plan, ballot plugin.Ballot) (cluster.Vote, bool) {
+	v := cluster.Vote{Source: ballot.Source, Bar: ballot.Vote.Bar, Penalty: ballot.Vote.Penalty, Reason: ballot.Vote.Reason}
+	if ballot.Vote.Group == "" {
+		return v, true
+	}
+	i := plan.Find(ballot.Vote.Group)
+	if i < 0 {
+		return cluster.Vote{}, false
+	}
+	key := plan.Groups[i].Key
+	v.Group = &key
+	return v, true
+}
+
+// replay casts all votes that stand, in a fixed order.
+func (b *ballots) replay(now time.Time, core voter, plan vipgroup.Plan) {
+	for _, v := range b.standing(plan) {
+		core.Vote(now, v)
+	}
+}
+
+// standing lists the votes that stand, by source and group.
+func (b *ballots) standing(plan vipgroup.Plan) []cluster.Vote {
+	var out []cluster.Vote
+	for _, v := range b.own {
+		out = append(out, v)
+	}
+	for _, ballot := range b.plugins {
+		if v, ok := voteOf(plan, ballot); ok {
+			out = append(out, v)
+		}
+	}
+	group := func(v cluster.Vote) vipgroup.Key {
+		if v.Group == nil {
+			return vipgroup.Key{}
+		}
+		return *v.Group
+	}
+	slices.SortFunc(out, func(a, b cluster.Vote) int {
+		return cmp.Or(strings.Compare(a.Source, b.Source), group(a).Compare(group(b)))
+	})
+	return out
+}
+
+// withdraw takes back, at the core, the plugin votes as the old plan understood them;
+// replay casts them anew by the next one.
+func (b *ballots) withdraw(now time.Time, core voter, old vipgroup.Plan) {
+	for _, ballot := range b.plugins {
+		if v, ok := voteOf(old, ballot); ok {
+			core.Vote(now, cluster.Vote{Source: v.Source, Group: v.Group})
+		}
+	}
+}
+
+// judgeLinks bars the groups whose link can carry nothing.
+func (b *ballots) judgeLinks(now time.Time, core voter, groups []vipgroup.Group, links []netplumb.Link) {
+	faults := map[string]string{}
+	for _, link := range links {
+		faults[link.Name] = linkFault(link)
+	}
+	for _, g := range groups {
+		reason := ""
+		for _, v := range vips(g) {
+			if f := faults[v.Interface]; f != "" && reason == "" {
+				reason = f
+			}
+		}
+		b.bar(now, core, sourceLink, g.Key, reason)
+	}
+}
+
+func linkFault(l netplumb.Link) string {
+	switch {
+	case !l.Exists:
+		return l.Name + " does not exist"
+	case !l.Up:
+		return l.Name + " is down"
+	case !l.Carrier:
+		return l.Name + " has no carrier"
+	}
+	return ""
+}
+
+// judgeFailures bars the groups that the kernel refused, for a pause that doubles.
+func (b *ballots) judgeFailures(now time.Time, core voter, groups []vipgroup.Group, failed []netplumb.Failure) {
+	if len(failed) == 0 {
+		return
+	}
+	reasons := map[string]string{}
+	for _, f := range failed {
+		reasons[f.VIP.Address.Addr().String()] = f.Err.Error()
+	}
+	for _, g := range groups {
+		for _, v := range vips(g) {
+			reason := reasons[v.Address.Addr().String()]
+			if reason == "" {
+				continue
+			}
+			r := b.refused[g.Key]
+			switch {
+			case r == nil:
+				r = &refused{pause: firstRetry}
+				b.refused[g.Key] = r
+			case r.barred:
+				// The bar has stood since an earlier report of the same failure.
+			default:
+				r.pause = min(2*r.pause, lastRetry)
+			}
+			if !r.barred {
+				r.barred, r.until = true, now.Add(r.pause)
+			}
+			b.bar(now, core, sourceKernel, g.Key, reason)
+			break
+		}
+	}
+}
+
+// expire lets refused groups be tried again, and returns when the next one may be.
+func (b *ballots) expire(now time.Time, core voter) (next time.Time) {
+	for key, r := range b.refused {
+		if !r.barred {
+			// Long enough without a refusal: forget it.
+			if now.Sub(r.until) > lastRetry {
+				delete(b.refused, key)
+			}
+			continue
+		}
+		if now.Before(r.until) {
+			next = earliest(next, r.until)
+			continue
+		}
+		r.barred = false
+		b.bar(now, core, sourceKernel, key, "")
+		next = now
+	}
+	return next
+}
+
+// forget drops what was held against groups that the plan doesn't have.
+func (b *ballots) forget(plan vipgroup.Plan) {
+	for id := range b.own {
+		if plan.Group(id.group) < 0 {
+			delete(b.own, id)
+		}
+	}
+	for key := range b.refused {
+		if plan.Group(key) < 0 {
+			delete(b.refused, key)
+		}
+	}
+}

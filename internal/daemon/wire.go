@@ -1,0 +1,121 @@
+package daemon
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vippy-ha/vippy/cluster"
+	"github.com/vippy-ha/vippy/netplumb"
+)
+
+// wire keeps what turns a frame into a sign: whose hardware address is whose.
+type wire struct {
+	// hosts are the addresses from which believed packets came, with the node.
+	hosts map[netip.Addr]string
+	// answers are the last hosts that spoke for a virtual address.
+	answers map[netip.Addr]answer
+	// chatLinks are where every node of the plan is heard.
+	chatLinks []string
+	frames    uint64
+}
+
+type answer struct {
+	who string
+	at  time.Time
+}
+
+// maxHosts bounds hosts: a node's address may change, but not often.
+const maxHosts = 256
+
+func newWire() wire {
+	return wire{hosts: map[netip.Addr]string{}, answers: map[netip.Addr]answer{}}
+}
+
+// meet remembers the node behind an address, and asks for the hardware address of a new
+// one, so that its ARP announcements are known as its.
+func (l *loop) meet(from netip.Addr) {
+	known, ok := l.wire.hosts[from]
+	if !ok && len(l.wire.hosts) >= maxHosts {
+		return
+	}
+	if node := l.node.Host(from); node != "" && node != known {
+		l.wire.hosts[from] = node
+		if !ok && from.Is4() && !from.IsUnspecified() {
+			l.kernel.Ask(from)
+		}
+	}
+}
+
+// hear turns an ARP frame into a sign, and says whether it is worth a turn by itself.
+func (l *loop) hear(now time.Time, h netplumb.Heard) bool {
+	if l.kernel.manages(h.Addr) && h.Kind != netplumb.Other {
+		node := l.nodeOf(h.MAC)
+		who := node
+		if who == "" {
+			who = h.MAC.String()
+		}
+		l.wire.answers[h.Addr] = answer{who, now}
+		l.node.Sign(now, cluster.Sign{Kind: signKind(h.Kind), Addr: h.Addr, Node: node})
+		return true
+	}
+	kind := cluster.Frame
+	if l.outsider(h) {
+		kind = cluster.Outsider
+	}
+	l.node.Sign(now, cluster.Sign{Kind: kind, Addr: h.Addr})
+	return false
+}
+
+func signKind(k netplumb.HeardKind) cluster.SignKind {
+	if k == netplumb.Answer {
+		return cluster.Answered
+	}
+	return cluster.Announced
+}
+
+// nodeOf returns the node whose host was last heard with a hardware address, or "".
+func (l *loop) nodeOf(mac netplumb.MAC) string {
+	for host, node := range l.wire.hosts {
+		if known, ok := l.kernel.MAC(host); ok && known == mac {
+			return node
+		}
+	}
+	return ""
+}
+
+// outsider says whether a frame surely came from a host that is no node of the plan. A
+// node that was taken for an outsider would be missed as one when it dies, and this
+// node would think itself deaf. So gateways and witnesses count at once, others only
+// on links where the nodes chat, and when the hardware address of each node is known.
+func (l *loop) outsider(h netplumb.Heard) bool {
+	if h.Addr.IsUnspecified() || l.nodeOf(h.MAC) != "" {
+		return false
+	}
+	if slices.Contains(l.witnesses(), h.Addr) {
+		return true
+	}
+	if !slices.Contains(l.wire.chatLinks, h.Link) {
+		return false
+	}
+	known := map[string]bool{l.name: true}
+	for host, node := range l.wire.hosts {
+		if _, ok := l.kernel.MAC(host); ok {
+			known[node] = true
+		}
+	}
+	return !slices.ContainsFunc(l.config.Plan.Nodes, func(node string) bool { return !known[node] })
+}
+
+// witnesses are the gateways and the configured witnesses.
+func (l *loop) witnesses() []netip.Addr {
+	all := slices.Concat(l.kernel.report.Gateways, l.config.Witness)
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
+}
+
+// chatOn takes the names of the chat links.
+func (l *loop) chatOn(names []string) {
+	l.wire.chatLinks = names
+	l.kernel.listen(names)
+}
