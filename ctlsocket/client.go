@@ -1,6 +1,7 @@
 package ctlsocket
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -11,9 +12,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // maxAnswer bounds what a client reads: 1,000 groups take about half a megabyte.
@@ -42,7 +43,7 @@ func (e *NoAnswer) Error() string {
 		return fmt.Sprintf("no daemon at %s: is vippyd running? (-s PATH for another)", e.Socket)
 	case errors.Is(e.Err, fs.ErrPermission):
 		return fmt.Sprintf("no permission to ask the daemon at %s: use sudo, or join the group %s", e.Socket, SocketGroup)
-	case errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, os.ErrDeadlineExceeded):
+	case errors.Is(e.Err, context.DeadlineExceeded):
 		return fmt.Sprintf("the daemon at %s does not answer: is it stopped or hung?", e.Socket)
 	}
 	return fmt.Sprintf("ask the daemon at %s: %v", e.Socket, e.Err)
@@ -100,35 +101,36 @@ func get[T any](ctx context.Context, c *Client, path string) (T, error) {
 	return v, err
 }
 
-// ask makes one request over a connection of its own.
+// ask makes one request over a connection of its own. It reads the answer even when not
+// all of the request could be written: a daemon with too many connections answers before
+// it reads, which an http.Transport takes for a failure now and then.
 func (c *Client) ask(ctx context.Context, method, path, body string) (json.RawMessage, error) {
 	// The host is for the header alone; the connection goes to the socket.
 	req, err := http.NewRequestWithContext(ctx, method, "http://vippy"+path, strings.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("ask for %s: %w", path, err)
 	}
-	hc := http.Client{
-		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	resp, err := hc.Do(req)
+	req.Close = true
+	conn, err := c.dial(ctx)
 	if err != nil {
-		// The URL that net/http puts around it is an invention of ours.
-		if u := (*url.Error)(nil); errors.As(err, &u) {
-			err = u.Err
-		}
-		return nil, c.noAnswer(err)
+		return nil, c.noAnswer(ctx, err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+
+	unsent := req.Write(conn)
+	bounded := &io.LimitedReader{R: conn, N: maxAnswer}
+	resp, err := http.ReadResponse(bufio.NewReader(bounded), req)
+	if err != nil {
+		return nil, c.noAnswer(ctx, cmp.Or(unsent, err))
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	data, err := io.ReadAll(resp.Body)
 	switch {
+	case bounded.N == 0:
+		return nil, c.noAnswer(ctx, fmt.Errorf("its answer is longer than %d bytes", maxAnswer))
 	case err != nil:
-		return nil, c.noAnswer(err)
-	case len(data) > maxAnswer:
-		return nil, c.noAnswer(fmt.Errorf("its answer is longer than %d bytes", maxAnswer))
+		return nil, c.noAnswer(ctx, err)
 	case resp.StatusCode == http.StatusOK:
 		return data, nil
 	}
@@ -152,9 +154,12 @@ func (c *Client) socket() string { return cmp.Or(c.Socket, DefaultSocket) }
 
 func (c *Client) decode(data []byte, v any) error {
 	if err := json.Unmarshal(data, v); err != nil {
-		return c.noAnswer(fmt.Errorf("its answer is not that of a vippyd: %w", err))
+		return &NoAnswer{c.socket(), fmt.Errorf("its answer is not that of a vippyd: %w", err)}
 	}
 	return nil
 }
 
-func (c *Client) noAnswer(err error) error { return &NoAnswer{Socket: c.socket(), Err: err} }
+// noAnswer prefers the end of the context to what it did to the connection.
+func (c *Client) noAnswer(ctx context.Context, err error) error {
+	return &NoAnswer{c.socket(), cmp.Or(ctx.Err(), err)}
+}

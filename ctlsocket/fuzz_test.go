@@ -1,0 +1,68 @@
+package ctlsocket
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+)
+
+// FuzzRequest sends what a stranger may send. Whatever it is, the answer is one JSON
+// value (or the metrics), and only a POST of a known verb with an empty or empty-object
+// body makes a change.
+func FuzzRequest(f *testing.F) {
+	for _, seed := range []struct{ method, path, body string }{
+		{"GET", "/status", ""},
+		{"GET", "/peers", ""},
+		{"GET", "/metrics", ""},
+		{"GET", "/groups/10.8.3.38/24", ""},
+		{"GET", "/groups/%2e%2e%2fweb\x00", ""},
+		{"POST", "/drain", "{}"},
+		{"POST", "/drain", `{"verb":"reload"}`},
+		{"POST", "/reload", `{"a":1}`},
+		{"POST", "/undrain", "[{}]"},
+		{"DELETE", "//drain", "\xff"},
+	} {
+		f.Add(seed.method, seed.path, []byte(seed.body))
+	}
+	f.Fuzz(func(t *testing.T, method, path string, body []byte) {
+		var made []Command
+		s := &server{owner: uint32(os.Geteuid()), daemon: &fake{status: full(), do: func(_ context.Context, c Command) (string, error) {
+			made = append(made, c)
+			return "done", nil
+		}}}
+		peer := &guardedConn{peer: process{uid: s.owner}}
+		r := (&http.Request{
+			Method: method,
+			URL:    &url.URL{Path: path},
+			Body:   io.NopCloser(bytes.NewReader(body)),
+		}).WithContext(context.WithValue(t.Context(), connKey{}, peer))
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+
+		isMetrics := method == http.MethodGet && path == "/metrics"
+		if !isMetrics && !json.Valid(w.Body.Bytes()) {
+			t.Errorf("the answer is not JSON: %q", w.Body)
+		}
+		verb, known := strings.CutPrefix(path, "/")
+		known = known && (verb == "drain" || verb == "undrain" || verb == "reload")
+		var object map[string]any
+		empty := len(bytes.TrimSpace(body)) == 0 ||
+			json.Unmarshal(body, &object) == nil && object != nil && len(object) == 0
+		asked := method == http.MethodPost && known && empty && len(body) <= maxBody
+		switch {
+		case asked && (len(made) != 1 || made[0] != Command{Verb(verb)} || w.Code != 200):
+			t.Errorf("asked for %s: %v was made, code %d", verb, made, w.Code)
+		case !asked && len(made) > 0:
+			t.Errorf("%s %q %q made %v", method, path, body, made)
+		case !asked && method != http.MethodGet && w.Code < 400:
+			t.Errorf("%s %q %q: code %d", method, path, body, w.Code)
+		}
+	})
+}
