@@ -11,7 +11,11 @@ package lab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,7 +31,7 @@ type Options struct {
 	Groups int
 	// Interval and Stale go into the nodes' configs; 0 means vippyd's own default.
 	Interval, Stale time.Duration
-	// Faults are the faults to drill, in the order of FaultNames; empty means all.
+	// Faults are the faults to drill, done in the order of FaultNames; empty means all.
 	Faults []string
 	// Runs is how often the drill is repeated, default 1.
 	Runs int
@@ -45,12 +49,6 @@ type Options struct {
 // namespaces; the error says which setting refuses and what to do.
 var ErrRefused = errors.New("the kernel refuses namespaces")
 
-// FaultNames lists the drill in its order.
-func FaultNames() []string {
-	return []string{"none", "stop", "return", "kill", "hang", "wake", "link-down", "link-up",
-		"cut", "heal", "split", "one-way-in", "one-way-out"}
-}
-
 // Run builds the lab, runs the drill and takes everything down again before it returns,
 // also when ctx ends. ok says that after every fault every VIP was on exactly one node and
 // that nobody held one twice, except in split. An error means that the lab can't tell.
@@ -61,5 +59,99 @@ func FaultNames() []string {
 // running executable again with the same arguments (os.Args) and passes its verdict on, so
 // the command line must lead back to Run with the same Options.
 func Run(ctx context.Context, o Options) (ok bool, err error) {
-	return false, errors.New("lab: not built yet")
+	if err := o.complete(); err != nil {
+		return false, err
+	}
+	if err := mayNamespace(); err != nil {
+		if !errors.Is(err, os.ErrPermission) || os.Getenv(insideEnv) != "" {
+			return false, refusal(err)
+		}
+		return inUserNamespace(ctx, o)
+	}
+	s := newScreen(o)
+	s.say("lab: %d nodes and a client on a bridge, %d groups; every VIP is probed every %v", o.Nodes, o.Groups,
+		resolution(len(vipsOf(layout(make([]string, 1), o.Groups)))))
+	c, err := newCluster(o)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return false, fmt.Errorf("build the lab: %w", err)
+	}
+	defer func() {
+		if cerr := c.close(); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("take the lab down: %w", cerr))
+		}
+	}()
+	d := &driller{cluster: c, screen: s}
+	begin := now()
+	s.doing("start", "")
+	wrong, err := c.settle(ctx, nil, 0, d.see)
+	if err != nil {
+		return false, err
+	}
+	if wrong != "" {
+		s.say("lab: the cluster does not come up: %s", wrong)
+		s.summary(nil)
+		return false, nil
+	}
+	s.say("lab: all VIPs are held %.1f s after the start", begin.since().Seconds())
+	if o.Interactive {
+		return true, d.interact(ctx, o.Stdin)
+	}
+	results, err := d.run(ctx, o.Faults, o.Runs)
+	if err != nil {
+		return false, err
+	}
+	s.summary(results)
+	return verdict(results), nil
+}
+
+// complete checks the options and fills in the defaults.
+func (o *Options) complete() error {
+	o.streams()
+	for v, def := range map[*int]int{&o.Nodes: 3, &o.Groups: 6, &o.Runs: 1} {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	switch {
+	case o.Nodes < 2 || o.Nodes > 32:
+		return fmt.Errorf("lab: %d nodes; it has 2 to 32", o.Nodes)
+	case o.Groups < 1 || o.Groups > 1000:
+		return fmt.Errorf("lab: %d groups; it has 1 to 1000", o.Groups)
+	case o.Runs < 1:
+		return fmt.Errorf("lab: %d runs", o.Runs)
+	case o.Interval < 0 || o.Stale < 0:
+		return errors.New("lab: interval and stale can't be negative")
+	}
+	for _, f := range o.Faults {
+		if !slices.Contains(FaultNames(), f) {
+			return fmt.Errorf("lab: no fault is called %q; there are %s", f, strings.Join(FaultNames(), ", "))
+		}
+	}
+	if len(o.Faults) == 0 {
+		o.Faults = FaultNames()
+	}
+	if o.Vippyd == "" {
+		path, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("lab: find the running vippyd: %w", err)
+		}
+		o.Vippyd = path
+	}
+	return nil
+}
+
+// streams fills in the process's own streams.
+func (o *Options) streams() {
+	if o.Stdin == nil {
+		o.Stdin = os.Stdin
+	}
+	if o.Stdout == nil {
+		o.Stdout = os.Stdout
+	}
+	if o.Stderr == nil {
+		o.Stderr = os.Stderr
+	}
 }

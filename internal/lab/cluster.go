@@ -1,0 +1,253 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/vippy-ha/vippy/ctlsocket"
+)
+
+// stopLimit is how long an ordered stop may take before the lab calls it hung: vippyd's
+// own deadline is 5 s.
+const stopLimit = 15 * time.Second
+
+// A node is one member of the cluster under test.
+type node struct {
+	*port
+	name string
+	// num is its number in probes and changes, from 1.
+	num    byte
+	dir    string
+	proc   *process
+	wanted bool // its daemon should be running
+	hung   bool
+	cut    bool // some direction of its link is dead
+	socket ctlsocket.Client
+
+	responder *responder
+	watcher   *watcher
+	stamps    stampReader
+}
+
+// sound says whether the node can be expected to know the state of the cluster.
+func (n *node) sound() bool { return n.proc.running() && !n.hung && !n.cut }
+
+// state is one word for the live table.
+func (n *node) state() string {
+	switch {
+	case !n.proc.running():
+		return "stopped"
+	case n.hung:
+		return "hung"
+	case n.cut:
+		return "cut off"
+	}
+	return "running"
+}
+
+// A cluster is nodes that run vippyd, a client that asks for their VIPs, and the switch
+// between them.
+type cluster struct {
+	vippyd string
+	dir    *workdir
+	wire   *wire
+	client *port
+	nodes  []*node
+	groups []group
+	vips   []netip.Addr
+	probe  *prober
+	census *census
+	// interval and stale are the ones in force.
+	interval, stale time.Duration
+}
+
+// vippyd's defaults (CONTRACT: interval, stale), which scale how long the lab watches.
+const (
+	defaultInterval = 100 * time.Millisecond
+	defaultStale    = 500 * time.Millisecond
+)
+
+// newCluster builds the lab and starts every daemon.
+func newCluster(o Options) (_ *cluster, err error) {
+	c := &cluster{vippyd: o.Vippyd, interval: o.Interval, stale: o.Stale}
+	if c.interval == 0 {
+		c.interval = defaultInterval
+	}
+	if c.stale == 0 {
+		c.stale = defaultStale
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.close())
+		}
+	}()
+	if c.dir, err = newWorkdir(); err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range o.Nodes {
+		names = append(names, fmt.Sprintf("node%d", i+1))
+	}
+	c.groups = layout(names, o.Groups)
+	c.vips = vipsOf(c.groups)
+	if c.wire, err = newWire(append(names, "client")); err != nil {
+		return nil, err
+	}
+	c.client = c.wire.ports[len(names)]
+	secret := newSecret()
+	for i, name := range names {
+		n := &node{port: c.wire.ports[i], name: name, num: byte(i + 1), dir: filepath.Join(c.dir.path, name)}
+		n.socket.Socket = socketPath(n.dir)
+		n.stamps = stampReader{path: logPath(n.dir), node: n.num}
+		c.nodes = append(c.nodes, n)
+		if err := os.Mkdir(n.dir, 0o700); err != nil {
+			return nil, err
+		}
+		if err := writeConfig(n.dir, secret, names, c.groups, o.Interval, o.Stale); err != nil {
+			return nil, err
+		}
+		if n.responder, err = respond(n.port, n.num); err != nil {
+			return nil, err
+		}
+		if n.watcher, err = watch(n.port, n.num); err != nil {
+			return nil, err
+		}
+	}
+	if c.census, err = count(c.client, c.vips); err != nil {
+		return nil, err
+	}
+	if c.probe, err = probe(c.client, c.vips); err != nil {
+		return nil, err
+	}
+	for _, n := range c.nodes {
+		if err := c.start(n); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// start starts a node's daemon.
+func (c *cluster) start(n *node) (err error) {
+	if n.proc.running() {
+		return fmt.Errorf("%s: vippyd is running already", n.name)
+	}
+	n.wanted = true
+	n.proc, err = spawn(n.space, logPath(n.dir), c.vippyd, "-c", configPath(n.dir), "-n", n.name, "--log-level", "debug")
+	return err
+}
+
+// node returns a node by name, or nil.
+func (c *cluster) node(name string) *node {
+	for _, n := range c.nodes {
+		if n.name == name {
+			return n
+		}
+	}
+	return nil
+}
+
+// tables reads who has each VIP from the kernels, in the order of the nodes.
+func (c *cluster) tables() (map[netip.Addr][]*node, error) {
+	out := map[netip.Addr][]*node{}
+	for _, n := range c.nodes {
+		have, err := n.table()
+		if err != nil {
+			return nil, err
+		}
+		for addr := range have {
+			out[addr] = append(out[addr], n)
+		}
+	}
+	return out, nil
+}
+
+// owners says for each group who has it, from the kernels: a node's name, several with
+// commas, "" for nobody.
+func (c *cluster) owners() (map[string]string, error) {
+	tables, err := c.tables()
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, g := range c.groups {
+		has := map[*node]bool{}
+		for _, v := range g.vips {
+			for _, n := range tables[v] {
+				has[n] = true
+			}
+		}
+		names := ""
+		for _, n := range c.nodes {
+			if has[n] && names != "" {
+				names += ","
+			}
+			if has[n] {
+				names += n.name
+			}
+		}
+		out[g.name] = names
+	}
+	return out, nil
+}
+
+// history is every hold so far, as exactly as kernels and daemons tell.
+func (c *cluster) history() ([]hold, error) {
+	var kernel, stamps []change
+	for _, n := range c.nodes {
+		seen, err := n.watcher.seen()
+		if err != nil {
+			return nil, err
+		}
+		kernel = append(kernel, seen...)
+		said, err := n.stamps.read()
+		if err != nil {
+			return nil, err
+		}
+		stamps = append(stamps, said...)
+	}
+	return holds(refine(kernel, stamps)), nil
+}
+
+// close ends everything. It kills: a namespace that is about to vanish needs no hand-over.
+func (c *cluster) close() error {
+	var errs []error
+	for _, n := range c.nodes {
+		if n.proc.running() {
+			errs = append(errs, n.proc.kill())
+		}
+	}
+	if c.probe != nil {
+		c.probe.close()
+	}
+	if c.census != nil {
+		c.census.close()
+	}
+	for _, n := range c.nodes {
+		if n.responder != nil {
+			n.responder.close()
+		}
+		if n.watcher != nil {
+			n.watcher.close()
+		}
+	}
+	if c.wire != nil {
+		c.wire.close()
+	}
+	if c.dir != nil {
+		errs = append(errs, c.dir.close())
+	}
+	return errors.Join(errs...)
+}
+
+// ask asks a node's daemon for its status.
+func (n *node) ask(ctx context.Context) (ctlsocket.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return n.socket.Status(ctx)
+}

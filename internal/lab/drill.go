@@ -1,0 +1,214 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A driller does faults and hands out a Result for each.
+type driller struct {
+	*cluster
+	screen *screen
+	// turn goes round the nodes, so that one scenario after the other finds its victim.
+	turn int
+}
+
+// run does every scenario that has a wanted fault, runs times. A fault that only leads to
+// a wanted one is not reported, unless it went wrong.
+func (d *driller) run(ctx context.Context, wanted []string, runs int) (results []Result, err error) {
+	for range runs {
+		for _, s := range drill {
+			if !slices.ContainsFunc(s.faults, func(f string) bool { return slices.Contains(wanted, f) }) {
+				continue
+			}
+			err := d.scenario(ctx, s, func(r Result) {
+				if slices.Contains(wanted, r.Fault) || !r.Good() {
+					results = append(results, r)
+					d.screen.result(r)
+				}
+			})
+			if err != nil {
+				return results, err
+			}
+		}
+	}
+	return results, nil
+}
+
+// scenario does the faults of a scenario to one victim and mends what is left.
+func (d *driller) scenario(ctx context.Context, s scenario, report func(Result)) error {
+	victim, err := d.pick(s.faults[0])
+	if err != nil {
+		return err
+	}
+	for _, fault := range s.faults {
+		mend := ""
+		if fault == "split" {
+			mend = s.mend // judged healed: while it lasts, two owners are right
+		}
+		r, err := d.fault(ctx, fault, victim, mend)
+		if err != nil {
+			return err
+		}
+		report(r)
+	}
+	if s.mend == "" || s.faults[0] == "split" {
+		return nil
+	}
+	if err := d.inflict(ctx, s.mend, victim); err != nil {
+		return err
+	}
+	if wrong, err := d.settle(ctx, nil, 0, d.see); err != nil || wrong != "" {
+		report(Result{Fault: s.mend, Victim: victim.name, Note: "after " + s.faults[0] + ": " + wrong, failed: true})
+		return err
+	}
+	return nil
+}
+
+// pick returns a node that holds something: for an ordered stop the preferred one, so that
+// its return moves something too.
+func (d *driller) pick(fault string) (*node, error) {
+	tables, err := d.tables()
+	if err != nil {
+		return nil, err
+	}
+	holds := map[*node]bool{}
+	for _, has := range tables {
+		for _, n := range has {
+			holds[n] = true
+		}
+	}
+	if fault == "stop" && holds[d.nodes[0]] {
+		return d.nodes[0], nil
+	}
+	for range d.nodes {
+		d.turn++
+		if n := d.nodes[d.turn%len(d.nodes)]; holds[n] && n.sound() {
+			return n, nil
+		}
+	}
+	return d.nodes[0], nil // nobody holds anything: the result will say so
+}
+
+// fault does one fault and watches until all is settled again. mend, where not empty, is
+// done halfway.
+func (d *driller) fault(ctx context.Context, fault string, victim *node, mend string) (Result, error) {
+	r := Result{Fault: fault, Victim: victim.name}
+	var err error
+	if r.Before, err = d.owners(); err != nil {
+		return r, err
+	}
+	d.screen.doing(fault, victim.name)
+	d.census.begin()
+	d.probe.begin()
+	at := now()
+	if err := d.inflict(ctx, fault, victim); err != nil {
+		if ctx.Err() != nil {
+			return r, ctx.Err()
+		}
+		r.fail(err.Error())
+	}
+	var emptied *node
+	if empties(fault) {
+		emptied = victim
+	}
+	watch := max(time.Second, 2*d.stale+5*d.interval)
+	if mend != "" {
+		for at.since() < 2*watch {
+			d.see()
+			if err := pause(ctx, pollEvery); err != nil {
+				return r, err
+			}
+		}
+		if err := d.inflict(ctx, mend, victim); err != nil {
+			return r, err
+		}
+	}
+	wrong, err := d.settle(ctx, emptied, watch, d.see)
+	if err != nil {
+		return r, err
+	}
+	r.HeldOnce = wrong == ""
+	if wrong != "" {
+		r.fail(wrong)
+	}
+	return r, d.judge(&r, victim, at)
+}
+
+// judge fills in what client, kernels and daemons saw since at.
+func (d *driller) judge(r *Result, victim *node, at instant) (err error) {
+	silence, late := d.probe.end()
+	doubles := d.census.end()
+	end := now()
+	if r.After, err = d.owners(); err != nil {
+		return err
+	}
+	history, err := d.history()
+	if err != nil {
+		return err
+	}
+	movers := map[netip.Addr]byte{}
+	for _, g := range d.groups {
+		before, after := r.Before[g.name], r.After[g.name]
+		concerned := before == victim.name || after == victim.name || r.Fault == "none" || r.Fault == "split"
+		for _, v := range g.vips {
+			if concerned {
+				r.GapMS = max(r.GapMS, milliseconds(silence[v]))
+			}
+			if n := d.node(after); n != nil && before != after {
+				movers[v] = n.num
+			}
+		}
+	}
+	r.LateMS = milliseconds(late)
+	if moved, any := taken(history, movers, at); any {
+		ms := milliseconds(moved)
+		r.MovedMS = &ms
+	}
+	dual := overlap(history, at, end)
+	r.DualMS = milliseconds(dual)
+	if twoOwners(r.Fault) {
+		return nil
+	}
+	if dual > 0 {
+		r.fail("two nodes had the same address")
+	}
+	if doubles > 0 {
+		r.fail(fmt.Sprintf("two nodes answered %d ARP requests", doubles))
+	}
+	return nil
+}
+
+// see draws the live table.
+func (d *driller) see() { d.screen.live(d.table) }
+
+// table is who holds what, by the kernels, and each node's longest silence since the
+// fault.
+func (d *driller) table() []string {
+	tables, err := d.tables()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	gaps := d.probe.gaps()
+	lines := []string{fmt.Sprintf("%-8s %-8s %10s  %s", "node", "state", "last gap", "groups held")}
+	for _, n := range d.nodes {
+		var held []string
+		gap := time.Duration(0)
+		for _, g := range d.groups {
+			if slices.Contains(tables[g.vips[0]], n) {
+				held = append(held, g.name)
+			}
+			for _, v := range g.vips {
+				if slices.Contains(tables[v], n) {
+					gap = max(gap, gaps[v])
+				}
+			}
+		}
+		lines = append(lines, fmt.Sprintf("%-8s %-8s %7.1f ms  %s", n.name, n.state(), milliseconds(gap), strings.Join(held, " ")))
+	}
+	return lines
+}

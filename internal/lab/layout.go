@@ -1,0 +1,98 @@
+package lab
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// A group is one VIP group of the lab.
+type group struct {
+	name   string
+	prefer string
+	vips   []netip.Addr
+}
+
+// layout names n groups: the first prefers the first node, the second has two addresses,
+// the rest are plain.
+func layout(nodes []string, n int) []group {
+	out := make([]group, 0, n)
+	vip := netip.AddrFrom4([4]byte{10, 99, 1, 1})
+	take := func() netip.Addr {
+		v := vip
+		vip = vip.Next()
+		return v
+	}
+	for i := range n {
+		g := group{name: fmt.Sprintf("plain%d", i-1), vips: []netip.Addr{take()}}
+		switch i {
+		case 0:
+			g.name, g.prefer = "home", nodes[0]
+		case 1:
+			g.name, g.vips = "pair", append(g.vips, take())
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+// vipsOf lists the addresses of groups.
+func vipsOf(groups []group) []netip.Addr {
+	var out []netip.Addr
+	for _, g := range groups {
+		out = append(out, g.vips...)
+	}
+	return out
+}
+
+// The files in a node's directory.
+func configPath(dir string) string { return filepath.Join(dir, "vippy.conf") }
+func socketPath(dir string) string { return filepath.Join(dir, "socket") }
+func logPath(dir string) string    { return filepath.Join(dir, "log") }
+
+// writeConfig writes what a node reads, for vippyd and for people: only what differs
+// from the defaults is in it.
+func writeConfig(dir, secret string, nodes []string, groups []group, interval, stale time.Duration) error {
+	type address struct {
+		Interface string `json:"interface"`
+		IP        string `json:"ip"`
+	}
+	type vipGroup struct {
+		Name      string    `json:"name"`
+		Prefer    string    `json:"prefer,omitempty"`
+		Addresses []address `json:"addresses"`
+	}
+	file := struct {
+		Cluster       string     `json:"cluster"`
+		Secret        string     `json:"secret"`
+		ChatInterface string     `json:"chat_interface"`
+		Management    string     `json:"management"`
+		StateDir      string     `json:"state_dir"`
+		Interval      float64    `json:"interval,omitempty"`
+		Stale         float64    `json:"stale,omitempty"`
+		Nodes         []string   `json:"nodes"`
+		VIPs          []vipGroup `json:"vips"`
+	}{"lab", secret, linkName, socketPath(dir), filepath.Join(dir, "state"), interval.Seconds(), stale.Seconds(), nodes, nil}
+	for _, g := range groups {
+		vg := vipGroup{Name: g.name, Prefer: g.prefer}
+		for _, v := range g.vips {
+			vg.Addresses = append(vg.Addresses, address{linkName, v.String() + "/32"})
+		}
+		file.VIPs = append(file.VIPs, vg)
+	}
+	text, err := json.MarshalIndent(file, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(file.StateDir, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(configPath(dir), append(text, '\n'), 0o600)
+}
+
+// newSecret returns a secret for one lab.
+func newSecret() string { return rand.Text() }

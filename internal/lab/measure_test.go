@@ -1,0 +1,188 @@
+package lab
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// bench is a cluster without daemons: the test moves the addresses.
+func bench(t *testing.T) *cluster {
+	t.Helper()
+	kernel(t)
+	c := &cluster{groups: layout([]string{"a", "b"}, 1), interval: defaultInterval, stale: defaultStale}
+	c.vips = vipsOf(c.groups)
+	t.Cleanup(func() {
+		if err := c.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	var err error
+	if c.wire, err = newWire([]string{"a", "b", "client"}); err != nil {
+		t.Fatal(err)
+	}
+	c.client = c.wire.ports[2]
+	for i, p := range c.wire.ports[:2] {
+		n := &node{port: p, name: p.space.name, num: byte(i + 1)}
+		c.nodes = append(c.nodes, n)
+		if n.responder, err = respond(p, n.num); err != nil {
+			t.Fatal(err)
+		}
+		if n.watcher, err = watch(p, n.num); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.census, err = count(c.client, c.vips); err != nil {
+		t.Fatal(err)
+	}
+	if c.probe, err = probe(c.client, c.vips); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// plumb gives an address to a node and tells the client's kernel, or takes it away.
+func (c *cluster) plumb(t *testing.T, n *node, vip netip.Addr, on bool) {
+	t.Helper()
+	addr := &netlink.Addr{IPNet: &net.IPNet{IP: vip.AsSlice(), Mask: net.CIDRMask(32, 32)}}
+	change := n.inside.AddrDel
+	if on {
+		change = n.inside.AddrAdd
+	}
+	if err := change(n.link, addr); err != nil {
+		t.Fatal(err)
+	}
+	if on {
+		err := c.client.inside.NeighSet(&netlink.Neigh{LinkIndex: c.client.link.Attrs().Index, State: netlink.NUD_REACHABLE,
+			IP: vip.AsSlice(), HardwareAddr: n.mac})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// served waits until the client is answered by a node.
+func (c *cluster) served(t *testing.T, vip netip.Addr, by *node) {
+	t.Helper()
+	for c.probe.serving()[vip] != by.num {
+		if err := pause(t.Context(), time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// history without daemons' logs.
+func (c *cluster) kernels(t *testing.T) []hold {
+	t.Helper()
+	var all []change
+	for _, n := range c.nodes {
+		seen, err := n.watcher.seen()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, seen...)
+	}
+	return holds(all)
+}
+
+func TestMeasuresGap(t *testing.T) {
+	c := bench(t)
+	a, b, vip := c.nodes[0], c.nodes[1], c.vips[0]
+	c.plumb(t, a, vip, true)
+	c.served(t, vip, a)
+
+	c.probe.begin()
+	c.census.begin()
+	at := now()
+	c.plumb(t, a, vip, false)
+	dark := 70 * time.Millisecond
+	time.Sleep(dark)
+	c.plumb(t, b, vip, true)
+	c.served(t, vip, b)
+	silence, late := c.probe.end()
+	if silence[vip] < dark {
+		t.Errorf("the client saw a silence of %v, the address was away for %v", silence[vip], dark)
+	}
+	if late <= 0 {
+		t.Errorf("the probe was never late (%v): is it measured?", late)
+	}
+	all := c.kernels(t)
+	if d := overlap(all, at, now()); d != 0 {
+		t.Errorf("two owners for %v in a move with a gap: %v", d, all)
+	}
+	if n := c.census.end(); n != 0 {
+		t.Errorf("%d ARP requests had two answers in a move with a gap", n)
+	}
+	moved, any := taken(all, map[netip.Addr]byte{vip: b.num}, at)
+	if !any || moved < dark {
+		t.Errorf("moved after %v (%v), before the address was free", moved, any)
+	}
+}
+
+func TestMeasuresTwoOwners(t *testing.T) {
+	c := bench(t)
+	a, b, vip := c.nodes[0], c.nodes[1], c.vips[0]
+	c.plumb(t, a, vip, true)
+	c.served(t, vip, a)
+
+	c.census.begin()
+	at := now()
+	c.plumb(t, b, vip, true)
+	both := 3 * askEvery
+	time.Sleep(both)
+	for c.census.end() == 0 { // ends with the test's time at the latest
+		if err := pause(t.Context(), time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.plumb(t, a, vip, false)
+	for {
+		have, err := a.watcher.seen()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(have) == 2 {
+			break
+		}
+		if err := pause(t.Context(), time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := overlap(c.kernels(t), at, now()); d < both {
+		t.Errorf("two owners for %v, it was %v at least", d, both)
+	}
+}
+
+// An extended lifetime is no change; an address that the kernel drops by itself is one.
+func TestWatchSeesExpiryAndNoExtension(t *testing.T) {
+	c := bench(t)
+	a, vip := c.nodes[0], c.vips[0]
+	addr := &netlink.Addr{IPNet: &net.IPNet{IP: vip.AsSlice(), Mask: net.CIDRMask(32, 32)}, ValidLft: 1, PreferedLft: 1}
+	for range 3 {
+		if err := a.inside.AddrReplace(a.link, addr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	extended := now()
+	for {
+		seen, err := a.watcher.seen()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(seen) >= 2 {
+			if !seen[0].present || seen[1].present || seen[1].at.sub(extended) < 900*time.Millisecond {
+				t.Errorf("want the address to come once and go after a second: %+v", seen)
+			}
+			break
+		}
+		if err := pause(t.Context(), 10*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if have, err := a.table(); err != nil || len(have) != 0 {
+		t.Errorf("the table still has %v (%v)", have, err)
+	}
+}

@@ -1,0 +1,165 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/vippy-ha/vippy/ctlsocket"
+)
+
+// pollEvery is how often the lab looks whether the cluster has settled.
+const pollEvery = 25 * time.Millisecond
+
+// calm is how long the cluster must look settled before the lab believes it.
+func (c *cluster) calm() time.Duration { return max(200*time.Millisecond, 3*c.interval) }
+
+// patience is how long the lab waits for that. It only bounds a drill that fails.
+func (c *cluster) patience() time.Duration { return 30*time.Second + 20*c.stale }
+
+// settle waits until the cluster is settled, and has been for a while, at least for
+// atLeast. emptied, if not nil, is a node that must have nothing any more. It returns what
+// is still wrong when patience ends, "" when nothing is; see is called meanwhile.
+func (c *cluster) settle(ctx context.Context, emptied *node, atLeast time.Duration, see func()) (wrong string, err error) {
+	begin := now()
+	since := begin // when it last looked unsettled
+	for {
+		if wrong, err = c.unsettled(ctx, emptied); err != nil {
+			return "", err
+		}
+		if wrong != "" {
+			since = now()
+		}
+		if wrong == "" && since.since() >= c.calm() && begin.since() >= atLeast {
+			return "", nil
+		}
+		if died := c.died(); died != "" {
+			return died, nil
+		}
+		if wrong != "" && begin.since() > c.patience()+atLeast {
+			return wrong, nil
+		}
+		if see != nil {
+			see()
+		}
+		if err := pause(ctx, pollEvery); err != nil {
+			return "", err
+		}
+	}
+}
+
+// died names a daemon that ended by itself, and shows its last words.
+func (c *cluster) died() string {
+	for _, n := range c.nodes {
+		if n.wanted && !n.proc.running() {
+			return fmt.Sprintf("%s: vippyd ended by itself: %v; the end of its log:\n%s", n.name, n.proc.result, tail(logPath(n.dir), 10))
+		}
+	}
+	return ""
+}
+
+// tail returns the last lines of a file.
+func tail(path string, lines int) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// unsettled says why the cluster isn't settled: by the kernels every VIP is on one node,
+// the client gets its answers from there, and the sound nodes agree and plan no move.
+func (c *cluster) unsettled(ctx context.Context, emptied *node) (string, error) {
+	tables, err := c.tables()
+	if err != nil {
+		return "", err
+	}
+	serving := c.probe.serving()
+	for _, g := range c.groups {
+		for _, v := range g.vips {
+			has := tables[v]
+			switch {
+			case len(has) == 0:
+				return fmt.Sprintf("%v (%s) is on no node", v, g.name), nil
+			case len(has) > 1:
+				return fmt.Sprintf("%v (%s) is on %s and %s", v, g.name, has[0].name, has[1].name), nil
+			case has[0] == emptied:
+				return fmt.Sprintf("%v (%s) is still on %s", v, g.name, emptied.name), nil
+			case serving[v] == 0:
+				return fmt.Sprintf("%v (%s) is on %s but the client gets no answer", v, g.name, has[0].name), nil
+			case serving[v] != has[0].num:
+				return fmt.Sprintf("%v (%s) is on %s but the client is answered by another", v, g.name, has[0].name), nil
+			}
+		}
+	}
+	for _, n := range c.nodes {
+		if !n.sound() {
+			continue
+		}
+		st, err := n.ask(ctx)
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		if err != nil {
+			return fmt.Sprintf("%s: %v", n.name, err), nil
+		}
+		if wrong := c.disagrees(st); wrong != "" {
+			return n.name + ": " + wrong, nil
+		}
+		for _, g := range st.Groups {
+			if i := c.group(g.Name); i >= 0 && tables[c.groups[i].vips[0]][0].name != g.Owner {
+				return fmt.Sprintf("%s: takes %q for the owner of %s", n.name, g.Owner, g.Name), nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// disagrees says what in a node's status shows that more is to come.
+func (c *cluster) disagrees(st ctlsocket.Status) string {
+	if !st.State.Mature {
+		return "is not mature yet"
+	}
+	if len(st.Groups) != len(c.groups) {
+		return fmt.Sprintf("knows %d groups of %d", len(st.Groups), len(c.groups))
+	}
+	for _, g := range st.Groups {
+		if !g.Once() {
+			return fmt.Sprintf("sees %s on %d nodes", g.Name, max(len(g.Owners), min(len(g.Owner), 1)))
+		}
+		if g.Owner != g.Assigned {
+			return fmt.Sprintf("%s is on %s and belongs to %q", g.Name, g.Owner, g.Assigned)
+		}
+	}
+	for _, p := range st.Peers {
+		if other := c.node(p.Node); other != nil && other.sound() && p.State != ctlsocket.PeerLive {
+			return fmt.Sprintf("finds %s %s", p.Node, p.State)
+		}
+	}
+	return ""
+}
+
+// group returns the place of a group by name, or -1.
+func (c *cluster) group(name string) int {
+	for i, g := range c.groups {
+		if g.name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// pause waits, or returns ctx's error when it ends.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
