@@ -3,20 +3,120 @@
 //
 //	func main() { os.Exit(app.Main(os.Args[1:], myPlugin{})) }
 //
-// It owns flags, signals and exit codes, and leaves behaviour to the daemon.
+// It owns flags, signals, where the log goes, and exit codes, and leaves behaviour to
+// the daemon.
 package app
 
-import "github.com/vippy-ha/vippy/plugin"
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
 
-// Exit codes of vippyd; its subcommands check and lab answer 0 (yes), 1 (no) and 2
-// (can't tell) instead.
+	"github.com/spf13/cobra"
+
+	"github.com/vippy-ha/vippy/internal/config"
+	"github.com/vippy-ha/vippy/plugin"
+)
+
+// The exit codes: of vippyd itself, and of check and lab, which answer a question.
 const (
 	exitStopped = 0
 	exitFailure = 1
-	exitUsage   = 2
 	exitConfig  = 78 // EX_CONFIG of sysexits.h
+
+	exitYes      = 0
+	exitNo       = 1
+	exitCantTell = 2 // also: wrong usage
 )
 
 // Main runs vippyd with the arguments that follow the program's name and returns its
-// exit code. The plugins run as long as the daemon does.
-func Main(args []string, plugins ...plugin.Plugin) int { return exitFailure }
+// exit code. The plugins run as long as the daemon does, beside the checks of the
+// config file.
+func Main(args []string, plugins ...plugin.Plugin) int {
+	return run(args, stdio{os.Stdin, os.Stdout, os.Stderr}, plugins)
+}
+
+// stdio is where a command reads and writes.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// exit is an error that chose its exit code; without a cause there is nothing to print.
+type exit struct {
+	code int
+	err  error
+}
+
+func (e exit) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+// Unwrap returns the cause.
+func (e exit) Unwrap() error { return e.err }
+
+func run(args []string, std stdio, plugins []plugin.Plugin) int {
+	root := newRoot(std, plugins)
+	root.SetArgs(append([]string{}, args...)) // cobra takes nil for "look at os.Args"
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	err := root.Execute()
+	if err == nil {
+		return exitStopped
+	}
+	code := exitCantTell // what has no code of its own is wrong usage
+	var chosen exit
+	if errors.As(err, &chosen) {
+		code = chosen.code
+	}
+	switch faults := config.AsFaults(err); {
+	case faults != nil:
+		fmt.Fprintln(std.err, faults.Error())
+	case err.Error() != "":
+		fmt.Fprintln(std.err, "vippyd: "+err.Error())
+	}
+	return code
+}
+
+func newRoot(std stdio, plugins []plugin.Plugin) *cobra.Command {
+	var d daemonFlags
+	root := &cobra.Command{
+		Use:   "vippyd",
+		Short: "Keep every virtual address on exactly one node",
+		Long: `Keep every virtual address on exactly one node.
+
+Runs in the foreground and logs to stderr until SIGTERM or SIGINT, then hands over what
+it holds. SIGHUP reloads the config.
+
+Exit status: 0 ordered to stop; 1 failure; 78 config refused.`,
+		Example: `  vippyd                             with /etc/vippy.conf, as this host's name
+  vippyd -c my.conf -n node2         with another file, as another name
+  vippyd check -c my.conf            is the file right, and what would this node do?
+  vippyd lab                         watch three nodes juggle addresses, in namespaces`,
+		Args:          noArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return runDaemon(cmd, d, std, plugins) },
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	f := root.Flags()
+	f.StringVarP(&d.file, "config", "c", config.DefaultPath, "config `FILE`")
+	f.StringVarP(&d.node, "node", "n", "", "this node's `NAME` in the config (default: the host name, or its part before the first dot)")
+	f.StringArrayVarP(&d.plugins, "plugin", "p", nil, "run `PLUGIN` beside those of the config (may be repeated)")
+	f.StringVar(&d.level, "log-level", "", "log from `LEVEL` on (debug, info, warn, error) instead of by the config's mask")
+	root.AddCommand(newCheck(std), newLab(std), newVersion())
+	return root
+}
+
+// noArgs is cobra.NoArgs with a next step.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s: unexpected %q (%s -h helps)", cmd.Name(), args[0], cmd.CommandPath())
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/vippy-ha/vippy/internal/config"
+	"github.com/vippy-ha/vippy/internal/daemon"
+	"github.com/vippy-ha/vippy/plugin"
+)
+
+type daemonFlags struct {
+	file, node, level string
+	plugins           []string
+}
+
+// runDaemon is vippyd without a subcommand.
+func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Plugin) error {
+	level, err := parseLevel(f.level)
+	if err != nil {
+		return err
+	}
+	// A log pipe whose reader died must not take the daemon with it.
+	signal.Ignore(unix.SIGPIPE)
+	c, node, err := load(f.file, f.node)
+	if err != nil {
+		return exit{exitConfig, err}
+	}
+	log, err := openLog(c.Logging, level, std.err)
+	if err != nil {
+		return exit{exitFailure, err}
+	}
+	defer log.close()
+	if len(f.plugins) > 0 {
+		c.Notices = append(c.Notices, "-p "+strings.Join(f.plugins, " -p ")+" has no effect yet: this release runs the plugins that are compiled in, and checks of the config")
+	}
+	ctx, s := catch(cmd.Context())
+	defer s.stop()
+	err = daemon.Run(ctx, daemon.Options{
+		Config:  c,
+		Node:    node,
+		Version: version(),
+		Plugins: plugins,
+		Log:     log.logger(),
+		Reload:  s.reload,
+		Hurry:   s.hurry,
+	})
+	if err != nil {
+		return exit{exitFailure, err}
+	}
+	return nil
+}
+
+// parseLevel returns nil for "", which leaves the choice to the config.
+func parseLevel(name string) (*slog.Level, error) {
+	if name == "" {
+		return nil, nil
+	}
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(name)); err != nil {
+		return nil, fmt.Errorf("--log-level: %q is not one of debug, info, warn, error", name)
+	}
+	return &l, nil
+}
+
+// load reads the file as the node of the given name; "" means the host name, or the
+// part before its first dot where only that is in the plan.
+func load(file, node string) (*config.Config, string, error) {
+	if node != "" {
+		c, err := config.Load(file, node)
+		return c, node, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, "", fmt.Errorf("host name: %w (-n NAME says it)", err)
+	}
+	c, err := config.Load(file, host)
+	if err != nil {
+		return nil, "", err
+	}
+	short, _, dotted := strings.Cut(host, ".")
+	if dotted && !slices.Contains(c.Plan.Nodes, host) && slices.Contains(c.Plan.Nodes, short) {
+		c, err = config.Load(file, short)
+		return c, short, err
+	}
+	return c, host, err
+}
+
+// signals are the ones that a daemon understands. SIGQUIT is left to Go, which prints
+// all goroutines.
+type signals struct {
+	// reload has a value for SIGHUPs not yet answered.
+	reload chan struct{}
+	// hurry is closed by the second order to stop.
+	hurry chan struct{}
+	stop  func()
+}
+
+// catch returns a context that SIGTERM or SIGINT ends. stop gives the signals back and
+// waits for the goroutine that listens.
+func catch(parent context.Context) (context.Context, *signals) {
+	ctx, cancel := context.WithCancelCause(parent)
+	s := &signals{reload: make(chan struct{}, 1), hurry: make(chan struct{})}
+	caught := make(chan os.Signal, 8)
+	signal.Notify(caught, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	quit, done := make(chan struct{}), make(chan struct{})
+	s.stop = func() {
+		signal.Stop(caught)
+		close(quit)
+		<-done
+		cancel(nil)
+	}
+	go func() {
+		defer close(done)
+		orders := 0
+		for {
+			select {
+			case sig := <-caught:
+				if sig == unix.SIGHUP {
+					select {
+					case s.reload <- struct{}{}:
+					default:
+					}
+					continue
+				}
+				switch orders++; orders {
+				case 1:
+					cancel(errors.New(sig.String()))
+				case 2:
+					close(s.hurry)
+				}
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return ctx, s
+}
