@@ -46,8 +46,8 @@ func (c *checker) excuse(a, b int) excuse {
 	nochat := w.mutedWithin(a, b, memory) || w.mutedWithin(b, a, memory)
 	if oneway && nochat {
 		// The link is cut one way and chat the other way: neither questions nor
-		// packets pass; a third, isolation or the returning chat ends it.
-		return excuse{why: "one-way link and no chat", most: stale + 2*i + slack}
+		// packets pass; the holder learns from announcements that go on that it isn't heard.
+		return excuse{why: "one-way link and no chat", most: 2*stale + 2*i + slack}
 	}
 	if nochat && (w.lossy(a, b) || w.anyTroubleWithin(memory)) {
 		// Two that can't talk claim what a third lost at the same instant: the
