@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// All chooses every link that is up, can do multicast and is not the loopback.
+// All chooses every link that is up, can do multicast, is not the loopback and not a
+// port of a bridge, bond or team.
 const All = "all"
 
 // A choice says which links to chat on.
@@ -46,18 +47,18 @@ func newChoice(words []string) (choice, error) {
 	return c, errors.Join(errs...)
 }
 
-// has says whether a link is chosen. It is asked only while the link is up.
-func (c choice) has(ifi net.Interface) bool {
-	if c.all && ifi.Flags&net.FlagMulticast != 0 && ifi.Flags&net.FlagLoopback == 0 {
+// has says whether a link is chosen.
+func (c choice) has(i iface) bool {
+	if c.all && !i.port && i.flags&unix.IFF_MULTICAST != 0 && i.flags&unix.IFF_LOOPBACK == 0 {
 		return true
 	}
-	if slices.Contains(c.names, ifi.Name) {
+	if slices.Contains(c.names, i.name) {
 		return true
 	}
 	if len(c.addrs) == 0 {
 		return false
 	}
-	addrs, err := ifi.Addrs()
+	addrs, err := (&net.Interface{Index: i.index}).Addrs()
 	if err != nil {
 		return false // it went away since the list was made
 	}
@@ -87,20 +88,21 @@ type linkCounters struct{ sent, failed atomic.Uint64 }
 // costs one look at the list of links when nothing changed. The error joins one for
 // each link that could not be joined (*LinkError); the others are served all the same,
 // and the next Rescan tries again.
+//
+// A link that went and came back with the same index between two calls is not noticed:
+// the kernel tells nobody that it forgot the membership.
 func (c *Conn) Rescan() error {
 	c.rescan.Lock()
 	defer c.rescan.Unlock()
 
-	ifis, err := net.Interfaces()
+	want, err := ifaces()
 	if err != nil {
 		return fmt.Errorf("chat %s: list the links: %w", c.group, err)
 	}
-	ifis = slices.DeleteFunc(ifis, func(i net.Interface) bool {
-		return i.Flags&net.FlagUp == 0 || !c.choice.has(i)
-	})
+	want = slices.DeleteFunc(want, func(i iface) bool { return !c.choice.has(i) })
 	old := *c.links.Load()
 	chosen := func(l link) bool {
-		return slices.ContainsFunc(ifis, func(i net.Interface) bool { return i.Index == l.index })
+		return slices.ContainsFunc(want, func(i iface) bool { return i.index == l.index })
 	}
 
 	// Leave first: a host allows a socket few memberships. The kernel forgets the
@@ -118,19 +120,19 @@ func (c *Conn) Rescan() error {
 	}
 
 	var errs []error
-	links := make([]link, 0, len(ifis))
-	for _, ifi := range ifis {
-		l := link{name: ifi.Name, index: ifi.Index, mtu: ifi.MTU}
-		if i := slices.IndexFunc(old, func(o link) bool { return o.index == ifi.Index }); i >= 0 {
+	links := make([]link, 0, len(want))
+	for _, w := range want {
+		l := link{name: w.name, index: w.index, mtu: w.mtu}
+		if i := slices.IndexFunc(old, func(o link) bool { return o.index == w.index }); i >= 0 {
 			l.oob, l.count = old[i].oob, old[i].count
 			links = append(links, l)
 			continue
 		}
-		if err := c.pc.JoinGroup(&ifi, group); err != nil {
-			errs = append(errs, &LinkError{Link: ifi.Name, Err: c.joinError(err)})
+		if err := c.pc.JoinGroup(&net.Interface{Index: w.index}, group); err != nil {
+			errs = append(errs, &LinkError{Link: w.name, Err: c.joinError(err)})
 			continue
 		}
-		l.oob = (&ipv4.ControlMessage{IfIndex: ifi.Index}).Marshal()
+		l.oob = (&ipv4.ControlMessage{IfIndex: w.index}).Marshal()
 		l.count = new(linkCounters)
 		links = append(links, l)
 		c.log.Info("chat link joined", "link", l.name, "index", l.index, "group", c.group)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
@@ -17,12 +18,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A space is a network namespace without a name: the thread that lives in it, and the
 // file that stands for it, are all there is, and both end with the test.
 type space struct {
-	t     *testing.T
+	t     testing.TB
 	calls chan func()
 	fd    int
 }
 
-func newSpace(t *testing.T) *space {
+func newSpace(t testing.TB) *space {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("left out by -short: needs network namespaces")
@@ -72,8 +73,28 @@ func wire(a *space, nameA string, b *space, nameB string) {
 		attrs.Name = nameA
 		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: nameB, PeerNamespace: netlink.NsFd(b.fd)})
 	})
+	plug(a, nameA, b, nameB)
+}
+
+// plug sets both ends up and waits until frames can pass: the kernel opens the queue of
+// an end that was up before the other one later, in its own time.
+func plug(a *space, nameA string, b *space, nameB string) {
+	a.t.Helper()
 	a.up(nameA)
 	b.up(nameB)
+	a.await(nameA, true)
+	b.await(nameB, true)
+}
+
+// await waits until a link is operational, or isn't.
+func (s *space) await(name string, up bool) {
+	s.t.Helper()
+	for is := !up; is != up; time.Sleep(time.Millisecond) {
+		s.link(name, func(l netlink.Link) error {
+			is = l.Attrs().OperState == netlink.OperUp
+			return s.t.Context().Err()
+		})
+	}
 }
 
 func (s *space) link(name string, f func(netlink.Link) error) {
