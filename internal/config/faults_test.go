@@ -80,6 +80,7 @@ func TestFaultLines(t *testing.T) {
 		{`cluster: 5`, `4:10: cluster: expected the cluster's name, found 5: put it in quotes`},
 		{`witness: 10.8.3.1/24`, `4:10: witness: "10.8.3.1/24" is not an address; write 10.8.3.1 without the prefix`},
 		{`witness: [127.0.0.1]`, `4:11: witness[0]: "127.0.0.1" is a loopback address, which no other host can reach`},
+		{`peers: ["[2001:db8::2]:7000"]`, `4:9: peers[0]: "[2001:db8::2]:7000" is an IPv6 address; chat and witnesses speak IPv4`},
 		{`peers: [224.0.0.1]`, `4:9: peers[0]: "224.0.0.1" is a multicast address, which no host can have`},
 		{`notify: [arp-cashe]`, `4:10: notify[0]: "arp-cashe" is neither "arp-cache" nor an object with interface, ip; did you mean "arp-cache"?`},
 		{`notify: [ { ip: 10.8.3.1/24 } ]`, `4:11: notify[0]: interface is missing`},

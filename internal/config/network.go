@@ -35,7 +35,7 @@ func (w *walker) chatInterface(n node) {
 			all = &e
 		default:
 			if addr, err := netip.ParseAddr(s); err == nil {
-				if err := hostAddress(addr); err != nil {
+				if err := ipv4Host(addr); err != nil {
 					w.fault(e, "%s %v", quote(s), err)
 				}
 			} else if err := interfaceName(s); err != nil {
@@ -79,7 +79,18 @@ func hostAddress(addr netip.Addr) error {
 	return nil
 }
 
-// address returns the address of one host, without prefix.
+// ipv4Host is hostAddress for what is spoken to by IPv4 or ARP.
+func ipv4Host(addr netip.Addr) error {
+	if err := hostAddress(addr); err != nil {
+		return err
+	}
+	if !addr.Is4() {
+		return errors.New("is an IPv6 address; chat and witnesses speak IPv4")
+	}
+	return nil
+}
+
+// address returns the IPv4 address of one host, without prefix.
 func (w *walker) address(n node) (netip.Addr, bool) {
 	s, ok := w.text(n, "an address")
 	if !ok {
@@ -90,7 +101,7 @@ func (w *walker) address(n node) (netip.Addr, bool) {
 		w.fault(n, "%s is not an address%s", quote(s), withoutPrefix(s))
 		return addr, false
 	}
-	if err := hostAddress(addr); err != nil {
+	if err := ipv4Host(addr); err != nil {
 		w.fault(n, "%s %v", quote(s), err)
 		return addr, false
 	}
@@ -138,7 +149,7 @@ func (w *walker) peers(n node) {
 	w.oneOrMore(n, func(e node) {
 		if s, ok := scalarText(e.ast); ok {
 			if ap, err := netip.ParseAddrPort(s); err == nil {
-				switch err := hostAddress(ap.Addr()); {
+				switch err := ipv4Host(ap.Addr()); {
 				case err != nil:
 					w.fault(e, "%s %v", quote(s), err)
 				case ap.Port() == 0:

@@ -54,7 +54,7 @@ func (w *walker) file(n node) {
 	for _, check := range w.later {
 		check()
 	}
-	w.makePlan(given)
+	w.makePlan()
 	w.idleKeys(given)
 }
 
@@ -114,7 +114,7 @@ func (w *walker) notice(format string, args ...any) {
 
 // makePlan puts the plan together and resolves what the checks speak for. Whatever
 // NewPlan refuses should have been found before, with its place.
-func (w *walker) makePlan(given map[string]node) {
+func (w *walker) makePlan() {
 	if len(w.faults) > 0 {
 		return
 	}
@@ -141,7 +141,7 @@ func (w *walker) makePlan(given map[string]node) {
 // withoutEffect are the keys that this release accepts and checks, and does not obey
 // yet. A key that takes effect is taken out here.
 var withoutEffect = []string{
-	"arp-cache", "notify", "notify_rate", "peers", "plugins", "hooks", "voters", "when_all_fail", "rebalance", "rebalance_pause",
+	"arp-cache", "notify", "plugins", "hooks", "voters", "when_all_fail",
 }
 
 // idleKeys makes the one notice that names the keys without effect.
@@ -155,6 +155,12 @@ func (w *walker) idleKeys(given map[string]node) {
 	single := func(g vipgroup.Group) bool { return g.Partition == vipgroup.Single }
 	if w.plan.Partition == vipgroup.Single || slices.ContainsFunc(w.plan.Groups, single) {
 		idle = append(idle, "partition: single")
+	}
+	for _, g := range w.plan.Groups {
+		if slices.ContainsFunc(g.VIPs, func(v vipgroup.VIP) bool { return v.Address.Addr().Is6() }) {
+			w.notice("vips: IPv6 addresses are not yet asked for or announced on the wire: two nodes that can't hear each other may both have one")
+			break
+		}
 	}
 	if len(idle) > 0 {
 		w.notice("accepted, but without effect in this release: %s", strings.Join(idle, ", "))

@@ -152,7 +152,7 @@ func TestValues(t *testing.T) {
 	c := mustParse(t, minimal+`
 chat: "239.1.2.3:65535"
 chat_interface: [eth0, 10.8.3.2]
-peers: [10.8.3.2, "10.8.3.3:6000", "[2001:db8::2]:7000"]
+peers: [10.8.3.2, "10.8.3.3:6000"]
 witness: 10.8.3.254
 interval: "0.02"
 stale: 0.15
@@ -168,7 +168,7 @@ checks:
   one: { command: [/bin/true], on_fail: penalty 7, groups: 10.8.3.195 }
   two: { command: "true | false" }
 `)
-	if want := []netip.AddrPort{netip.MustParseAddrPort("10.8.3.2:65535"), netip.MustParseAddrPort("10.8.3.3:6000"), netip.MustParseAddrPort("[2001:db8::2]:7000")}; !reflect.DeepEqual(c.Peers, want) {
+	if want := []netip.AddrPort{netip.MustParseAddrPort("10.8.3.2:65535"), netip.MustParseAddrPort("10.8.3.3:6000")}; !reflect.DeepEqual(c.Peers, want) {
 		t.Errorf("peers are %v, want %v", c.Peers, want)
 	}
 	if !cmp.Equal(c.ChatInterfaces, []string{"eth0", "10.8.3.2"}) || len(c.Witness) != 1 {
@@ -196,7 +196,7 @@ checks:
 func TestNotices(t *testing.T) {
 	for _, c := range []struct{ lines, want string }{
 		{"", ""},
-		{"arp-cache: 20\nnotify_rate: 5", "accepted, but without effect in this release: arp-cache, notify_rate"},
+		{"arp-cache: 20\nnotify: []", "accepted, but without effect in this release: arp-cache, notify"},
 		{"partition: single", "accepted, but without effect in this release: partition: single"},
 		{"interval: 0.15", "interval: 0.15 s shortened to 0.1 s, a fifth of stale"},
 		{"interval: 1\nstale: 3.2", "interval: 1 s shortened to 0.64 s, a fifth of stale"},
