@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,8 +23,8 @@ const (
 
 // ask gets the JSON of a path and prints it, if JSON is wanted, with fields that this
 // program doesn't know; else it prints what text makes of it. What text returns is the
-// verdict, so it is called in both cases.
-func ask[T any](cmd *cobra.Command, a *app, path string, text func(io.Writer, T) error) error {
+// verdict in both cases.
+func ask[T any](cmd *cobra.Command, a *app, path string, text func(*bytes.Buffer, T) error) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), askTime)
 	defer cancel()
 	data, err := a.client.Get(ctx, path)
@@ -34,13 +35,13 @@ func ask[T any](cmd *cobra.Command, a *app, path string, text func(io.Writer, T)
 	if err := json.Unmarshal(data, &v); err != nil {
 		return fmt.Errorf("%s answered something else than expected: %w (is it another version?)", a.client.Socket, err)
 	}
-	if a.output == "text" {
-		return text(cmd.OutOrStdout(), v)
+	var b bytes.Buffer
+	verdict := text(&b, v)
+	if a.output == "json" {
+		return cmp.Or(printJSON(cmd.OutOrStdout(), data), verdict)
 	}
-	if err := printJSON(cmd.OutOrStdout(), data); err != nil {
-		return err
-	}
-	return text(io.Discard, v)
+	_, err = b.WriteTo(cmd.OutOrStdout())
+	return cmp.Or(err, verdict)
 }
 
 // change is a command that makes a change.

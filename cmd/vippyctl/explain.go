@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -33,7 +33,7 @@ Exit status: 0 it has one owner; 1 it has none or several; 2 no daemon, no such 
 	}
 }
 
-func printExplanation(w io.Writer, e ctlsocket.Explanation) error {
+func printExplanation(b *bytes.Buffer, e ctlsocket.Explanation) error {
 	g := e.Group
 	var facts table
 	facts.row("Group:", fmt.Sprintf("%s (key %s), as %s sees it", g.Name, g.Key, e.Identity))
@@ -57,18 +57,14 @@ func printExplanation(w io.Writer, e ctlsocket.Explanation) error {
 		}
 		facts.row("Address:", fmt.Sprintf("%s on %s, %s", a.Address, dash(a.Interface), where))
 	}
-	if err := facts.print(w); err != nil {
-		return err
-	}
-	fmt.Fprintln(w)
+	facts.print(b)
+	b.WriteByte('\n')
 	var t table
 	t.row("NODE", "STATE", "ELIGIBLE", "GROUPS", "WHY NOT")
 	for _, n := range e.Nodes {
 		t.row(n.Node, string(n.State), yes(n.Eligible), fmt.Sprint(n.Groups), n.Reason)
 	}
-	if err := t.print(w); err != nil {
-		return err
-	}
+	t.print(b)
 	if !g.Once() {
 		return errNo
 	}

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,10 +31,10 @@ Exit status: 0 every peer is live; 1 one is not; 2 no daemon.`,
 	}
 }
 
-func printPeers(w io.Writer, peers []ctlsocket.Peer) error {
+func printPeers(b *bytes.Buffer, peers []ctlsocket.Peer) error {
 	if len(peers) == 0 {
-		_, err := fmt.Fprintln(w, "the plan has no other nodes")
-		return err
+		fmt.Fprintln(b, "the plan has no other nodes")
+		return nil
 	}
 	live := 0
 	var t table
@@ -54,9 +54,7 @@ func printPeers(w io.Writer, peers []ctlsocket.Peer) error {
 		}
 		t.row(mark, p.Node, string(p.State), yes(p.Eligible), plan, heard, p.Reason)
 	}
-	if err := t.print(w); err != nil {
-		return err
-	}
+	t.print(b)
 	if live < len(peers) {
 		return errNo
 	}

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -32,33 +32,37 @@ can't tell: it has just started or is isolated.`,
 	}
 }
 
-func printStatus(w io.Writer, s ctlsocket.Status) error {
+func printStatus(b *bytes.Buffer, s ctlsocket.Status) error {
 	live := 0
 	for _, p := range s.Peers {
 		if p.State == ctlsocket.PeerLive {
 			live++
 		}
 	}
-	head := func(name, value string) { fmt.Fprintf(w, "%-7s %s\n", name, oneLine(value)) }
+	head := func(name, value string) { fmt.Fprintf(b, "%-7s %s\n", name, oneLine(value)) }
+	state := "inactive"
+	if s.State.Active {
+		state = "active"
+	}
 	head("Node:", s.Identity)
-	head("State:", map[bool]string{true: "active", false: "inactive"}[s.State.Active])
+	head("State:", state)
 	if r := s.State.InactiveReason; r != nil && *r != "" {
 		head("Reason:", *r)
 	}
 	head("Plan:", fmt.Sprintf("version %d, %d of %s live", s.Config.Version, live, count(len(s.Peers), "peer")))
 	if len(s.Alarms) > 0 {
-		fmt.Fprintln(w)
+		b.WriteByte('\n')
 	}
 	for _, al := range s.Alarms {
 		how := ""
 		if !al.Since.IsZero() {
 			how = " for " + since(al.Since)
 		}
-		fmt.Fprintf(w, "!! ALARM %s%s: %s\n", oneLine(al.Name), how, oneLine(al.Detail))
+		fmt.Fprintf(b, "!! ALARM %s%s: %s\n", oneLine(al.Name), how, oneLine(al.Detail))
 	}
-	fmt.Fprintln(w)
+	b.WriteByte('\n')
 	if len(s.Groups) == 0 {
-		fmt.Fprintln(w, "the plan has no groups")
+		fmt.Fprintln(b, "the plan has no groups")
 		return nil
 	}
 	var t table
@@ -70,15 +74,13 @@ func printStatus(w io.Writer, s ctlsocket.Status) error {
 		}
 		t.row(mark, g.Name, addresses(g), owner(g), dash(g.Assigned), held(g), since(g.Since), why(g))
 	}
-	if err := t.print(w); err != nil {
-		return err
-	}
-	fmt.Fprintln(w)
-	return verdict(w, s)
+	t.print(b)
+	b.WriteByte('\n')
+	return verdict(b, s)
 }
 
 // verdict says in a sentence whether every group has one owner, and returns nil if so.
-func verdict(w io.Writer, s ctlsocket.Status) error {
+func verdict(b *bytes.Buffer, s ctlsocket.Status) error {
 	none, several := 0, 0
 	for _, g := range s.Groups {
 		switch {
@@ -89,7 +91,7 @@ func verdict(w io.Writer, s ctlsocket.Status) error {
 		}
 	}
 	if none+several == 0 {
-		fmt.Fprintln(w, "every group has one owner")
+		fmt.Fprintln(b, "every group has one owner")
 		return nil
 	}
 	var bad []string
@@ -99,7 +101,7 @@ func verdict(w io.Writer, s ctlsocket.Status) error {
 	if none > 0 {
 		bad = append(bad, count(none, "group")+" without owner")
 	}
-	fmt.Fprintf(w, "%s, of %d\n", strings.Join(bad, ", "), len(s.Groups))
+	fmt.Fprintf(b, "%s, of %d\n", strings.Join(bad, ", "), len(s.Groups))
 	// Who has just begun to listen, or hears nobody, doesn't know that there is none.
 	isolated := slices.ContainsFunc(s.Alarms, func(a ctlsocket.Alarm) bool { return a.Name == ctlsocket.AlarmIsolated })
 	switch {

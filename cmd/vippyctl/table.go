@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,27 +14,20 @@ type table struct{ rows [][]string }
 
 func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
 
-func (t *table) print(w io.Writer) error {
-	var b bytes.Buffer
-	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+func (t *table) print(b *bytes.Buffer) {
+	var text bytes.Buffer
+	tw := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, row := range t.rows {
 		for i, cell := range row {
-			if i > 0 {
-				_, _ = tw.Write([]byte{'\t'})
-			}
-			_, _ = io.WriteString(tw, oneLine(cell))
+			row[i] = oneLine(cell)
 		}
-		_, _ = tw.Write([]byte{'\n'})
+		fmt.Fprintln(tw, strings.Join(row, "\t"))
 	}
-	if err := tw.Flush(); err != nil {
-		return err
+	tw.Flush()
+	// An empty last cell leaves blanks behind.
+	for line := range strings.Lines(text.String()) {
+		fmt.Fprintln(b, strings.TrimRight(line, " \n"))
 	}
-	for line := range strings.Lines(b.String()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // printable replaces what could steer a terminal; reasons come from other machines.
