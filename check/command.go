@@ -63,9 +63,9 @@ func (c *commander) once(ctx context.Context) string {
 	return what
 }
 
-// grace is how long to wait for a killed process to be gone, and for the output of one
-// that is.
-const grace = 100 * time.Millisecond
+// grace is how long to wait for a killed process to be gone, and then for the end of
+// its output. Both are there at once but for a stuck process, or one that fled.
+const grace = time.Second
 
 // A process is a running command, its process group, and the end of what it wrote.
 type process struct {

@@ -42,6 +42,6 @@ type Event struct {
 	Reason string
 	// PlanVersion is the version of the plan that rules.
 	PlanVersion uint64
-	// Lost is how many events before this one were lost because they were not read.
+	// Lost is how many events were lost, unread, since the last one that said so.
 	Lost int
 }

@@ -7,25 +7,28 @@ import (
 
 // A Plugin votes on the health of this node and listens to what happens to its groups.
 //
-// A plugin that is compared with an earlier one (see Runner.Set) is compared by its
-// fields, so keep what was configured in them, and what changes while it runs in Run.
+// After a reload a plugin is compared with the running one of its name (see Runner.Set)
+// by its fields: keep in them what was configured, and in Run what changes.
 type Plugin interface {
 	// Name is unique among the plugins of a daemon; it shows in the status with each
 	// vote.
 	Name() string
 	// Run works until ctx is cancelled. A plugin that returns or panics earlier has
-	// voted: the node is barred, and the plugin is started again after a pause.
+	// voted: the node is barred, and the plugin is started again after a pause. (A
+	// panic in a goroutine that the plugin started itself ends the daemon.)
 	Run(ctx context.Context, host Host) error
 }
 
 // A Host is what a plugin sees of the daemon. All methods may be called from any
 // goroutine, and none of them waits.
 type Host interface {
-	// Vote gives an opinion, which stands until the plugin gives another one about the
-	// same thing. It takes effect at once; of a burst about one thing, the last one does.
-	Vote(v Vote)
-	// Events returns what happens from now on, always by the same channel, which is
-	// never closed. A plugin that reads too slowly loses the oldest events.
+	// Vote gives opinions, each of which stands until the plugin gives another one
+	// about the same thing. They take effect at once; of a burst about one thing, the
+	// last one does. Opinions that belong together go in one call: the first call
+	// after a reload replaces all that the plugin said before it.
+	Vote(votes ...Vote)
+	// Events returns what happens, always by the same channel, which is never closed.
+	// A plugin that reads too slowly loses the oldest events.
 	Events() <-chan Event
 	// Log writes to the daemon's log, marked with the plugin's name.
 	Log() *slog.Logger

@@ -1,0 +1,233 @@
+package plugin
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// maxSubjects bounds how many groups one plugin may talk about: more than there are,
+// for a group has several names.
+const maxSubjects = 4 * vipgroup.MaxGroups
+
+// A box holds the votes that stand, and knows which of them the daemon is yet to hear.
+type box struct {
+	mu     sync.Mutex
+	voters map[*host]*voter
+	said   map[subject]Vote // what stands, to the daemon's knowledge or in the queue
+	queue  []subject        // what is yet to be heard, each once, the oldest first
+	queued map[subject]bool
+	signal chan struct{} // holds a token when the queue changed
+}
+
+// A subject is what a vote is about: a later vote on it replaces an earlier one.
+type subject struct{ source, group string }
+
+// A voter is what a plugin thinks.
+type voter struct {
+	// open is set while the plugin runs: what it left behind has no voice.
+	open  bool
+	votes map[string]Vote // by group
+	// inherited says that votes are those of the plugin that this one replaced.
+	inherited bool
+	// end, where not empty, is how the plugin ended. It bars the node over whatever
+	// the plugin thought of it.
+	end string
+	// full is set once maxSubjects was reached, and that was logged.
+	full bool
+}
+
+func newBox() *box {
+	return &box{
+		voters: map[*host]*voter{},
+		said:   map[subject]Vote{},
+		queued: map[subject]bool{},
+		signal: make(chan struct{}, 1),
+	}
+}
+
+// add makes room for a plugin, which has no voice yet.
+func (b *box) add(h *host) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.voters[h] = &voter{votes: map[string]Vote{}}
+}
+
+// replace hands an old plugin's votes on to a new one and takes the old one's voice.
+func (b *box) replace(old, h *host) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	v := b.voters[old]
+	delete(b.voters, old)
+	b.voters[h] = &voter{votes: v.votes, inherited: true, end: v.end}
+}
+
+// remove withdraws a plugin's votes and takes its voice.
+func (b *box) remove(h *host) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	v := b.voters[h]
+	delete(b.voters, h)
+	v.votes[""] = Vote{} // the end may be what bars the node
+	for _, group := range slices.Sorted(maps.Keys(v.votes)) {
+		s := subject{h.source, group}
+		if last, ok := b.said[s]; ok && !last.Healthy() {
+			b.say(s, Vote{Group: group})
+		}
+		if !b.queued[s] {
+			delete(b.said, s)
+		}
+	}
+}
+
+// open gives a plugin its voice.
+func (b *box) open(h *host) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if v := b.voters[h]; v != nil {
+		v.open = true
+	}
+}
+
+// end takes a plugin's voice and makes its end its vote.
+func (b *box) end(h *host, how string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if v := b.voters[h]; v != nil {
+		v.open, v.end = false, how
+		b.say(subject{h.source, ""}, v.node())
+	}
+}
+
+// settle forgives a plugin that runs again its earlier end.
+func (b *box) settle(h *host) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if v := b.voters[h]; v != nil && v.end != "" {
+		v.end = ""
+		b.say(subject{h.source, ""}, v.node())
+	}
+}
+
+// vote takes what a plugin thinks.
+func (b *box) vote(h *host, votes []Vote) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	v := b.voters[h]
+	if v == nil || !v.open || len(votes) == 0 {
+		return
+	}
+	if v.inherited {
+		v.inherited = false
+		// Withdraw before voting: an old and a new word may mean the same group.
+		for _, group := range slices.Sorted(maps.Keys(v.votes)) {
+			if !slices.ContainsFunc(votes, func(n Vote) bool { return n.Group == group }) {
+				delete(v.votes, group)
+				if group != "" || v.end == "" {
+					b.say(subject{h.source, group}, Vote{Group: group})
+				}
+			}
+		}
+	}
+	ended := v.end != ""
+	v.end = ""
+	for _, n := range votes {
+		n.Penalty = max(n.Penalty, 0)
+		if _, known := v.votes[n.Group]; !known && len(v.votes) >= maxSubjects {
+			if !v.full {
+				h.log.Warn("plugin votes on too many groups: the rest is ignored", "group", n.Group, "max", maxSubjects)
+			}
+			v.full = true
+			continue
+		}
+		v.votes[n.Group] = n
+		b.say(subject{h.source, n.Group}, n)
+	}
+	if ended {
+		b.say(subject{h.source, ""}, v.node())
+	}
+}
+
+// node is a plugin's standing vote on the whole node.
+func (v *voter) node() Vote {
+	if v.end != "" {
+		return Vote{Bar: true, Reason: v.end}
+	}
+	return v.votes[""]
+}
+
+// say queues a vote for the daemon, if it is news.
+func (b *box) say(s subject, v Vote) {
+	if last, ok := b.said[s]; ok && last == v {
+		return
+	}
+	b.said[s] = v
+	b.enqueue(s)
+	select {
+	case b.signal <- struct{}{}:
+	default:
+	}
+}
+
+// deliver hands the queue over, one vote at a time, until ctx is cancelled.
+func (b *box) deliver(ctx context.Context, out chan<- Ballot) {
+	for {
+		next, ok := b.next()
+		to := out
+		if !ok {
+			to = nil
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.signal: // there may be a newer vote on the same subject
+		case to <- next:
+			b.heard(next)
+		}
+	}
+}
+
+func (b *box) next() (Ballot, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.queue) == 0 {
+		return Ballot{}, false
+	}
+	s := b.queue[0]
+	return Ballot{Source: s.source, Vote: b.said[s]}, true
+}
+
+// heard takes the head off the queue. If the plugin thought better of it meanwhile, it
+// goes to the end, so that one that floods doesn't keep the others waiting.
+func (b *box) heard(sent Ballot) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.queue[0]
+	b.queue = b.queue[1:]
+	delete(b.queued, s)
+	if b.said[s] != sent.Vote {
+		b.enqueue(s)
+	} else if !b.runs(s.source) {
+		delete(b.said, s)
+	}
+}
+
+func (b *box) enqueue(s subject) {
+	if !b.queued[s] {
+		b.queued[s] = true
+		b.queue = append(b.queue, s)
+	}
+}
+
+// runs says whether there is a plugin that still speaks, or will, as source.
+func (b *box) runs(source string) bool {
+	for h := range b.voters {
+		if h.source == source {
+			return true
+		}
+	}
+	return false
+}
