@@ -43,6 +43,9 @@ func FuzzParse(f *testing.F) {
 				if fault.Text == "" || strings.ContainsAny(fault.Error(), "\n\x00\x1b") || fault.Line > 0 && fault.Column < 1 {
 					t.Fatalf("a fault that can't be read: %q", fault.Error())
 				}
+				if fault.Line == 0 && !placeless(fault) {
+					t.Fatalf("a fault without a place: %v", fault)
+				}
 				if lines := strings.Count(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n") + strings.Count(string(data), "\r") + 1; fault.Line > lines {
 					t.Fatalf("line %d of %d: %v", fault.Line, lines, fault)
 				}
@@ -57,4 +60,10 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("not a config: %+v", c)
 		}
 	})
+}
+
+// placeless says whether a fault is about the whole file; what NewPlan finds is not.
+func placeless(f Fault) bool {
+	missing := f.Key != "" && strings.HasPrefix(f.Text, "missing")
+	return missing || strings.HasPrefix(f.Text, "is empty") || strings.HasPrefix(f.Text, "and ") || strings.HasPrefix(f.Text, "not YAML")
 }

@@ -179,5 +179,4 @@ func (w *walker) addGroup(g *draft, names map[string]node) {
 		w.notice("%s: preempt_delay means something only with prefer and preempt: true", g.at.path)
 	}
 	w.plan.Groups = append(w.plan.Groups, g.Group)
-	w.places = append(w.places, g.at)
 }

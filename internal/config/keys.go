@@ -46,10 +46,10 @@ func (w *walker) topFields() fields {
 	c := w.cfg
 	w.pause = 10 * time.Second
 	return fields{
-		{"secret", func(n node) { w.secret(n) }},
+		{"secret", w.secret},
 		{"secret_file", w.readSecretFile},
 		{"secrets", w.secrets},
-		{"cluster", func(n node) { w.clusterName(n) }},
+		{"cluster", w.clusterName},
 		{"version", func(n node) {
 			v, _ := w.integer(n, "a whole number", 0, 1<<53-1)
 			w.plan.Version = uint64(v)

@@ -2,7 +2,6 @@ package config
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -113,7 +112,7 @@ func (w *walker) notice(format string, args ...any) {
 }
 
 // makePlan puts the plan together and resolves what the checks speak for. Whatever
-// NewPlan refuses should have been found before, with its place.
+// NewPlan refuses should have been found before, with its place: FuzzParse looks for more.
 func (w *walker) makePlan() {
 	if len(w.faults) > 0 {
 		return
@@ -124,13 +123,8 @@ func (w *walker) makePlan() {
 	}
 	plan, err := vipgroup.NewPlan(w.plan)
 	if err != nil {
-		var all interface{ Unwrap() []error }
-		list := []error{err}
-		if errors.As(err, &all) {
-			list = all.Unwrap()
-		}
-		for _, e := range list {
-			w.faults = append(w.faults, Fault{File: w.name, Text: e.Error()})
+		for text := range strings.Lines(err.Error()) {
+			w.faults = append(w.faults, Fault{File: w.name, Text: strings.TrimSpace(text)})
 		}
 		return
 	}

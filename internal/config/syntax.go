@@ -122,7 +122,7 @@ func checkTokens(tokens token.Tokens) *badToken {
 				return &badToken{tk, fmt.Sprintf("brackets nest deeper than %d", maxDepth)}
 			}
 		case token.MappingEndType, token.SequenceEndType:
-			depth--
+			depth = max(depth-1, 0) // a stray one is the parser's to refuse
 		case token.SequenceEntryType, token.MappingValueType:
 			if depth > 0 {
 				continue

@@ -29,9 +29,8 @@ type walker struct {
 
 	// secretFile is where `secret_file` stands.
 	secretFile node
-	// plan is what NewPlan will be given; places has the place of each of its groups.
-	plan   vipgroup.Plan
-	places []node
+	// plan is what NewPlan will be given.
+	plan vipgroup.Plan
 	// rebalance and pause make the plan's Rebalance.
 	rebalance bool
 	pause     time.Duration

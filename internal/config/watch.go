@@ -17,8 +17,8 @@ const debounce = 150 * time.Millisecond
 // Watch tells changed whenever the content of the file at path is another than before,
 // until ctx ends; then it returns nil. It watches the directory, since editors and
 // config managers replace the file and Kubernetes swaps a symbolic link beside it. A
-// file that is gone for a while has not changed. changed is never waited for: give it
-// room for one.
+// file that is gone for a while has not changed, nor is told what changed before Watch
+// began. changed is never waited for: give it room for one.
 func Watch(ctx context.Context, path string, changed chan<- struct{}) error {
 	return watch(ctx, path, changed, func() {})
 }
