@@ -18,19 +18,24 @@ func (s *story) tellGroups(before, now *snapshot) {
 		if j := before.status.Plan.Group(g.Key); j >= 0 && j < len(before.status.Groups) {
 			was = before.status.Groups[j]
 		}
-		if s.step(&f, before, now, g, was, is) {
+		changed := s.step(&f, now, g, was, is)
+		if len(is.Owners) > 0 {
+			s.owners[g.Key] = is.Owners[0]
+		}
+		if changed {
 			mine = true
 			continue
 		}
 		if verb := otherVerb(now.status.Name, was.Owners, is.Owners); verb != "" {
-			f.add(verb, "", groupName(g))
+			f.add(verb, "", g)
 		}
 	}
 	for i, g := range before.status.Plan.Groups {
 		if now.status.Plan.Group(g.Key) < 0 && i < len(before.status.Groups) {
-			mine = s.step(&f, before, now, g, before.status.Groups[i], cluster.GroupStatus{}) || mine
+			mine = s.step(&f, now, g, before.status.Groups[i], cluster.GroupStatus{}) || mine
 			delete(s.doing, g.Key)
 			delete(s.waits, g.Key)
+			delete(s.owners, g.Key)
 		}
 	}
 	if mine {
@@ -49,7 +54,7 @@ func otherVerb(self string, was, is []string) string {
 
 // step follows what a group does at this node, through every stage in between, and says
 // whether its holding changed.
-func (s *story) step(f *fates, before, now *snapshot, g vipgroup.Group, was, is cluster.GroupStatus) (changed bool) {
+func (s *story) step(f *fates, now *snapshot, g vipgroup.Group, was, is cluster.GroupStatus) (changed bool) {
 	at, to := s.doing[g.Key], stageOf(now, g, is)
 	event := func(k plugin.Kind, reason string) {
 		s.emit(plugin.Event{Kind: k, Time: now.now, Group: g, Reason: reason, PlanVersion: now.status.Plan.Version})
@@ -63,12 +68,12 @@ func (s *story) step(f *fates, before, now *snapshot, g vipgroup.Group, was, is 
 	case taking:
 		event(plugin.Taking, is.Reason)
 	case taken:
-		reason := whyTaken(before, now, was, is)
+		reason := s.whyTaken(now, g, was, is)
 		if at != taking {
 			event(plugin.Taking, reason)
 		}
 		event(plugin.Taken, reason)
-		f.add("took", reason, groupName(g))
+		f.add("took", reason, g)
 		return true
 	case releasing:
 		event(plugin.Releasing, whyReleased(now, g, is))
@@ -79,7 +84,7 @@ func (s *story) step(f *fates, before, now *snapshot, g vipgroup.Group, was, is 
 		}
 		event(plugin.Released, reason)
 		if at != taking {
-			f.add("released", reason, groupName(g))
+			f.add("released", reason, g)
 			return true
 		}
 	}
@@ -116,31 +121,38 @@ func (s *story) wait(f *fates, now *snapshot, g vipgroup.Group, is cluster.Group
 	}
 	if !w.said && now.now.Sub(w.since) >= waitSaid {
 		w.said = true
-		f.add("waiting to take", is.Waiting, groupName(g))
+		f.add("waiting to take", is.Waiting, g)
 	}
 }
 
-// whyTaken says what made this node take a group: first of all what became of its owner.
-func whyTaken(before, now *snapshot, was, is cluster.GroupStatus) string {
-	self := now.status.Name
-	for _, owner := range was.Owners {
-		if owner == self {
+// whyTaken says what made this node take a group: what became of its owner, and the
+// rule that made this node the next one.
+func (s *story) whyTaken(now *snapshot, g vipgroup.Group, was, is cluster.GroupStatus) string {
+	owner, rule := s.owners[g.Key], was.Reason
+	if was.Assigned != now.status.Name {
+		rule = is.Reason
+	}
+	text := "nobody had it"
+	for _, p := range now.status.Peers {
+		if p.Node != owner {
 			continue
 		}
-		for _, p := range now.status.Peers {
-			if p.Node != owner {
-				continue
-			}
-			switch {
-			case p.Farewell:
-				return owner + " left"
-			case p.State == cluster.Absent:
-				return owner + " is silent"
-			}
-			return owner + " handed it over (" + is.Reason + ")"
+		switch {
+		case p.Farewell:
+			text = owner + " left"
+		case p.State == cluster.Absent:
+			text = owner + " is silent"
+		default:
+			text = owner + " handed it over"
 		}
 	}
-	return "nobody had it (" + is.Reason + ")"
+	if owner == now.status.Name {
+		text = "it was lost here"
+	}
+	if rule == "" || rule == string(vipgroup.KeptByHolder) {
+		return text
+	}
+	return text + " (" + rule + ")"
 }
 
 // whyReleased says what made this node give a group up.

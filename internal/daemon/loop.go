@@ -280,7 +280,7 @@ func (l *loop) turn(now time.Time) {
 	for _, d := range r.Send {
 		l.send(d)
 	}
-	hold := r.Hold
+	hold := l.ballots.carried(r.Hold)
 	if l.leaving.dropped {
 		hold = nil
 	}

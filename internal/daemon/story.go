@@ -24,6 +24,8 @@ type story struct {
 	doing map[vipgroup.Key]doing
 	// waits has since when a group waits, and whether that was said.
 	waits map[vipgroup.Key]*wait
+	// owners has the node that last had each group, this one included.
+	owners map[vipgroup.Key]string
 	// changes counts how often the groups that this node owns changed.
 	changes uint64
 }
@@ -73,7 +75,7 @@ func (s *story) tell(now *snapshot) {
 	before := s.last
 	if before == nil {
 		before = &snapshot{now: now.now, config: now.config, status: cluster.Status{Plan: now.status.Plan}}
-		s.doing, s.waits = map[vipgroup.Key]doing{}, map[vipgroup.Key]*wait{}
+		s.doing, s.waits, s.owners = map[vipgroup.Key]doing{}, map[vipgroup.Key]*wait{}, map[vipgroup.Key]string{}
 	}
 	s.last = now
 	if d := now.status.Plan.Digest(); d != before.status.Plan.Digest() {
@@ -81,6 +83,7 @@ func (s *story) tell(now *snapshot) {
 	}
 	s.tellPeers(before, now)
 	s.tellSelf(before, now)
+	s.tellVotes(before, now)
 	s.tellGroups(before, now)
 	s.tellAlarms(before, now)
 }
@@ -144,6 +147,33 @@ func (s *story) tellSelf(before, now *snapshot) {
 	}
 }
 
+// tellVotes tells which groups a vote bars here, and which no more.
+func (s *story) tellVotes(before, now *snapshot) {
+	bars := func(x *snapshot) map[vipgroup.Key]string {
+		out := map[vipgroup.Key]string{}
+		for _, v := range x.votes {
+			if v.Group != nil && v.Bar {
+				out[*v.Group] = v.Source + ": " + v.Reason
+			}
+		}
+		return out
+	}
+	was, is := bars(before), bars(now)
+	if len(was) == 0 && len(is) == 0 {
+		return
+	}
+	var f fates
+	for _, g := range now.status.Plan.Groups {
+		switch {
+		case is[g.Key] != "" && is[g.Key] != was[g.Key]:
+			f.add("this node can't have", is[g.Key], g)
+		case is[g.Key] == "" && was[g.Key] != "":
+			f.add("this node may have again", "", g)
+		}
+	}
+	f.tell(s.log)
+}
+
 func (s *story) tellAlarms(before, now *snapshot) {
 	alarms := func(x *snapshot) map[[2]string]bool {
 		out := map[[2]string]bool{}
@@ -167,39 +197,42 @@ func (s *story) tellAlarms(before, now *snapshot) {
 
 // fates gathers groups to which the same happened for the same reason.
 type fates struct {
-	order []fate
-	names map[fate][]string
+	order  []fate
+	groups map[fate][]vipgroup.Group
 }
 
 type fate struct{ verb, reason string }
 
-func (f *fates) add(verb, reason, name string) {
+func (f *fates) add(verb, reason string, g vipgroup.Group) {
 	k := fate{verb, reason}
-	if f.names == nil {
-		f.names = map[fate][]string{}
+	if f.groups == nil {
+		f.groups = map[fate][]vipgroup.Group{}
 	}
-	if f.names[k] == nil {
+	if f.groups[k] == nil {
 		f.order = append(f.order, k)
 	}
-	f.names[k] = append(f.names[k], name)
+	f.groups[k] = append(f.groups[k], g)
 }
 
 // tell writes a line for each group of a fate that few share, and one for all of the
 // others.
 func (f *fates) tell(log *slog.Logger) {
 	for _, k := range f.order {
-		names := f.names[k]
+		groups := f.groups[k]
 		ending := ""
 		if k.reason != "" {
 			ending = ": " + k.reason
 		}
-		if len(names) <= namedGroups {
-			for _, name := range names {
-				log.Info(k.verb+" "+name+ending, "group", name)
+		if len(groups) <= namedGroups {
+			for _, g := range groups {
+				log.Info(k.verb+" "+groupName(g)+ending, "group", g.Name)
 			}
 			continue
 		}
-		log.Info(fmt.Sprintf("%s %d groups (%s, ...)%s", k.verb, len(names), strings.Join(names[:namedGroups], ", "), ending),
-			"groups", len(names))
+		var names []string
+		for _, g := range groups[:namedGroups] {
+			names = append(names, g.Name)
+		}
+		log.Info(fmt.Sprintf("%s %d groups (%s, ...)%s", k.verb, len(groups), strings.Join(names, ", "), ending), "groups", len(groups))
 	}
 }

@@ -163,6 +163,20 @@ func (b *ballots) judgeLinks(now time.Time, core voter, groups []vipgroup.Group,
 	}
 }
 
+// carried returns the held groups without those on a link that can carry nothing. The
+// core lets a barred holder serve until there is a successor; on such a link it serves
+// nobody, and may become a second owner once the others have waited long enough.
+func (b *ballots) carried(hold []vipgroup.Key) []vipgroup.Key {
+	dead := func(key vipgroup.Key) bool {
+		_, barred := b.own[voteID{sourceLink, key}]
+		return barred
+	}
+	if len(b.own) == 0 || !slices.ContainsFunc(hold, dead) {
+		return hold
+	}
+	return slices.DeleteFunc(slices.Clone(hold), dead)
+}
+
 func linkFault(l netplumb.Link) string {
 	switch {
 	case !l.Exists:
