@@ -176,7 +176,7 @@ func TestSecretStaysHidden(t *testing.T) {
 		secret, "secret " + secret, "secret:" + secret, `{secret:` + secret + `}`, "secret:" + secret + "\nnodes: [a]",
 		"secret: [" + secret + "]", "secret: {" + secret + ": x}", "secret: *" + secret, "secret: !" + secret,
 		"secret: &" + secret, "secret: '" + secret, `secret: "` + secret, "secret: " + secret + "\nsecret: " + secret,
-		"secret: " + secret + "\x00", "secrets: " + secret, "secrets: [[" + secret + "]]", "secret: |\n " + secret + "\n\tx",
+		"secret: " + secret + "\x00", "secrets: " + secret, "secret_file: " + secret, "secret_file: [" + secret + "]", "secrets: [[" + secret + "]]", "secret: |\n " + secret + "\n\tx",
 		"secret: " + secret + ": x", "secret: @" + secret, "secret: %" + secret, "%" + secret + "\n---\n", "secret: - " + secret,
 	} {
 		_, err := Parse("f", []byte(text))

@@ -160,9 +160,13 @@ func (w *walker) secrets(n node) {
 }
 
 func (w *walker) readSecretFile(n node) {
-	if s, ok := w.path(n); ok {
-		w.cfg.SecretFile, w.secretFile = s, n
+	s, ok := scalarText(n.ast)
+	if !ok || !path.IsAbs(s) || strings.ContainsRune(s, 0) {
+		// Not shown: people put the secret itself here.
+		w.fault(n, "expected the absolute path of a file with the secret in it")
+		return
 	}
+	w.cfg.SecretFile, w.secretFile = s, n
 }
 
 func (w *walker) clusterName(n node) {
