@@ -51,6 +51,21 @@ func expectNone(t *testing.T, changed <-chan struct{}, what string) {
 	}
 }
 
+// overwrite changes a file in one step: a file that is first emptied has two contents.
+func overwrite(t *testing.T, path, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWatch(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	t.Run("file", func(t *testing.T) {
@@ -58,25 +73,30 @@ func TestWatch(t *testing.T) {
 		path := write(t, dir, "vippy.conf", "a", 0o600)
 		changed := watched(t, path)
 
-		write(t, dir, "other", "x", 0o600)
-		expectNone(t, changed, "another file")
-		write(t, dir, "vippy.conf", "a", 0o600)
-		expectNone(t, changed, "the same content")
-		write(t, dir, "vippy.conf", "b", 0o600)
-		expect(t, changed, "a write in place")
-		for _, text := range []string{"c", "d"} { // the second one finds the watch alive
+		replace := func(text string) {
+			t.Helper()
 			if err := renameio.WriteFile(path, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
+		}
+
+		write(t, dir, "other", "x", 0o600)
+		expectNone(t, changed, "another file")
+		replace("a")
+		expectNone(t, changed, "the same content")
+		overwrite(t, path, "b")
+		expect(t, changed, "a write in place")
+		for _, text := range []string{"c", "d"} { // the second one finds the watch alive
+			replace(text)
 			expect(t, changed, "an atomic replacement")
 		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 		expectNone(t, changed, "a removal")
-		write(t, dir, "vippy.conf", "d", 0o600)
+		replace("d")
 		expectNone(t, changed, "the same content after a removal")
-		write(t, dir, "vippy.conf", "e", 0o600)
+		replace("e")
 		expect(t, changed, "new content after a removal")
 	})
 	t.Run("configmap", func(t *testing.T) {
@@ -110,7 +130,7 @@ func TestWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		changed := watched(t, path)
-		write(t, there, "real.conf", "b", 0o600)
+		overwrite(t, target, "b")
 		expect(t, changed, "a write behind the link")
 	})
 }
