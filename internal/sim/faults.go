@@ -210,10 +210,9 @@ func (h *host) vote(v cluster.Vote) {
 }
 
 func (h *host) adopt(plan int) {
-	h.plan = &h.w.plans[plan]
-	clear(h.due)
+	h.file = &h.w.plans[plan]
 	if h.alive() {
-		h.node.Adopt(h.clock.time(h.w.now), h.plan.plan)
+		h.node.Adopt(h.clock.time(h.w.now), h.file.plan)
 		h.turn()
 	}
 }

@@ -51,9 +51,10 @@ type host struct {
 	node    *cluster.Node
 	gen     uint32 // grows with each process and each end of one
 	state   state
-	boot    uint64 // of the last process; the state directory keeps it
-	plan    *planning
-	foreign bool // it has another secret
+	boot    uint64    // of the last process; the state directory keeps it
+	plan    *planning // the one that rules in the process
+	file    *planning // the one that it was told, and that a new process starts with
+	foreign bool      // it has another secret
 	// stopped counts who stopped it (SIGSTOP, starvation).
 	stopped int
 	leaving bool
@@ -112,6 +113,7 @@ func (h *host) begin() {
 		if h.w.cfg.Bug == BugOldBoot {
 			boot = 1<<40 - h.boot>>24
 		}
+		h.plan = h.file
 		key := h.w.key
 		if h.foreign {
 			key = h.w.foreignKey

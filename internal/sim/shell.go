@@ -112,9 +112,6 @@ func (h *host) resume() {
 	if h.w.cfg.Bug == BugExtendCreates {
 		h.extend()
 	}
-	if h.w.cfg.Bug == BugLateWake {
-		h.inbox = nil
-	}
 	inbox := h.inbox
 	h.inbox = nil
 	for _, f := range inbox {
@@ -158,6 +155,10 @@ func (h *host) turn() {
 	r := h.node.Ready(h.clock.time(w.now))
 	w.turns++
 	h.noteSpin(&r)
+	if h.plan != h.file && h.node.Plan().Digest() == h.file.plan.Digest() {
+		h.plan = h.file
+		clear(h.due)
+	}
 	for _, d := range r.Send {
 		h.speak(d)
 	}

@@ -16,6 +16,8 @@ var (
 	workers = flag.Int("sim.workers", 1, "threads that search")
 	seed    = flag.Uint64("sim.seed", 0, "run this one seed and log every event")
 	from    = flag.Uint64("sim.from", 0, "first fresh seed; 0 takes one from the clock")
+	seeds   = flag.Uint64("sim.seeds", 0, "run so many seeds instead of hours")
+	mode    = flag.String("sim.mode", "", "run every seed in this mode")
 	keepOn  = flag.Bool("sim.keep", false, "go on after a violation")
 )
 
@@ -40,6 +42,9 @@ func TestFresh(t *testing.T) {
 	if *seed != 0 {
 		c, m := Draw(*seed)
 		c.Log = os.Stdout
+		if *mode != "" {
+			m = Mode(*mode)
+		}
 		fmt.Printf("seed %d: mode %s, %d nodes, interval %v, stale %v\n", *seed, m, c.Nodes, c.Interval, c.Stale)
 		if _, v := Play(c, m); v != nil {
 			t.Fatal(v)
@@ -65,7 +70,11 @@ func TestFresh(t *testing.T) {
 		wg.Go(func() {
 			for {
 				mu.Lock()
-				if done >= want || violations > 0 && !*keepOn {
+				over := done >= want
+				if *seeds > 0 {
+					over = next-first >= *seeds
+				}
+				if over || violations > 0 && !*keepOn {
 					mu.Unlock()
 					return
 				}
@@ -73,6 +82,9 @@ func TestFresh(t *testing.T) {
 				next++
 				mu.Unlock()
 				c, m := Draw(s)
+				if *mode != "" {
+					m = Mode(*mode)
+				}
 				w, v := Play(c, m)
 				mu.Lock()
 				done += w.Now()

@@ -99,7 +99,7 @@ func New(cfg Config) *World {
 	n := cfg.Nodes + 2
 	w.gateway, w.stranger = cfg.Nodes, cfg.Nodes+1
 	for i := range n {
-		h := &host{w: w, id: i, addr: w.vips + i, state: off, plan: &w.plans[0],
+		h := &host{w: w, id: i, addr: w.vips + i, state: off, plan: &w.plans[0], file: &w.plans[0],
 			known: make([]bool, n), want: make([]bool, w.vips), put: make([]bool, w.vips), due: make([]bool, len(w.groups)),
 			kernel: kernel{has: make([]bool, w.vips), expires: make([]int64, w.vips), armed: make([]bool, w.vips)}}
 		switch i {
