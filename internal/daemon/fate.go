@@ -19,7 +19,7 @@ func (s *story) tellGroups(before, now *snapshot) {
 			was = before.status.Groups[j]
 		}
 		changed := s.step(&f, now, g, was, is)
-		if len(is.Owners) > 0 {
+		if len(is.Owners) > 0 && (is.Owners[0] != now.status.Name || s.doing[g.Key] == taken) {
 			s.owners[g.Key] = is.Owners[0]
 		}
 		if changed {
@@ -174,10 +174,10 @@ func whyReleased(now *snapshot, g vipgroup.Group, is cluster.GroupStatus) string
 	}
 	others := slices.DeleteFunc(slices.Clone(is.Owners), func(o string) bool { return o == st.Name })
 	switch {
+	case is.Assigned != "" && is.Assigned != st.Name && is.Reason != string(vipgroup.KeptByHolder):
+		return "it goes to " + is.Assigned + " (" + is.Reason + ")"
 	case len(others) > 0:
 		return others[0] + " has it"
-	case is.Assigned != "" && is.Assigned != st.Name:
-		return "it belongs to " + is.Assigned + " (" + is.Reason + ")"
 	}
 	return "it was lost"
 }
