@@ -23,11 +23,19 @@ func (c *checker) excuse(a, b int) excuse {
 		return excuse{why: "full cut", endless: true}
 	}
 	// A healed full cut, or a host that stood still and goes on, lasts until the
-	// first packet is heard: at most 1.25 intervals, a wire and a removal; where
-	// packets are lost or late the next ones have to do.
+	// first packet is heard: at most 1.25 intervals, a wire and a removal. Where
+	// packets are lost or late, the next ones have to do, and more than one each way.
 	grace := i*5/4 + int64(20*time.Millisecond)
 	if w.lossy(a, b) {
 		grace += 3*i + w.slowest(a, b)
+		if first := w.firstChat(a, b, since); first > since {
+			since = first
+		}
+	}
+	if w.cutSince(a, b, since) || w.cutSince(b, a, since) {
+		// It was cut again one way before they had settled it: who hears the other
+		// finds within stale that it isn't heard itself.
+		grace += stale + 2*i
 	}
 	if w.now-since <= grace {
 		return excuse{why: "healed cut", endless: true}
@@ -46,8 +54,10 @@ func (c *checker) excuse(a, b int) excuse {
 	nochat := w.mutedWithin(a, b, memory) || w.mutedWithin(b, a, memory)
 	if oneway && nochat {
 		// The link is cut one way and chat the other way: neither questions nor
-		// packets pass; the holder learns from announcements that go on that it isn't heard.
-		return excuse{why: "one-way link and no chat", most: 2*stale + 2*i + slack}
+		// packets pass. A third, isolation or the returning chat ends it.
+		cut := w.paths[a][b].link || w.paths[b][a].link
+		return excuse{why: "one-way link and no chat", most: stale + 2*i + slack,
+			endless: cut && (w.mutedWithin(a, b, 0) || w.mutedWithin(b, a, 0))}
 	}
 	if nochat && (w.lossy(a, b) || w.anyTroubleWithin(memory)) {
 		// Two that can't talk claim what a third lost at the same instant: the
@@ -103,6 +113,12 @@ func (w *World) cutWithin(from, to int, d int64) bool {
 	return p.link || w.now-p.lastLink <= d
 }
 
+// cutSince says whether a direction was cut after a moment, or still is.
+func (w *World) cutSince(from, to int, since int64) bool {
+	p := &w.paths[from][to]
+	return p.link || p.lastLink > since
+}
+
 func (w *World) mutedWithin(from, to int, d int64) bool {
 	p := &w.paths[from][to]
 	return p.udp || p.group || w.now-p.lastUDP <= d || w.hosts[from].foreign || w.hosts[to].foreign
@@ -126,6 +142,23 @@ func (w *World) anyTroubleWithin(d int64) bool {
 		}
 	}
 	return false
+}
+
+// firstChat is when the first chat since a moment arrived between two hosts, now where
+// none did although some can.
+func (w *World) firstChat(a, b int, since int64) int64 {
+	first, some := w.now, false
+	for _, d := range [2][2]int{{a, b}, {b, a}} {
+		p := &w.paths[d[0]][d[1]]
+		some = some || !p.link && !p.udp && !p.group
+		if h := w.heard[d[1]][d[0]]; h.first >= since {
+			first = min(first, h.first)
+		}
+	}
+	if !some {
+		return since
+	}
+	return first
 }
 
 func (w *World) lossy(a, b int) bool {

@@ -110,8 +110,18 @@ func (w *World) arrive(h *host, f *frame) {
 		w.attacker.overhear(h, f)
 		return
 	}
-	if f.kind != noise && f.kind != arpAsk && int(f.src) < len(w.heard) {
-		w.heard[h.id][f.src] = w.now
+	if f.kind <= chatDirect {
+		w.heard[h.id][f.src].note(w.now, w.paths[f.src][h.id].linkSince)
 	}
 	h.receive(f)
+}
+
+// A hearing is when a host's chat arrived at another: for the first time since the link
+// between them was last mended.
+type hearing struct{ first int64 }
+
+func (h *hearing) note(now, since int64) {
+	if h.first < since {
+		h.first = now
+	}
 }

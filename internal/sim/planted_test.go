@@ -133,7 +133,7 @@ func (b bug) plant(t *testing.T, dir string) string {
 }
 
 // A violation's first line, as Error writes it.
-var caught = regexp.MustCompile(`seed (\d+): (\S+) broken at .*`)
+var caught = regexp.MustCompile(`seed (\d+): (.+) broken at .*`)
 
 // TestPlantedInTheCore builds this test once for every bug with a patched core, and
 // expects each to be caught within its number of seeds.

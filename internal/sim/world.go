@@ -69,8 +69,8 @@ type World struct {
 	hosts    []*host
 	gateway  int // the number of the gateway's host
 	stranger int
-	paths    [][]path  // from, to
-	heard    [][]int64 // by host and sender: when anything of it arrived last
+	paths    [][]path    // from, to
+	heard    [][]hearing // by host and sender
 	addrs    []netip.Addr
 	number   map[netip.Addr]int
 	vips     int // addresses below are VIPs, those from here on the hosts' own
@@ -120,12 +120,12 @@ func New(cfg Config) *World {
 		}
 		w.hosts = append(w.hosts, h)
 		w.paths = append(w.paths, make([]path, n))
-		w.heard = append(w.heard, make([]int64, n))
+		w.heard = append(w.heard, make([]hearing, n))
 	}
 	for i := range w.paths {
 		for j := range w.paths[i] {
 			w.paths[i][j] = path{lastLink: never, lastUDP: never, linkSince: never, udpSince: never}
-			w.heard[i][j] = never
+			w.heard[i][j].first = never
 		}
 	}
 	w.check.init(w)
