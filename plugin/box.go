@@ -69,17 +69,16 @@ func (b *box) replace(old, h *host) {
 func (b *box) remove(h *host) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	v := b.voters[h]
 	delete(b.voters, h)
-	v.votes[""] = Vote{} // the end may be what bars the node
-	for _, group := range slices.Sorted(maps.Keys(v.votes)) {
-		s := subject{h.source, group}
-		if last, ok := b.said[s]; ok && !last.Healthy() {
-			b.say(s, Vote{Group: group})
+	var groups []string
+	for s := range b.said {
+		if s.source == h.source {
+			groups = append(groups, s.group)
 		}
-		if !b.queued[s] {
-			delete(b.said, s)
-		}
+	}
+	slices.Sort(groups)
+	for _, group := range groups {
+		b.withdraw(subject{h.source, group})
 	}
 }
 
@@ -127,7 +126,7 @@ func (b *box) vote(h *host, votes []Vote) {
 			if !slices.ContainsFunc(votes, func(n Vote) bool { return n.Group == group }) {
 				delete(v.votes, group)
 				if group != "" || v.end == "" {
-					b.say(subject{h.source, group}, Vote{Group: group})
+					b.withdraw(subject{h.source, group})
 				}
 			}
 		}
@@ -172,6 +171,15 @@ func (b *box) say(s subject, v Vote) {
 	}
 }
 
+// withdraw takes back a vote that doesn't stand any more.
+func (b *box) withdraw(s subject) {
+	if last, ok := b.said[s]; ok && !last.Healthy() {
+		b.say(s, Vote{Group: s.group})
+	} else if !b.queued[s] {
+		delete(b.said, s)
+	}
+}
+
 // deliver hands the queue over, one vote at a time, until ctx is cancelled.
 func (b *box) deliver(ctx context.Context, out chan<- Ballot) {
 	for {
@@ -210,7 +218,7 @@ func (b *box) heard(sent Ballot) {
 	delete(b.queued, s)
 	if b.said[s] != sent.Vote {
 		b.enqueue(s)
-	} else if !b.runs(s.source) {
+	} else if !b.stands(s) {
 		delete(b.said, s)
 	}
 }
@@ -222,11 +230,12 @@ func (b *box) enqueue(s subject) {
 	}
 }
 
-// runs says whether there is a plugin that still speaks, or will, as source.
-func (b *box) runs(source string) bool {
-	for h := range b.voters {
-		if h.source == source {
-			return true
+// stands says whether a plugin has a vote on s.
+func (b *box) stands(s subject) bool {
+	for h, v := range b.voters {
+		if h.source == s.source {
+			_, voted := v.votes[s.group]
+			return voted || s.group == "" && v.end != ""
 		}
 	}
 	return false

@@ -315,6 +315,13 @@ func TestSet(t *testing.T) {
 		s.want("plugin check [b]: healthy", "plugin check [c]: healthy")
 		s.set(check("ill", "b"))
 		s.want("plugin check [b]: barred: ill")
+		s.set(script{"check", func(ctx context.Context, host plugin.Host) error {
+			host.Vote(plugin.Vote{Group: "a", Bar: true, Reason: "first"})
+			host.Vote(plugin.Vote{Group: "c", Bar: true, Reason: "second"}) // leaves the first alone
+			<-ctx.Done()
+			return nil
+		}})
+		s.want("plugin check [b]: healthy", "plugin check [a]: barred: first", "plugin check [c]: barred: second")
 		s.stop()
 	})
 }
