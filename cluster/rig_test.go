@@ -19,6 +19,8 @@ type rig struct {
 	// asked counts ARP probes by group.
 	asked map[int]int
 	peers []*speaker
+	// replied is the newest announcement that those who answer have answered.
+	replied uint64
 }
 
 // A speaker stands in for a peer of the node under test.
@@ -155,11 +157,12 @@ func (r *rig) ready() Ready {
 func (r *rig) pass(d time.Duration) {
 	r.t.Helper()
 	for end := r.now.Add(d); r.now.Before(end); r.now = r.now.Add(time.Millisecond) {
-		before := r.said.seq
 		r.ready()
+		wanted := r.said.seq != r.replied && r.said.answer
+		r.replied = r.said.seq
 		for i, s := range r.peers {
 			due := (r.now.UnixMilli()+int64(i))%r.n.timing.Interval.Milliseconds() == 0
-			if !s.mute && (due || s.answers && r.said.seq != before && r.said.answer) {
+			if !s.mute && (due || s.answers && wanted) {
 				if refusal := r.say(s); refusal != "" {
 					r.t.Fatalf("%s is refused: %s", s.name, refusal)
 				}
@@ -173,7 +176,7 @@ func (r *rig) status() Status { return r.n.Status(r.now) }
 // holding says whether group g is in node1's kernel.
 func (r *rig) holding(g int) bool { return r.has[r.n.plan.Groups[g].Key] }
 
-// claimed says whether node1's newest announcement claims group g.
+// claims says whether node1's newest announcement claims group g.
 func (r *rig) claims(g int) bool {
 	for _, c := range r.said.claims {
 		if c.groups.has(g) {

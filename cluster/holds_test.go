@@ -1,0 +1,245 @@
+package cluster
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// TestReports: what the kernel says of a group of two addresses, and whether it is wanted
+// and may be in the kernel after that. Steps: "want", "drop" (given away), or "2/0" for
+// a report of two addresses present and none missing.
+func TestReports(t *testing.T) {
+	for _, tt := range []struct {
+		steps              []string
+		wanted, mine, gone bool // gone: the last report said so
+	}{
+		{nil, false, false, false},
+		{[]string{"want"}, true, true, false},
+		{[]string{"want", "0/2"}, true, true, false}, // not plumbed yet
+		{[]string{"want", "1/1"}, true, true, false},
+		{[]string{"want", "1/1", "2/0"}, true, true, false},
+		{[]string{"want", "2/0", "1/1"}, false, true, false}, // one was taken away
+		{[]string{"want", "2/0", "1/1", "0/2"}, false, false, true},
+		{[]string{"want", "2/0", "0/2"}, false, false, true},
+		{[]string{"want", "2/0", "1/1", "2/0"}, false, true, false}, // only a claim brings it back
+		{[]string{"want", "2/0", "drop"}, false, true, false},
+		{[]string{"want", "2/0", "drop", "1/1"}, false, true, false},
+		{[]string{"want", "2/0", "drop", "0/2"}, false, false, true},
+		{[]string{"want", "2/0", "drop", "0/2", "0/2"}, false, false, false},
+		{[]string{"want", "drop", "0/2"}, false, false, true},
+		{[]string{"2/0"}, false, true, false}, // nobody granted it
+		{[]string{"1/1", "0/2"}, false, false, true},
+		{[]string{"0/2"}, false, false, false},
+	} {
+		h, gone := newHolds(1), false
+		for _, step := range tt.steps {
+			gone = false
+			switch step {
+			case "want":
+				h.want(0)
+			case "drop":
+				h.drop(0, false)
+			default:
+				var r Report
+				if _, err := fmt.Sscanf(step, "%d/%d", &r.Present, &r.Missing); err != nil {
+					t.Fatal(err)
+				}
+				gone = h.report(0, r)
+			}
+		}
+		if h.wanted.has(0) != tt.wanted || h.mine.has(0) != tt.mine || gone != tt.gone {
+			t.Errorf("%v: wanted %v, mine %v, gone %v, want %v, %v, %v", tt.steps, h.wanted.has(0), h.mine.has(0), gone, tt.wanted, tt.mine, tt.gone)
+		}
+		if got := len(h.keys(testPlan(t, 1, 1))) == 1; got != tt.wanted {
+			t.Errorf("%v: listed %v, want %v", tt.steps, got, tt.wanted)
+		}
+	}
+}
+
+// holderRig is a node that holds its only group among peers that hold nothing.
+func holderRig(t *testing.T, nodes int) *rig {
+	r := newRig(t, testPlan(t, nodes, 1))
+	for _, s := range r.peers {
+		s.ann.eligible = false
+	}
+	r.pass(1500 * time.Millisecond)
+	if !r.holding(0) {
+		t.Fatalf("node1 doesn't hold the only group: %+v", r.status().Groups[0])
+	}
+	for _, s := range r.peers {
+		s.ann.eligible = true
+	}
+	r.pass(200 * time.Millisecond)
+	if !r.holding(0) {
+		t.Fatal("node1 gave up a group because others became eligible")
+	}
+	return r
+}
+
+// ranked makes a plan in which node1 ranks before node2 for its only group, or after it.
+func ranked(t *testing.T, before bool) vipgroup.Plan {
+	for i := range 50 {
+		p := testPlan(t, 3, i+1)
+		p.Groups = p.Groups[i : i+1]
+		p, err := vipgroup.NewPlan(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Better(p.Groups[0].Key, "node1", "node2") == before {
+			return p
+		}
+	}
+	t.Fatal("no such group")
+	return vipgroup.Plan{}
+}
+
+// TestLettingGo: who makes a holder let go, by rank and by who hears whom.
+func TestLettingGo(t *testing.T) {
+	arp := func(r *rig, node string) {
+		r.n.Sign(r.now, Sign{Kind: Announced, Addr: r.n.plan.Groups[0].VIPs[0].Address.Addr(), Node: node})
+	}
+	for _, tt := range []struct {
+		name   string
+		first  bool // node1 ranks before node2
+		event  func(r *rig, s *speaker)
+		letsGo bool
+		turns  bool // announces by ARP in turn
+	}{
+		{"a worse-ranked node holds it too", true, func(r *rig, s *speaker) { s.holds(0); r.say(s) }, false, true},
+		{"a better-ranked node holds it too", false, func(r *rig, s *speaker) { s.holds(0); r.say(s) }, true, false},
+		{"a worse-ranked node that can't hear us holds it", true, func(r *rig, s *speaker) {
+			s.deaf = true
+			s.holds(0)
+			r.pass(600 * time.Millisecond)
+		}, true, true},
+		{"a node that can't hear us claims it", true, func(r *rig, s *speaker) {
+			s.deaf = true
+			s.claims(0)
+			r.pass(600 * time.Millisecond)
+		}, true, false},
+		{"a node that hears us claims it", false, func(r *rig, s *speaker) { s.claims(0); r.say(s) }, false, false},
+		{"a third objects for a heard node that has it not", true, func(r *rig, s *speaker) {
+			third := r.peers[1]
+			third.ann.objections = []objection{{target: idOf("node1"), named: idOf("node2"), groups: setOf(0)}}
+			r.say(third)
+		}, false, false},
+		{"a third objects for one that is newer than we know", true, func(r *rig, s *speaker) {
+			third := r.peers[1]
+			third.heard["node2"] = heard{idOf("node2"), s.boot, s.seq + 1}
+			third.ann.objections = []objection{{target: idOf("node1"), named: idOf("node2"), groups: setOf(0)}}
+			r.say(third)
+		}, true, false},
+		{"ARP of a worse-ranked node that isn't heard", true, func(r *rig, s *speaker) {
+			s.mute = true
+			r.pass(600 * time.Millisecond)
+			arp(r, "node2")
+		}, false, false},
+		{"ARP of a better-ranked node that isn't heard", false, func(r *rig, s *speaker) {
+			s.mute = true
+			r.pass(600 * time.Millisecond)
+			arp(r, "node2")
+		}, true, false},
+		{"ARP of a better-ranked node that is heard", false, func(r *rig, s *speaker) { arp(r, "node2") }, false, false},
+		{"ARP of a stranger", false, func(r *rig, s *speaker) { arp(r, "") }, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, ranked(t, tt.first))
+			r.peers[0].ann.eligible, r.peers[1].ann.eligible = false, false
+			r.pass(1500 * time.Millisecond)
+			if !r.holding(0) {
+				t.Fatalf("node1 doesn't hold the group: %+v", r.status().Groups[0])
+			}
+			tt.event(r, r.peers[0])
+			out := r.ready()
+			if r.holding(0) == tt.letsGo {
+				t.Errorf("holds: %v, want %v", r.holding(0), !tt.letsGo)
+			}
+			if tt.turns && !tt.letsGo && len(out.Announce) == 0 {
+				t.Error("doesn't announce in turn")
+			}
+			if tt.letsGo && r.n.signs[0].released() {
+				t.Error("what it let go to another counts as released")
+			}
+		})
+	}
+}
+
+// TestForeignHostIsAnAlarm: a stranger that announces our address.
+func TestForeignHostIsAnAlarm(t *testing.T) {
+	r := holderRig(t, 2)
+	r.n.Sign(r.now, Sign{Kind: Announced, Addr: r.n.plan.Groups[0].VIPs[0].Address.Addr()})
+	r.ready()
+	if !hasAlarm(r.status(), "contested", "10.0.0.0 is announced by a host that is not a node of the plan") {
+		t.Errorf("no alarm: %v", r.status().Alarms)
+	}
+}
+
+// TestLostAddressComesBack: what a meddler deleted is claimed anew, at once.
+func TestLostAddressComesBack(t *testing.T) {
+	r := holderRig(t, 3)
+	key := r.n.plan.Groups[0].Key
+	delete(r.has, key)
+	r.n.Report(r.now, Report{Group: key, Missing: 1})
+	r.ready()
+	if r.holding(0) {
+		t.Fatal("plumbed again without a claim")
+	}
+	if took := r.until("holds it again", time.Second, func() bool { return r.holding(0) }); took > 20*time.Millisecond {
+		t.Errorf("has it again after %v", took)
+	}
+}
+
+// TestHandOver: a drained holder serves until everybody acknowledged its successor's
+// claim, and announces the release in the turn in which the address is gone.
+func TestHandOver(t *testing.T) {
+	r := holderRig(t, 3)
+	heir, third := r.peers[0], r.peers[1]
+	third.ann.eligible = false
+	r.pass(200 * time.Millisecond)
+	r.n.Drain(r.now, true)
+	r.never("gave up before anybody claims", 500*time.Millisecond, func() bool { return !r.holding(0) })
+	heir.claims(0)
+	third.heard["node2"] = heard{idOf("node2"), heir.boot, heir.seq} // not the claim
+	r.say(heir)
+	r.never("gave up before the claim is acknowledged", 300*time.Millisecond, func() bool { return !r.holding(0) })
+	third.ann.objections = []objection{{target: heir.id(), named: third.id(), groups: setOf(0)}}
+	delete(third.heard, "node2")
+	r.never("gave up although a third objects", 300*time.Millisecond, func() bool { return !r.holding(0) })
+	third.ann.objections = nil
+	r.say(third)
+	r.ready()
+	if r.holding(0) {
+		t.Fatal("still holds after everybody acknowledged the claim")
+	}
+	for range 3 { // the report came in; minGap may put the announcement off
+		r.now = r.now.Add(time.Millisecond)
+		r.ready()
+	}
+	if r.said.held.has(0) {
+		t.Error("the release isn't announced within 3 ms")
+	}
+}
+
+func (s *speaker) id() nodeID { return idOf(s.name) }
+
+// TestDrainWithoutSuccessor: a drained node goes on serving, a stopping one doesn't.
+func TestDrainWithoutSuccessor(t *testing.T) {
+	r := holderRig(t, 2)
+	r.peers[0].ann.eligible = false
+	r.pass(200 * time.Millisecond)
+	r.n.Drain(r.now, true)
+	r.never("gave up what nobody can take", 2*time.Second, func() bool { return !r.holding(0) })
+	r.n.Leave(r.now)
+	r.until("gives up and leaves", 100*time.Millisecond, func() bool { return !r.holding(0) && r.n.Left() })
+}
+
+// TestLeaveWithDeadSuccessor: a successor that never claims doesn't hold up a stop.
+func TestLeaveWithDeadSuccessor(t *testing.T) {
+	r := holderRig(t, 2)
+	r.n.Leave(r.now)
+	r.never("gave up before its successor had a chance", 900*time.Millisecond, func() bool { return !r.holding(0) })
+	r.until("leaves all the same", time.Second, func() bool { return r.n.Left() })
+}
