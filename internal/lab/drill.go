@@ -152,18 +152,24 @@ func (d *driller) judge(r *Result, victim *node, at instant) (err error) {
 		return err
 	}
 	movers := map[netip.Addr]byte{}
+	worst := time.Duration(0)
+	concerned := false
 	for _, g := range d.groups {
 		before, after := r.Before[g.name], r.After[g.name]
-		concerned := before == victim.name || after == victim.name || r.Fault == "none" || r.Fault == "split"
+		its := before == victim.name || after == victim.name
+		if its && !concerned {
+			concerned, worst = true, 0 // only the victim's count, where it has any
+		}
 		for _, v := range g.vips {
-			if concerned {
-				r.GapMS = max(r.GapMS, milliseconds(silence[v]))
+			if its || !concerned {
+				worst = max(worst, silence[v])
 			}
 			if n := d.node(after); n != nil && before != after {
 				movers[v] = n.num
 			}
 		}
 	}
+	r.GapMS = milliseconds(worst)
 	r.LateMS = milliseconds(late)
 	if moved, any := taken(history, movers, at); any {
 		ms := milliseconds(moved)

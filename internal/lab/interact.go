@@ -7,11 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 )
-
-// idleRecord bounds how long the probe's records grow while nobody looks.
-const idleRecord = 10 * time.Second
 
 // interact leaves the cluster up and does what a person types, until quit, the end of the
 // input or the end of ctx.
@@ -33,24 +29,18 @@ func (d *driller) interact(ctx context.Context, in io.Reader) error {
 			}
 		}
 	}()
-	idle := time.NewTicker(idleRecord)
-	defer idle.Stop()
 	victim := d.nodes[0]
 	for {
 		fmt.Fprint(d.screen.out, "lab> ")
 		var words []string
-		for waiting := true; waiting; {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-idle.C:
-				d.probe.begin()
-			case text, ok := <-lines:
-				if !ok {
-					return nil
-				}
-				words, waiting = strings.Fields(text), false
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case text, ok := <-lines:
+			if !ok {
+				return nil
 			}
+			words = strings.Fields(text)
 		}
 		if len(words) == 0 {
 			continue

@@ -35,19 +35,19 @@ func TestSilence(t *testing.T) {
 		{"no probe at all", "", 9 * ms, 9 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var r record
+			r := newRecord(16)
 			for i := range tt.answers {
 				r.send(instant(i+1) * ms)
 			}
 			for i := len(tt.answers) - 1; i >= 0; i-- { // out of order
 				switch tt.answers[i] {
 				case '.':
-					r.answer(i, r.sent[i].add(answerLimit))
+					r.answer(int64(i), r.at(int64(i)).add(answerLimit))
 				case 'l':
-					r.answer(i, r.sent[i].add(answerLimit+1))
+					r.answer(int64(i), r.at(int64(i)).add(answerLimit+1))
 				}
 			}
-			if got := r.silence(0, tt.end); got != tt.want {
+			if got := r.silence(0, 0, tt.end); got != tt.want {
 				t.Errorf("silence of %q is %v, want %v", tt.answers, got, tt.want)
 			}
 		})
@@ -55,12 +55,33 @@ func TestSilence(t *testing.T) {
 }
 
 func TestAnswersToNoProbe(t *testing.T) {
-	var r record
-	r.send(0)
-	for _, num := range []int{-1, 1, 1 << 40} {
-		if r.answer(num, 0) {
-			t.Errorf("probe %d was never sent and is answered", num)
+	r := newRecord(4)
+	for range 6 {
+		r.send(0)
+	}
+	for num, want := range map[int64]bool{-1: false, 1: false, 2: true, 5: true, 6: false, 1 << 40: false} {
+		if got := r.answer(num, 0); got != want {
+			t.Errorf("of 6 probes and room for 4, the answer to %d counts: %v, want %v", num, got, want)
 		}
+	}
+}
+
+// A watch sees only its own probes; one that outlasts the record judges what is left.
+func TestSilenceOfAWatch(t *testing.T) {
+	r := newRecord(8)
+	for i := range 20 {
+		if num := r.send(instant(i) * ms); i != 15 && i != 16 {
+			r.answer(num, instant(i)*ms)
+		}
+	}
+	if got := r.silence(17, 17*ms, 19*ms); got != time.Millisecond {
+		t.Errorf("after the loss: %v", got)
+	}
+	if got := r.silence(13, 13*ms, 19*ms); got != 3*time.Millisecond {
+		t.Errorf("over the loss: %v", got)
+	}
+	if got := r.silence(0, 12*ms, 19*ms); got != 3*time.Millisecond {
+		t.Errorf("with forgotten probes: %v", got)
 	}
 }
 

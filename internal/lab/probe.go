@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,32 +23,30 @@ const (
 )
 
 // A prober is the client: it asks every VIP from its own namespace, with the kernel's
-// ordinary ARP cache, and keeps a record of each.
+// ordinary ARP cache, and keeps a record of each. Its methods are for one goroutine.
 type prober struct {
 	targets          []*target
 	stop             context.CancelFunc
 	sending, reading sync.WaitGroup
-
-	mu sync.Mutex
-	// start is when the records begin, late how late the worst round since then was.
+	// start is when the present watch began; late is how late the worst round since then
+	// was, a time.Duration.
 	start instant
-	late  time.Duration
-	epoch uint32
+	late  atomic.Int64
 }
 
 // A target is one VIP. It has a socket of its own: packets that wait for ARP fill the
 // send buffer, and a dark VIP must not keep the others from being probed.
 type target struct {
-	vip  netip.Addr
-	conn *net.UDPConn
-	fd   int
-	to   unix.SockaddrInet4
-
-	// Under the prober's lock.
-	record record
-	// node is the number that the last answer carried, at when its probe was sent.
-	node byte
-	at   instant
+	vip    netip.Addr
+	conn   *net.UDPConn
+	fd     int
+	to     unix.SockaddrInet4
+	record *record
+	// first is the number of the first probe of the present watch.
+	first int64
+	// latest is the latest answered probe, its number above the 8 bits of the answering
+	// node's; only the reading goroutine writes it.
+	latest atomic.Int64
 }
 
 // resolution is the time between two probes of one VIP.
@@ -58,8 +58,13 @@ func resolution(vips int) time.Duration {
 func probe(p *port, vips []netip.Addr) (*prober, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	pr := &prober{stop: cancel, start: now()}
+	size := recordSize
+	for range resolution(len(vips)) / tick / 2 {
+		size = max(size/2, 1024) // the same memory for more VIPs, each probed less often
+	}
 	for _, vip := range vips {
-		t := &target{vip: vip, to: unix.SockaddrInet4{Port: servicePort, Addr: vip.As4()}}
+		t := &target{vip: vip, to: unix.SockaddrInet4{Port: servicePort, Addr: vip.As4()}, record: newRecord(size)}
+		t.latest.Store(-1)
 		err := p.space.do(func() (err error) {
 			t.conn, err = net.ListenUDP("udp4", &net.UDPAddr{IP: p.addr.AsSlice()})
 			return err
@@ -75,7 +80,7 @@ func probe(p *port, vips []netip.Addr) (*prober, error) {
 		}
 	}
 	for _, t := range pr.targets {
-		pr.reading.Go(func() { pr.read(t) })
+		pr.reading.Go(t.read)
 	}
 	pr.sending.Go(func() { pr.send(ctx) })
 	return pr, nil
@@ -84,9 +89,8 @@ func probe(p *port, vips []netip.Addr) (*prober, error) {
 // send sends a round of probes each tick, until ctx ends. It sleeps in the kernel, on a
 // thread of its own: Go's timers are about a millisecond coarse.
 func (pr *prober) send(ctx context.Context) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	runtime.LockOSThread() // for good: the thread keeps what is set here
+	urgent()
 	round, next := 0, now()
 	for ctx.Err() == nil {
 		next = next.add(tick)
@@ -94,11 +98,9 @@ func (pr *prober) send(ctx context.Context) {
 		for unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &at, nil) == unix.EINTR {
 		}
 		late := now().sub(next)
-		pr.mu.Lock()
-		pr.late = max(pr.late, late)
-		pr.mu.Unlock()
+		pr.late.Store(max(pr.late.Load(), int64(late)))
 		for range min(perTick, len(pr.targets)) {
-			pr.ask(pr.targets[round%len(pr.targets)])
+			pr.targets[round%len(pr.targets)].ask()
 			round++
 		}
 		if late > tick { // no volley to make up for lost rounds
@@ -107,74 +109,94 @@ func (pr *prober) send(ctx context.Context) {
 	}
 }
 
-// ask sends one probe: the epoch and number of the record, which the answer brings back.
-func (pr *prober) ask(t *target) {
-	var msg [12]byte
-	pr.mu.Lock()
-	binary.BigEndian.PutUint32(msg[:], pr.epoch)
-	binary.BigEndian.PutUint64(msg[4:], uint64(t.record.send(now())))
-	pr.mu.Unlock()
+// urgent puts the calling thread before all ordinary ones, as far as the kernel lets it: a
+// client on a machine of its own would not wait for the nodes either. How late the probe
+// is all the same stands beside every result.
+func urgent() {
+	unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	if unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0) != nil {
+		unix.Setpriority(unix.PRIO_PROCESS, 0, -20)
+	}
+}
+
+// steady keeps Go's scheduler and collector from making the probe late: a thread that
+// comes back from the kernel finds a free processor slot, and the world is not stopped
+// before the heap is large. What it returns undoes it.
+func steady() (undo func()) {
+	slots := runtime.GOMAXPROCS(runtime.NumCPU() + 2)
+	percent, limit := debug.SetGCPercent(-1), debug.SetMemoryLimit(256<<20)
+	return func() {
+		runtime.GOMAXPROCS(slots)
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
+}
+
+// ask sends one probe: its number, which the answer brings back.
+func (t *target) ask() {
+	var msg [8]byte
+	binary.BigEndian.PutUint64(msg[:], uint64(t.record.send(now())))
 	// What can't be sent isn't answered either; the record says so.
 	_ = unix.Sendto(t.fd, msg[:], unix.MSG_DONTWAIT, &t.to)
 }
 
-// read takes the answers for one VIP until its socket is closed.
-func (pr *prober) read(t *target) {
+// read takes the answers until the socket is closed.
+func (t *target) read() {
 	buf := make([]byte, 64)
 	for {
 		n, from, err := t.conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
 			return
 		}
-		if n != 13 || from.Addr() != t.vip {
+		if n != 9 || from.Addr() != t.vip {
 			continue
 		}
-		at, num := now(), int(binary.BigEndian.Uint64(buf[4:]))
-		pr.mu.Lock()
-		if binary.BigEndian.Uint32(buf) == pr.epoch && t.record.answer(num, at) && t.record.sent[num] > t.at {
-			t.node, t.at = buf[12], t.record.sent[num]
+		num := int64(binary.BigEndian.Uint64(buf))
+		if t.record.answer(num, now()) && num > t.latest.Load()>>8 {
+			t.latest.Store(num<<8 | int64(buf[8]))
 		}
-		pr.mu.Unlock()
 	}
 }
 
-// begin starts new records.
-func (pr *prober) begin() instant {
-	pr.mu.Lock()
-	defer pr.mu.Unlock()
-	pr.start, pr.late = now(), 0
-	pr.epoch++
+// begin starts a new watch.
+func (pr *prober) begin() {
+	pr.start = now()
+	pr.late.Store(0)
 	for _, t := range pr.targets {
-		t.record = record{}
+		t.first = t.record.next.Load()
 	}
-	return pr.start
 }
 
 // end waits until the probes that are under way can be judged and returns each VIP's
 // silence since begin, and how late the worst round was.
 func (pr *prober) end() (silence map[netip.Addr]time.Duration, late time.Duration) {
-	end := now()
+	end, late := now(), time.Duration(pr.late.Load())
 	time.Sleep(answerLimit)
-	pr.mu.Lock()
-	defer pr.mu.Unlock()
-	silence = map[netip.Addr]time.Duration{}
+	return pr.silence(end), late
+}
+
+// gaps returns each VIP's silence so far, up to what can be judged already.
+func (pr *prober) gaps() map[netip.Addr]time.Duration {
+	return pr.silence(max(pr.start, now().add(-answerLimit)))
+}
+
+func (pr *prober) silence(end instant) map[netip.Addr]time.Duration {
+	out := map[netip.Addr]time.Duration{}
 	for _, t := range pr.targets {
-		silence[t.vip] = t.record.silence(pr.start, end)
+		out[t.vip] = t.record.silence(t.first, pr.start, end)
 	}
-	return silence, pr.late
+	return out
 }
 
 // serving returns the number of the node that answered for each VIP within the time that
 // a few rounds take, 0 where none did.
 func (pr *prober) serving() map[netip.Addr]byte {
-	pr.mu.Lock()
-	defer pr.mu.Unlock()
 	out := map[netip.Addr]byte{}
 	limit := answerLimit + 10*resolution(len(pr.targets))
 	for _, t := range pr.targets {
 		out[t.vip] = 0
-		if t.at.since() < limit {
-			out[t.vip] = t.node
+		if latest := t.latest.Load(); latest >= 0 && t.record.at(latest>>8).since() < limit {
+			out[t.vip] = byte(latest)
 		}
 	}
 	return out
@@ -187,15 +209,4 @@ func (pr *prober) close() {
 		t.conn.Close()
 	}
 	pr.reading.Wait()
-}
-
-// gaps returns each VIP's silence so far, up to what can be judged already.
-func (pr *prober) gaps() map[netip.Addr]time.Duration {
-	pr.mu.Lock()
-	defer pr.mu.Unlock()
-	out := map[netip.Addr]time.Duration{}
-	for _, t := range pr.targets {
-		out[t.vip] = t.record.silence(pr.start, max(pr.start, now().add(-answerLimit)))
-	}
-	return out
 }

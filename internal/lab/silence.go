@@ -1,44 +1,74 @@
 package lab
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // answerLimit is how late an answer may be and still count. It bears a stalled lab, and
 // is shorter than the second that the kernel's ARP queue may hold back a packet for an
 // address that nobody has.
 const answerLimit = 100 * time.Millisecond
 
-// A record is what became of the probes of one VIP, in the order in which they were sent.
+// recordSize is how many probes a record remembers: two minutes at one a millisecond. A
+// power of two, as it is the size of a ring.
+const recordSize = 1 << 17
+
+// A record is what became of the probes of one VIP. One goroutine sends, another answers,
+// a third judges, and none of them ever waits for another: the sender has the highest
+// priority and must not stand behind a lock.
 type record struct {
-	sent     []instant
-	answered []bool
+	// next is the number of the next probe. A probe's slot is its number modulo the size.
+	next atomic.Int64
+	// sent is when the probe in a slot was sent, an instant.
+	sent []atomic.Int64
+	// answered is 1 + the number of the last probe of the slot that was answered.
+	answered []atomic.Int64
 }
 
+func newRecord(size int) *record {
+	return &record{sent: make([]atomic.Int64, size), answered: make([]atomic.Int64, size)}
+}
+
+func (r *record) slot(num int64) int64 { return num & int64(len(r.sent)-1) }
+
+// at is when a probe was sent.
+func (r *record) at(num int64) instant { return instant(r.sent[r.slot(num)].Load()) }
+
 // send notes a probe and returns its number.
-func (r *record) send(at instant) int {
-	r.sent, r.answered = append(r.sent, at), append(r.answered, false)
-	return len(r.sent) - 1
+func (r *record) send(at instant) int64 {
+	num := r.next.Load()
+	r.sent[r.slot(num)].Store(int64(at))
+	r.next.Store(num + 1)
+	return num
 }
 
 // answer notes the answer to a probe; one that is too late doesn't count.
-func (r *record) answer(num int, at instant) (counts bool) {
-	if num < 0 || num >= len(r.sent) || at.sub(r.sent[num]) > answerLimit {
+func (r *record) answer(num int64, at instant) (counts bool) {
+	if next := r.next.Load(); num < 0 || num >= next || num < next-int64(len(r.sent)) {
 		return false
 	}
-	r.answered[num] = true
+	if at.sub(r.at(num)) > answerLimit {
+		return false
+	}
+	r.answered[r.slot(num)].Store(num + 1)
 	return true
 }
 
-// silence is the longest time between two neighbouring answered probes, by when they were
-// sent: an answer that is late because the lab was slow is no silence, and answers may
-// come out of order. The address counts as answered at the start of the record, and the
-// record ends at end, answered or not.
-func (r *record) silence(start, end instant) time.Duration {
+// silence is the longest time between two neighbouring answered probes from number first
+// on, by when they were sent: an answer that is late because the lab was slow is no
+// silence, and answers may come out of order. The address counts as answered at start, and
+// what is judged ends at end, answered or not.
+func (r *record) silence(first int64, start, end instant) time.Duration {
+	next := r.next.Load()
+	first = max(first, next-int64(len(r.sent))+1) // the sender may be at the oldest slot
 	last, longest := start, time.Duration(0)
-	for i, at := range r.sent {
+	for num := first; num < next; num++ {
+		at := r.at(num)
 		if at > end {
 			break
 		}
-		if r.answered[i] {
+		if r.answered[r.slot(num)].Load() == num+1 {
 			longest = max(longest, at.sub(last))
 			last = at
 		}
