@@ -69,6 +69,7 @@ func Run(ctx context.Context, o Options) error {
 		nextBoot: state.nextBoot,
 		openChat: func(at chatAt) (socket, error) { return multicast.Open(at.config(o.Log)) },
 		load:     config.Load,
+		watch:    config.Watch,
 	})
 	return l.live(ctx, boot, func(ctx context.Context) error { return ctlsocket.Serve(ctx, control, l) })
 }
@@ -81,6 +82,7 @@ type parts struct {
 	nextBoot func() (uint64, error)
 	openChat func(chatAt) (socket, error)
 	load     func(path, node string) (*config.Config, error)
+	watch    func(ctx context.Context, path string, changed chan<- struct{}) error
 }
 
 // live starts everything that works beside the loop, runs the loop, and ends everything

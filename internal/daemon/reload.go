@@ -21,6 +21,7 @@ import (
 // it and opens what it newly asks for. Only then the loop swaps, which can't fail.
 type reloader struct {
 	loop     *loop
+	path     string         // of the file
 	current  *config.Config // as last applied
 	requests chan reloadRequest
 }
@@ -46,7 +47,7 @@ type swap struct {
 }
 
 func newReloader(l *loop) *reloader {
-	return &reloader{loop: l, current: l.config, requests: make(chan reloadRequest, 4)}
+	return &reloader{loop: l, path: l.config.Path, current: l.config, requests: make(chan reloadRequest, 4)}
 }
 
 // ask asks for a reload without waiting. What finds no room is as good as done: the
@@ -79,7 +80,7 @@ func (r *reloader) run(ctx context.Context) error {
 func (r *reloader) watch(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
 	done := make(chan error, 1)
-	go func() { done <- config.Watch(ctx, r.loop.config.Path, changed) }()
+	go func() { done <- r.loop.watch(ctx, r.path, changed) }()
 	for {
 		select {
 		case <-changed:
@@ -101,7 +102,7 @@ const fileChanged = "the config file changed"
 func (r *reloader) apply(ctx context.Context, q reloadRequest) (string, error) {
 	l, old := r.loop, r.current
 	if q.why == fileChanged && old.Reload != config.Auto {
-		l.log.Info("the config file changed: SIGHUP or vippyctl reload applies it", "file", old.Path)
+		r.report(old)
 		return "", nil
 	}
 	l.notifier.reloading()
@@ -116,9 +117,20 @@ func (r *reloader) apply(ctx context.Context, q reloadRequest) (string, error) {
 	return message, nil
 }
 
+// report tells of a changed file that waits to be applied.
+func (r *reloader) report(old *config.Config) {
+	c, err := r.loop.load(r.path, r.loop.name)
+	switch {
+	case err != nil:
+		r.loop.log.Error("the config file changed and is not right; the running config stays", "err", err)
+	case c.Hash != old.Hash:
+		r.loop.log.Info("the config file changed: SIGHUP or vippyctl reload applies it", "file", r.path)
+	}
+}
+
 func (r *reloader) replace(ctx context.Context, old *config.Config) (string, error) {
 	l := r.loop
-	c, err := l.load(old.Path, l.name)
+	c, err := l.load(r.path, l.name)
 	if err != nil {
 		return "", err
 	}

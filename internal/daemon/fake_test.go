@@ -1,0 +1,341 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vippy-ha/vippy/cluster/multicast"
+	"github.com/vippy-ha/vippy/internal/config"
+	"github.com/vippy-ha/vippy/netplumb"
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// A world is what fake nodes share: the wire, and a diary of what happened on it and in
+// the kernels, in order.
+type world struct {
+	mu      sync.Mutex
+	sockets []*fakeSocket
+	diary   []string
+	began   time.Time
+}
+
+func (w *world) write(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.diary = append(w.diary, fmt.Sprintf(format, args...))
+}
+
+// find returns the place of the first entry from a place on that has all words, or -1.
+func (w *world) find(from int, words ...string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := from; i < len(w.diary); i++ {
+		if !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(w.diary[i], word) }) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (w *world) length() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.diary)
+}
+
+// fakeSocket delivers what others send at once.
+type fakeSocket struct {
+	world  *world
+	from   netip.AddrPort
+	node   string
+	in     chan multicast.Packet
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (w *world) socket(node string, from netip.AddrPort) *fakeSocket {
+	s := &fakeSocket{world: w, node: node, from: from, in: make(chan multicast.Packet, 1000), closed: make(chan struct{})}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sockets = append(w.sockets, s)
+	return s
+}
+
+func (s *fakeSocket) Send(data []byte, to netip.AddrPort) error {
+	s.world.write("%s sends %x", s.node, data)
+	s.world.mu.Lock()
+	defer s.world.mu.Unlock()
+	for _, o := range s.world.sockets {
+		if o != s && (!to.IsValid() || to == o.from) {
+			select {
+			case o.in <- multicast.Packet{Data: bytes.Clone(data), From: s.from, Link: "eth0", Index: 2, TTL: 255}:
+			default:
+			}
+		}
+	}
+	return nil
+}
+
+func (s *fakeSocket) Read(b *multicast.Batch) error {
+	select {
+	case p := <-s.in:
+		b.Packets = append(b.Packets[:0], p)
+		return nil
+	case <-s.closed:
+		return net.ErrClosed
+	}
+}
+
+func (s *fakeSocket) Rescan() error { return nil }
+
+func (s *fakeSocket) Stats() multicast.Stats {
+	return multicast.Stats{Links: []multicast.LinkStats{{Name: "eth0", Index: 2}}}
+}
+
+func (s *fakeSocket) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	return nil
+}
+
+// fakeKernel does what it is told at once.
+type fakeKernel struct {
+	mu       sync.Mutex
+	world    *world
+	node     string
+	boottime func() time.Duration
+	seq      uint64
+	have     map[vipgroup.VIP]bool
+	desired  netplumb.Desired
+	lost     map[vipgroup.VIP]bool
+	link     netplumb.Link
+	refuse   error        // whatever should be added
+	stuck    vipgroup.VIP // can't be removed
+	ops      []netplumb.Op
+	changed  chan struct{}
+	heard    chan netplumb.Heard
+}
+
+func newFakeKernel(w *world, node string, boottime func() time.Duration) *fakeKernel {
+	return &fakeKernel{world: w, node: node, boottime: boottime, have: map[vipgroup.VIP]bool{}, lost: map[vipgroup.VIP]bool{},
+		link:    netplumb.Link{Name: "eth0", Exists: true, Up: true, Carrier: true},
+		changed: make(chan struct{}, 1), heard: make(chan netplumb.Heard)}
+}
+
+func (k *fakeKernel) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+
+func (k *fakeKernel) Set(d netplumb.Desired) uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.seq++
+	k.desired = d
+	for v := range k.have {
+		if !slices.Contains(d.VIPs, v) && v != k.stuck {
+			k.world.write("%s removes %s", k.node, v.Address)
+			k.ops = append(k.ops, netplumb.Op{Kind: netplumb.Remove, Address: v.Address, Link: v.Interface})
+			delete(k.have, v)
+		}
+	}
+	for v := range k.lost {
+		if !slices.Contains(d.VIPs, v) {
+			delete(k.lost, v)
+		}
+	}
+	for _, v := range d.VIPs {
+		if !k.have[v] && !k.lost[v] && k.refuse == nil && k.boottime() < d.GrantUntil {
+			k.world.write("%s adds %s", k.node, v.Address)
+			k.ops = append(k.ops, netplumb.Op{Kind: netplumb.Add, Address: v.Address, Link: v.Interface})
+			k.have[v] = true
+		}
+	}
+	k.tell()
+	return k.seq
+}
+
+func (k *fakeKernel) tell() {
+	select {
+	case k.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (k *fakeKernel) Changed() <-chan struct{}     { return k.changed }
+func (k *fakeKernel) Heard() <-chan netplumb.Heard { return k.heard }
+func (k *fakeKernel) Ask(...netip.Addr)            {}
+func (k *fakeKernel) Announce(...netip.Addr)       {}
+
+func (k *fakeKernel) MAC(netip.Addr) (netplumb.MAC, bool) { return netplumb.MAC{}, false }
+
+func (k *fakeKernel) Report() netplumb.Report {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	r := netplumb.Report{Seq: k.seq, Links: []netplumb.Link{k.link}, Ops: k.ops}
+	k.ops = nil
+	for _, v := range k.desired.Managed {
+		if k.have[v] {
+			r.Present = append(r.Present, v)
+		}
+	}
+	for v := range k.lost {
+		r.Lost = append(r.Lost, v)
+	}
+	if k.refuse != nil {
+		for _, v := range k.desired.VIPs {
+			r.Failed = append(r.Failed, netplumb.Failure{VIP: v, Err: k.refuse})
+		}
+	}
+	return r
+}
+
+// meddle changes something behind the daemon's back.
+func (k *fakeKernel) meddle(f func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f()
+	k.tell()
+}
+
+// drop deletes all addresses behind the daemon's back.
+func (k *fakeKernel) drop() {
+	k.meddle(func() {
+		for v := range k.have {
+			k.world.write("somebody deletes %s at %s", v.Address, k.node)
+			delete(k.have, v)
+			k.lost[v] = true
+		}
+	})
+}
+
+// addresses lists what the kernel has.
+func (k *fakeKernel) addresses() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var out []string
+	for v := range k.have {
+		out = append(out, v.Address.Addr().String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// logged is a log that tests read.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) has(words string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), words)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// A fakeNode is a daemon's loop between a fake kernel and a fake wire.
+type fakeNode struct {
+	t      *testing.T
+	name   string
+	loop   *loop
+	kernel *fakeKernel
+	log    *logged
+	reload chan struct{}
+	hurry  chan struct{}
+	stop   context.CancelFunc
+	ended  chan error
+
+	mu   sync.Mutex
+	file string        // the config's text
+	skew time.Duration // of CLOCK_BOOTTIME
+}
+
+const planText = `
+secret: correct horse battery staple
+nodes: [a, b]
+vips:
+  - {name: web, addresses: [{interface: eth0, ip: 10.0.0.1/24}]}
+  - {name: db, addresses: [{interface: eth0, ip: 10.0.0.2/24}]}
+`
+
+func (n *fakeNode) setFile(text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.file = text
+}
+
+func (n *fakeNode) load(string, string) (*config.Config, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return config.Parse("vippy.conf", []byte(n.file))
+}
+
+// suspend makes CLOCK_BOOTTIME go on while the process did nothing.
+func (n *fakeNode) suspend(d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.skew += d
+}
+
+// start runs a daemon with the config's text. Call it in a synctest bubble.
+func (w *world) start(t *testing.T, name, text string, prepare ...func(*fakeNode)) *fakeNode {
+	t.Helper()
+	n := &fakeNode{t: t, name: name, file: text, log: &logged{}, reload: make(chan struct{}, 1), hurry: make(chan struct{}), ended: make(chan error, 1)}
+	c, err := n.load("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	boottime := func() time.Duration {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return time.Since(began) + n.skew + time.Hour
+	}
+	n.kernel = newFakeKernel(w, name, boottime)
+	boot := uint64(time.Now().UnixNano())
+	from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, 100 + byte(len(w.sockets))}), 5007)
+	n.loop = newLoop(Options{
+		Config: c, Node: name, Version: "test", Reload: n.reload, Hurry: n.hurry,
+		Log: slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}, parts{
+		socket:   w.socket(name, from),
+		plumber:  n.kernel,
+		boottime: boottime,
+		nextBoot: func() (uint64, error) { boot++; return boot, nil },
+		openChat: func(chatAt) (socket, error) { return w.socket(name, from), nil },
+		load:     n.load,
+		watch:    func(ctx context.Context, _ string, _ chan<- struct{}) error { <-ctx.Done(); return nil },
+	})
+	for _, p := range prepare {
+		p(n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	n.stop = cancel
+	go func() {
+		n.ended <- n.loop.live(ctx, boot, func(ctx context.Context) error { <-ctx.Done(); return nil })
+	}()
+	return n
+}
+
+// end stops the daemon and returns how it ended.
+func (n *fakeNode) end() error {
+	n.stop()
+	return <-n.ended
+}
