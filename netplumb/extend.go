@@ -97,7 +97,7 @@ func (w *worker) extendOne(at place, h *holding) {
 	op := h.op
 	op.Lifetime = w.lifetime()
 	if err := w.k.add(op); err != nil {
-		w.stale = true
+		w.suspect = true
 		w.fault(fmt.Errorf("extend %s on %s: %w", op.Address, op.Link, err))
 		return
 	}

@@ -140,6 +140,13 @@ func (k *kernel) promote(index int) error {
 	return hint(err)
 }
 
+// answers says whether this host takes packets for an address, and so whether it answers
+// when it is asked: a look at one route instead of at all addresses.
+func (k *kernel) answers(addr netip.Addr) bool {
+	routes, err := k.h.RouteGet(addr.AsSlice())
+	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
+}
+
 // linkFacts is what one look at a link says.
 type linkFacts struct {
 	index       int

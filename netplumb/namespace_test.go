@@ -23,12 +23,12 @@ const patience = 15 * time.Second
 
 // A namespace is an anonymous network namespace that lives as long as its test.
 type namespace struct {
-	t  *testing.T
+	t  testing.TB
 	fd int
 	h  *netlink.Handle
 }
 
-func newNamespace(t *testing.T) *namespace {
+func newNamespace(t testing.TB) *namespace {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("left out by -short: needs network namespaces")
@@ -132,7 +132,7 @@ func (n *namespace) addresses(link string) []string {
 // b is .2.
 type lan struct{ a, b *namespace }
 
-func newLAN(t *testing.T) lan {
+func newLAN(t testing.TB) lan {
 	t.Helper()
 	l := lan{newNamespace(t), newNamespace(t)}
 	l.wire()
@@ -158,7 +158,7 @@ func (l lan) wire() {
 // A running is a Plumber at work in a namespace.
 type running struct {
 	*Plumber
-	t    *testing.T
+	t    testing.TB
 	last Report
 	ops  []Op
 	errs []error

@@ -3,6 +3,7 @@ package netplumb
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -14,10 +15,10 @@ func (w *worker) look() {
 	w.lookAt = Boottime() + lookEvery
 	have, err := w.k.look(0)
 	if err != nil {
-		w.fault(err) // have stays stale and is read again with the next poll
+		w.fault(err) // tried again with the next poll
 		return
 	}
-	w.stale = false
+	w.stale, w.suspect = false, false
 	w.see(have)
 }
 
@@ -25,7 +26,7 @@ func (w *worker) look() {
 func (w *worker) lookAtLink(index int) bool {
 	have, err := w.k.look(index)
 	if err != nil {
-		w.stale = true
+		w.suspect = true
 		w.fault(err)
 		return false
 	}
@@ -66,51 +67,67 @@ func (w *worker) lose(at place) {
 	w.differs, w.report = true, true
 }
 
-// reconcile brings the kernel to what is wanted, in batches that are read back and
-// reported one by one. A newer desired state interrupts it. What failed is tried again
-// after the next look.
+// reconcile brings the kernel to what is wanted. A newer desired state interrupts it.
+// What failed is tried again after the next look.
 func (w *worker) reconcile() {
 	want := slices.DeleteFunc(slices.Clone(w.want.VIPs), func(v vipgroup.VIP) bool { return w.lost[placeOf(v)] })
 	w.letGo()
 	w.find(want)
 
-	w.report = w.report || w.settled != w.seq || len(w.failed) > 0
+	w.report = w.report || len(w.failed) > 0
 	w.failed = make(map[place]Failure)
-	touched := make(map[int]bool)
 	ops := Diff(want, w.want.Managed, w.have, w.lifetime())
-	for i, op := range ops {
-		index, err := w.apply(op)
-		switch {
-		case err != nil && op.Kind == Promote:
-			w.fault(err)
-		case err != nil:
-			w.failed[op.place()] = Failure{vipgroup.VIP{Address: op.Address, Interface: op.Link}, err}
-		}
-		if index != 0 {
-			touched[index] = true
-		}
-		last := i == len(ops)-1
-		if (i+1)%batch != 0 && !last && (op.Kind == Add || ops[i+1].Kind != Add) {
-			continue
-		}
-		if last {
-			w.settled = w.seq
-		}
-		w.readBack(touched)
-		if !last && w.orders.waiting() {
-			w.differs = true
+	adds := slices.IndexFunc(ops, func(op Op) bool { return op.Kind == Add })
+	if adds < 0 {
+		adds = len(ops)
+	}
+	for chunk := range slices.Chunk(ops[:adds], batch) {
+		w.remove(chunk)
+		if w.orders.waiting() {
 			return
 		}
 	}
+	touched := make(map[int]bool)
+	for chunk := range slices.Chunk(ops[adds:], batch) {
+		for _, op := range chunk {
+			if op, ok := w.apply(op); ok {
+				touched[op.Index] = true
+			}
+		}
+		if w.orders.waiting() {
+			w.suspect = true // what was added is not yet seen
+			return
+		}
+	}
+	for index := range touched {
+		w.lookAtLink(index)
+	}
+	w.report = w.report || w.settled != w.seq
 	w.differs, w.settled = false, w.seq
 }
 
-// readBack sees whether a batch did what it should, and says so.
-func (w *worker) readBack(links map[int]bool) {
-	for index := range links {
-		w.lookAtLink(index)
+// remove takes a batch of addresses away, sees them gone and says so at once, since a
+// peer waits for it: no dump, which takes a millisecond for a thousand addresses. Events
+// bring one afterwards.
+func (w *worker) remove(ops []Op) {
+	type line struct {
+		addr  netip.Prefix
+		index int
 	}
-	clear(links)
+	gone := make(map[line]bool, len(ops))
+	for _, op := range ops {
+		op, ok := w.apply(op)
+		if !ok || op.Kind != Remove {
+			continue
+		}
+		if w.k.answers(op.Address.Addr()) {
+			w.suspect = true // there in another form too, or by a route: look closer
+			continue
+		}
+		gone[line{op.Address, op.Index}] = true
+		delete(w.present, op.place())
+	}
+	w.have = slices.DeleteFunc(slices.Clone(w.have), func(o Observed) bool { return gone[line{o.Address, o.Index}] })
 	w.publish()
 }
 
@@ -143,36 +160,50 @@ func (w *worker) find(want []vipgroup.VIP) {
 	}
 }
 
-// apply does one operation and returns the index of the link that it was done on.
-func (w *worker) apply(op Op) (int, error) {
+// apply does one operation and returns it with its stamp and the index of its link.
+func (w *worker) apply(op Op) (Op, bool) {
+	if err := w.do(&op); err != nil {
+		if op.Kind == Promote {
+			w.fault(fmt.Errorf("%s: %w", describe(op), err))
+			return op, false
+		}
+		v := vipgroup.VIP{Address: op.Address, Interface: op.Link}
+		w.failed[op.place()] = Failure{v, fmt.Errorf("%s: %w", describe(op), err)}
+		w.report = true
+		return op, false
+	}
+	w.ops = append(w.ops, op)
+	w.report = true
+	return op, true
+}
+
+func (w *worker) do(op *Op) (err error) {
 	if op.Index == 0 {
 		l := w.links[op.Link]
 		if l == nil || !l.exists {
-			return 0, fmt.Errorf("%s: no such link on this host", describe(op))
+			return errNoLink
 		}
 		op.Index = l.facts.index
 	}
-	var err error
 	switch op.Kind {
 	case Promote:
 		err = w.k.promote(op.Index)
 	case Remove:
-		err = w.k.remove(op)
+		err = w.k.remove(*op)
 	case Add:
-		err = w.add(op)
-	}
-	if err != nil {
-		return op.Index, fmt.Errorf("%s: %w", describe(op), err)
+		err = w.add(*op)
 	}
 	op.At = Monotonic()
-	if op.Kind == Add {
+	if err == nil && op.Kind == Add {
 		w.speaker.take(op.place()) // before anything else: clients wait for it
 	}
-	w.ops = append(w.ops, op)
-	return op.Index, nil
+	return err
 }
 
-var errNoGrant = errors.New("the grant ran out: is the daemon's loop late?")
+var (
+	errNoLink  = errors.New("no such link on this host")
+	errNoGrant = errors.New("the grant ran out: is the daemon's loop late?")
+)
 
 func (w *worker) add(op Op) error {
 	now := Boottime()

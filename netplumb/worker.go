@@ -44,7 +44,8 @@ type worker struct {
 	lost    map[place]bool
 	failed  map[place]Failure
 
-	stale     bool // have must be read anew
+	stale     bool // have must be read before anything is compared with it
+	suspect   bool // have should be read soon
 	differs   bool // want and have must be compared
 	ungranted bool // something was not done for want of a grant
 	pollAt    time.Duration
@@ -102,7 +103,10 @@ func (w *worker) turn() {
 		w.look()
 	}
 	if w.differs {
-		w.reconcile()
+		w.reconcile() // by the last look: a peer waits
+	}
+	if w.suspect {
+		w.look()
 	}
 	for _, addr := range o.ask {
 		w.ask(addr)
@@ -179,10 +183,10 @@ func (w *worker) notice() {
 		w.pollAt, w.stale = 0, true
 	}
 	if w.events.addresses.Swap(false) {
-		w.stale = true
+		w.suspect = true
 	}
 	if now >= w.lookAt {
-		w.stale = true
+		w.suspect = true
 		w.lookAtGateways()
 	}
 	if now >= w.pollAt {
