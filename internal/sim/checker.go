@@ -17,8 +17,11 @@ type checker struct {
 	last   []int   // the latest single owner, -1: never one
 	bare   []int64 // since when no running kernel has it, -1: one has
 	dirty  bool
-	// calm is set while nothing may move or lapse; why says which promise wants it.
-	calm     bool
+	// added is when an address came into the kernel of a member.
+	added [][]int64
+	// calm has a bit for each address that may not move or lapse now; why says which
+	// promise wants it.
+	calm     uint64
 	why      string
 	overlaps []overlap
 	// Moves counts changes of owner, Lapses the times that an address had none;
@@ -41,6 +44,7 @@ func (c *checker) init(w *World) {
 		refused: map[cluster.Refusal]int{}, excused: map[string]int64{}}
 	for a := range c.last {
 		c.last[a] = -1
+		c.added = append(c.added, make([]int64, w.cfg.Nodes))
 	}
 }
 
@@ -50,6 +54,9 @@ func (c *checker) changed(host, addr int, has bool) {
 		return
 	}
 	c.owners[addr] ^= 1 << host
+	if has {
+		c.added[addr][host] = c.w.now
+	}
 	c.dirty = true
 }
 
@@ -116,14 +123,14 @@ func (c *checker) look() {
 
 // disturbed is called where an address moves or lapses.
 func (c *checker) disturbed(addr int, what string) {
-	if c.calm {
+	if c.calm>>addr&1 == 1 {
 		c.w.fail(c.why, "%v %s although nothing asked for it", c.w.addrs[addr], what)
 	}
 }
 
 // judge applies P1 to an overlap, with the exceptions of excuse.
 func (c *checker) judge(o *overlap) {
-	e := c.excuse(o.a, o.b)
+	e := c.excuse(o)
 	now := c.w.now
 	defer func() { o.seen = now }()
 	if e.endless {
@@ -156,10 +163,19 @@ func (c *checker) believed(h *host, f *frame, r cluster.Refusal) {
 	}
 }
 
-// Calm begins or ends a time in which nothing may move; why names the promise.
-func (w *World) Calm(on bool, why string) {
-	w.check.calm, w.check.why = on, why
+// Calm begins a time in which nothing may move, but what those nodes own that are in
+// the bits of except; why names the promise. Restless ends it.
+func (w *World) Calm(why string, except uint32) {
+	w.check.calm, w.check.why = 0, why
+	for addr, m := range w.check.owners {
+		if m&except == 0 {
+			w.check.calm |= 1 << addr
+		}
+	}
 }
+
+// Restless ends a Calm.
+func (w *World) Restless() { w.check.calm = 0 }
 
 // unsettled lists the addresses that don't have exactly one owner.
 func (c *checker) unsettled() string {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -78,13 +79,29 @@ func (d *director) calm(long time.Duration) {
 	if d.w.cfg.Attacker {
 		why = "P3 or P4"
 	}
-	d.w.Calm(true, why)
+	d.w.Calm(why, 0)
 	for at := 2 * time.Second; at < long-10*time.Second; at += 4 * time.Second {
 		f, lasting := d.draw(quietFaults)
 		d.w.During(at, min(lasting, 3*time.Second), f)
 	}
 	d.w.Run(long)
-	d.w.Calm(false, "")
+	d.w.Restless()
+}
+
+// ownFaults concern one node: what the others own stays where it is (P3).
+var ownFaults = []FaultKind{Kill, Leave, Hang, Wrong, Drain, Bar, Lose, Freeze, TxDead, RxDead}
+
+// mayMove is which nodes' addresses a fault may move; ok is false where it is any's.
+func (d *director) mayMove(f *Fault) (nodes uint32, ok bool) {
+	switch {
+	case slices.Contains(quietFaults, f.Kind):
+		return 0, true
+	case f.Kind == RxDead && !d.w.cfg.Gateway && d.w.cfg.Nodes == 2:
+		return 0, false // nothing can tell it that it is the deaf one
+	case slices.Contains(ownFaults, f.Kind):
+		return 1 << f.A, true
+	}
+	return 0, false
 }
 
 // singles lets one fault after the other happen, each alone in a settled cluster.
@@ -92,19 +109,48 @@ func (d *director) singles(n int) {
 	w := d.w
 	for range n {
 		f, lasting := d.draw(singleFaults)
-		quiet := false
-		for _, k := range quietFaults {
-			quiet = quiet || f.Kind == k
+		if nodes, ok := d.mayMove(f); ok {
+			w.Calm("P3", nodes)
 		}
-		w.Calm(quiet, "P3")
 		w.Begin(f)
 		if w.Run(lasting) != nil {
 			return
 		}
 		w.End(f)
-		w.Run(time.Duration(w.cfg.Stale))
-		w.Calm(false, "")
+		w.Run(w.cfg.Stale)
+		w.Restless()
 		if w.Settle(w.cfg.Bound()) != nil || w.Run(w.cfg.Bound()) != nil {
+			return
+		}
+	}
+}
+
+// doubles impairs chat, lets a holder fail meanwhile, and wants its addresses owned
+// again before anything is mended.
+func (d *director) doubles(n int) {
+	w := d.w
+	if w.cfg.Nodes < 3 {
+		d.singles(n)
+		return
+	}
+	chat := []FaultKind{Deaf, Mute, NoChat, NoGroup, NoMulti, Silence, Wrong}
+	fail := []FaultKind{Kill, Lose, Hang, Freeze, Leave}
+	for range n {
+		f, _ := d.draw(chat)
+		g, _ := d.draw(fail)
+		if f.Kind == Wrong && g.A == f.A {
+			g.A = f.B
+		}
+		w.Begin(f)
+		if w.Run(w.cfg.Bound()) != nil {
+			return
+		}
+		w.Begin(g)
+		if w.Run(w.cfg.Interval) != nil || w.Settle(w.cfg.Bound()) != nil {
+			return
+		}
+		w.EndAll()
+		if w.Run(w.cfg.Interval) != nil || w.Settle(w.cfg.Bound()) != nil || w.Run(w.cfg.Bound()) != nil {
 			return
 		}
 	}

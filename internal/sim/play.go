@@ -23,12 +23,15 @@ const (
 	Chat Mode = "chat"
 	// Links: cuts of links, lost hosts, kills that overlap.
 	Links Mode = "links"
+	// Double: chat is impaired and stays so while a holder fails; P2 is due all the
+	// same.
+	Double Mode = "double"
 	// Torture: everything at once.
 	Torture Mode = "torture"
 )
 
 // Modes lists the modes in the order in which seeds go round.
-var Modes = []Mode{Calm, Single, Chat, Links, Torture}
+var Modes = []Mode{Calm, Single, Chat, Links, Torture, Double}
 
 // timings are pairs of interval and stale that are worth running.
 var timings = []cluster.Timing{
@@ -145,6 +148,8 @@ func Play(c Config, m Mode) (*World, *Violation) {
 		d.storm(60*time.Second, chatFaults)
 	case Links:
 		d.storm(60*time.Second, linkFaults)
+	case Double:
+		d.doubles(6)
 	case Torture:
 		d.storm(60*time.Second, allFaults)
 	}
@@ -155,7 +160,7 @@ func Play(c Config, m Mode) (*World, *Violation) {
 	if w.Settle(bound) != nil || w.Run(bound) != nil {
 		return w, w.violation
 	}
-	w.Calm(true, "P3")
+	w.Calm("P3", 0)
 	w.Run(10 * time.Second)
 	return w, w.violation
 }
