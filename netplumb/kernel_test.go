@@ -25,7 +25,7 @@ func TestPlumbAndRemove(t *testing.T) {
 	list, err := net.a.h.AddrList(net.a.link("eth0"), netlink.FAMILY_V4)
 	net.a.must(err)
 	for _, a := range list {
-		if ours := a.IPNet.String() != "10.1.2.1/24"; ours && (a.Protocol != Mark || a.ValidLft > 1 || a.PreferedLft > 1) {
+		if ours := a.IPNet.String() != "10.1.2.1/24"; ours && (a.Protocol != Mark || a.ValidLft > 3 || a.PreferedLft > 3) {
 			t.Errorf("%s has proto %d, valid_lft %d, preferred_lft %d", a.IPNet, a.Protocol, a.ValidLft, a.PreferedLft)
 		}
 	}
@@ -54,10 +54,10 @@ func TestPlumbAndRemove(t *testing.T) {
 		}
 	}
 	want := []string{
-		"ip addr add 10.1.2.3/32 dev eth0 proto 86 valid_lft 1 preferred_lft 1",
-		"ip addr add 10.1.2.4/32 dev eth0 proto 86 valid_lft 1 preferred_lft 1",
+		"ip addr add 10.1.2.3/32 dev eth0 proto 86 valid_lft 3 preferred_lft 3",
+		"ip addr add 10.1.2.4/32 dev eth0 proto 86 valid_lft 3 preferred_lft 3",
 		"sysctl net.ipv4.conf.eth0.promote_secondaries=1",
-		"ip addr add 10.9.0.3/24 dev eth0 proto 86 valid_lft 1 preferred_lft 1",
+		"ip addr add 10.9.0.3/24 dev eth0 proto 86 valid_lft 3 preferred_lft 3",
 		"ip addr del 10.1.2.3/32 dev eth0",
 		"sysctl net.ipv4.conf.eth0.promote_secondaries=1",
 		"ip addr del 10.9.0.3/24 dev eth0",

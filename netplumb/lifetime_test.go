@@ -13,7 +13,7 @@ func TestExtendAndExpire(t *testing.T) {
 	plan := vips(t, "10.1.2.3/32 on eth0")
 	d := granted(plan, plan)
 	p.reach(d)
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(testLifetime + 2*time.Second); time.Now().Before(end); {
 		select {
 		case <-p.Changed():
 			p.read()
@@ -33,9 +33,7 @@ func TestExtendAndExpire(t *testing.T) {
 	// The grant is back, but another node may have it by now.
 	p.ops = nil
 	p.reach(granted(plan, plan))
-	for range 3 * int(lookEvery/pollEvery) {
-		time.Sleep(pollEvery)
-	}
+	time.Sleep(3 * lookEvery / 2)
 	p.read()
 	if len(p.last.Present) != 0 || len(p.ops) != 0 {
 		t.Errorf("an expired address came back unasked: %v, %v", p.last.Present, p.ops)
@@ -109,7 +107,7 @@ func TestExtensionLooksFirst(t *testing.T) {
 			t.Fatalf("held: %v", w.held)
 		}
 		net.a.del("10.1.2.3/32", "eth0")
-		w.held[placeOf(plan[1])].extended -= time.Second - extendMargin // this one is too late
+		w.held[placeOf(plan[1])].extended -= testLifetime - extendMargin // this one is too late
 		w.extension.at = 0
 		w.extend()
 		if len(w.held) != 0 || !w.lost[placeOf(plan[0])] || !w.lost[placeOf(plan[1])] {
@@ -135,7 +133,7 @@ func TestAddressesThatAreThereAreKept(t *testing.T) {
 	}
 	p, _ = net.a.start()
 	p.reach(granted(plan, plan))
-	time.Sleep(2500 * time.Millisecond) // more than the lifetime with the kernel's slack
+	time.Sleep(testLifetime + 2*time.Second) // more than the kernel needs to drop it
 	p.read()
 	if len(p.ops) != 0 || len(p.last.Present) != 1 || len(net.a.addresses("eth0")) != 2 {
 		t.Errorf("operations %v, present %v", p.ops, p.last.Present)

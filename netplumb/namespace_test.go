@@ -3,16 +3,17 @@ package netplumb
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"github.com/vippy-ha/vippy/vipgroup"
@@ -129,11 +130,14 @@ func (n *namespace) addresses(link string) []string {
 }
 
 // A lan is two hosts whose eth0 are the ends of one wire, both 10.1.2.0/24: a is .1 and
-// b is .2.
+// b is .2. Tests with a lan run side by side: they mostly wait for the kernel.
 type lan struct{ a, b *namespace }
 
 func newLAN(t testing.TB) lan {
 	t.Helper()
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel()
+	}
 	l := lan{newNamespace(t), newNamespace(t)}
 	l.wire()
 	l.a.add("10.1.2.1/24", "eth0")
@@ -236,9 +240,12 @@ func (r *running) keep(d Desired) (stop func()) {
 	return func() { close(quit); <-done }
 }
 
+// testLifetime leaves a plumber that gets no processor for two seconds its addresses.
+const testLifetime = 3 * time.Second
+
 // granted is a desired state with a grant that outlives every test.
 func granted(want, managed []vipgroup.VIP) Desired {
-	return Desired{VIPs: want, Managed: managed, Lifetime: time.Second, GrantUntil: Boottime() + time.Hour}
+	return Desired{VIPs: want, Managed: managed, Lifetime: testLifetime, GrantUntil: Boottime() + time.Hour}
 }
 
 // many returns n VIPs of 10.1.0.0/16 from 10.1.8.0 on.
@@ -252,10 +259,11 @@ func many(n int) []vipgroup.VIP {
 	return out
 }
 
+// TestMain fails when a goroutine outlives what started it.
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if code == 0 && testing.Short() {
-		fmt.Fprintln(os.Stderr, "netplumb: -short left out the tests against the kernel")
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("netplumb: -short leaves out the tests against the kernel")
 	}
-	os.Exit(code)
+	goleak.VerifyTestMain(m)
 }
