@@ -106,7 +106,7 @@ func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
 			}
 		}
 	}
-	free := !heldByLive && (s.released() || n.silentSince(now, g, n.bounds.stale-n.bounds.stand, wake))
+	free := !heldByLive && (s.released() || n.silentSince(now, g, n.bounds.silent-n.bounds.stand, wake))
 	if !free {
 		c.free = time.Time{}
 	} else if c.free.IsZero() {
@@ -222,7 +222,7 @@ func (n *Node) judgePermission(now time.Time, g int, wake *time.Time) {
 		soonest(wake, due)
 		return
 	}
-	if !s.released() && !n.silentSince(now, g, n.bounds.stale, wake) {
+	if !s.released() && !n.silentSince(now, g, n.bounds.silent, wake) {
 		c.wait = "the address may still be in use"
 		return
 	}

@@ -137,7 +137,7 @@ func (n *Node) matures(now time.Time) bool {
 // arrives, although somebody is known who would be heard.
 func (n *Node) judgeIsolation(now time.Time) {
 	l := &n.life
-	if l.isolated || now.Sub(l.frame) < n.bounds.stale {
+	if l.isolated || now.Sub(l.frame) < n.bounds.deafness {
 		return
 	}
 	silent := 0

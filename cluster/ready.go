@@ -208,6 +208,9 @@ func (n *Node) ask(now time.Time, out *Ready) (wake time.Time) {
 	}
 	if !heardAny {
 		soonest(&wake, n.life.asked.Add(interval/4))
+		if due := n.life.frame.Add(n.bounds.deafness); due.After(now) {
+			soonest(&wake, due)
+		}
 	}
 	return wake
 }
