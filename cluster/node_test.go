@@ -19,6 +19,17 @@ type mesh struct {
 	has   []map[vipgroup.Key]bool
 	cut   map[[2]int]bool // from, to
 	sends int
+	// mute is a switch that filters multicast; unicast and ARP pass.
+	mute bool
+	// tape is everything that was ever sent.
+	tape [][]byte
+	wire []flight
+}
+
+// flight is a packet on its way.
+type flight struct {
+	to int
+	p  Packet
 }
 
 func testPlan(t testing.TB, nodes, groups int) vipgroup.Plan {
@@ -59,14 +70,9 @@ func host(i int) netip.AddrPort {
 
 // run lets time pass in steps of a millisecond; packets arrive in the next step.
 func (m *mesh) run(d time.Duration) {
-	type flight struct {
-		to int
-		p  Packet
-	}
-	var wire []flight
 	for end := m.now.Add(d); m.now.Before(end); m.now = m.now.Add(time.Millisecond) {
-		arrived := wire
-		wire = nil
+		arrived := m.wire
+		m.wire = nil
 		for _, f := range arrived {
 			if m.nodes[f.to] != nil {
 				m.nodes[f.to].Receive(m.now, f.p)
@@ -79,9 +85,10 @@ func (m *mesh) run(d time.Duration) {
 			r := n.Ready(m.now)
 			for _, d := range r.Send {
 				m.sends++
+				m.tape = append(m.tape, d.Data)
 				for j := range m.nodes {
-					if j != i && !m.cut[[2]int{i, j}] && (!d.To.IsValid() || d.To == host(j)) {
-						wire = append(wire, flight{j, Packet{Data: d.Data, From: host(i), TTL: 255}})
+					if j != i && !m.cut[[2]int{i, j}] && (!d.To.IsValid() && !m.mute || d.To == host(j)) {
+						m.wire = append(m.wire, flight{j, Packet{Data: d.Data, From: host(i), TTL: 255}})
 					}
 				}
 			}

@@ -1,0 +1,98 @@
+package cluster
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// FuzzReceive: whatever arrives, a node neither panics nor, where the packet isn't sealed,
+// changes its mind. Sealed packets come from the fuzzer too: it has the key, and writes
+// what stands behind a good envelope.
+func FuzzReceive(f *testing.F) {
+	_, have := blocks(f)
+	for _, block := range have {
+		if !strings.Contains(block, "bytes:\n") {
+			continue
+		}
+		_, data := bytesOf(f, block)
+		f.Add(data, byte(data[4]), false)
+		r := reader{b: data[headerSize : len(data)-sealSize]}
+		r.envelope()
+		f.Add(r.b, byte(data[4]), true)
+	}
+	f.Add([]byte{}, byte(0), false)
+	f.Fuzz(func(t *testing.T, data []byte, what byte, withEnvelope bool) {
+		r := newRig(t, testPlan(t, 3, 9))
+		s := r.peers[0]
+		s.holds(0, 1, 2)
+		for range 4 { // it listens, speaks, and is heard
+			r.now = r.now.Add(100 * time.Millisecond)
+			r.ready()
+			r.say(s)
+		}
+		before := calm(r.status())
+
+		if got := r.receive(s, data); got == "" {
+			t.Fatal("bytes without our seal are believed")
+		}
+		if after := calm(r.status()); after != before {
+			t.Fatalf("bytes without our seal changed\n%s\nto\n%s", before, after)
+		}
+
+		body := data
+		if withEnvelope {
+			s.seq++
+			body = append(appendEnvelope(nil, "test", s.name, s.boot, s.seq), data...)
+		}
+		r.receive(s, testKey().sealFrame(append(testKey().frame(nil, kind(what)), body...)))
+		for range 12 {
+			r.ready()
+			r.now = r.now.Add(50 * time.Millisecond)
+		}
+		r.status()
+	})
+}
+
+// TestReplayChangesNothing: in a calm cluster everything that was ever recorded, sent
+// again to everybody from anywhere, changes nothing but counters.
+func TestReplayChangesNothing(t *testing.T) {
+	m := newMesh(t, 3, 9)
+	m.run(2 * time.Second)
+	m.nodes[0].Drain(m.now, true)
+	m.run(time.Second)
+	m.nodes[0].Drain(m.now, false)
+	m.run(2 * time.Second)
+	for len(m.wire) > 0 { // nothing on the tape may be news
+		m.run(time.Millisecond)
+	}
+	tape := m.tape
+	if len(tape) < 100 {
+		t.Fatalf("only %d datagrams were recorded", len(tape))
+	}
+	holds := m.count()
+	for i, n := range m.nodes {
+		n.Ready(m.now)
+		before := calm(n.Status(m.now))
+		received := n.Status(m.now).Stats.Received
+		for _, data := range tape {
+			for from := range m.nodes {
+				if r := n.Receive(m.now, Packet{Data: data, From: host(from), TTL: 255}); r == "" {
+					t.Fatalf("node%d believes a recording", i+1)
+				}
+			}
+		}
+		n.Ready(m.now)
+		if after := calm(n.Status(m.now)); after != before {
+			t.Errorf("recordings changed node%d from\n%s\nto\n%s", i+1, before, after)
+		}
+		if got := n.Status(m.now).Stats.Received; got != received {
+			t.Errorf("node%d counts %d more packets as believed", i+1, got-received)
+		}
+	}
+	m.run(2 * time.Second)
+	if got := m.count(); !slices.Equal(got, holds) {
+		t.Errorf("groups per node went from %v to %v", holds, got)
+	}
+}
