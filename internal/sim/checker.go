@@ -35,8 +35,9 @@ type checker struct {
 // An overlap is two kernels that both have an address.
 type overlap struct {
 	addr, a, b int
-	since      int64 // when it first was one that P1 counts; -1: not yet
-	seen       int64 // the latest look at it
+	why        string // the excuse at the latest look
+	since      int64  // since when that excuse runs; -1: nothing that ends
+	seen       int64  // the latest look at it
 }
 
 func (c *checker) init(w *World) {
@@ -112,7 +113,7 @@ func (c *checker) look() {
 				o := overlap{addr: addr, a: a, b: bits.TrailingZeros32(t), since: -1, seen: c.w.now}
 				for _, was := range old {
 					if was.addr == addr && was.a == o.a && was.b == o.b {
-						o.since = was.since
+						o = was
 					}
 				}
 				c.overlaps = append(c.overlaps, o)
@@ -134,10 +135,11 @@ func (c *checker) judge(o *overlap) {
 	now := c.w.now
 	defer func() { o.seen = now }()
 	if e.endless {
+		o.since = -1
 		return
 	}
-	if o.since < 0 {
-		o.since = now
+	if o.since < 0 || o.why != e.why {
+		o.since, o.why = now, e.why
 		if e.most > 0 {
 			c.w.note(o.b, "excused, also on "+c.w.hosts[o.a].name+" ("+e.why+"):", o.addr)
 		}

@@ -46,26 +46,28 @@ func (c *checker) excuse(o *overlap) excuse {
 	memory := w.clocked(int64(w.cfg.Lifetime)) + sweepMax + stale + 2*i
 	oneway := w.cutWithin(a, b, memory) || w.cutWithin(b, a, memory)
 	dumb := w.idleWithin(a, memory) || w.idleWithin(b, memory)
-	if oneway && dumb {
-		// The link is cut one way while the holder's daemon is hung or dead: its
-		// kernel can't be told and doesn't get the question.
-		return excuse{why: "one-way link and a silent daemon", most: w.clocked(int64(w.cfg.Lifetime)) + sweepMax + slack}
-	}
 	nochat := w.mutedWithin(a, b, memory) || w.mutedWithin(b, a, memory)
 	if oneway && nochat {
 		// The link is cut one way and chat the other way: neither questions nor
 		// packets pass. A third, isolation or the returning chat ends it.
 		cut := w.paths[a][b].link || w.paths[b][a].link
-		return excuse{why: "one-way link and no chat", most: stale + 2*i + slack,
-			endless: cut && (w.mutedWithin(a, b, 0) || w.mutedWithin(b, a, 0))}
+		e := excuse{why: "one-way link and no chat", most: stale + 2*i + slack}
+		if e.endless = cut && (w.mutedWithin(a, b, 0) || w.mutedWithin(b, a, 0)); e.endless || !dumb {
+			return e
+		}
+	}
+	if oneway && dumb {
+		// The link is cut one way while the holder's daemon is hung or dead: its
+		// kernel can't be told and doesn't get the question.
+		return excuse{why: "one-way link and a silent daemon", most: w.clocked(int64(w.cfg.Lifetime)) + sweepMax + slack}
 	}
 	apart := max(c.added[o.addr][a], c.added[o.addr][b]) - min(c.added[o.addr][a], c.added[o.addr][b])
-	if nochat && (w.lossy(a, b) || w.anyTroubleWithin(memory) && apart < int64(2*time.Millisecond)) {
+	if nochat && (w.lossy(a, b) || apart < int64(2*time.Millisecond)) {
 		// Two that can't talk claim what a third lost at the same instant, before
 		// the announcement of the first arrived at the second; without loss that is
 		// a wire and a system call. The first announcement that arrives (0, 20, 40,
 		// 100 ms) ends it.
-		return excuse{why: "no chat and another fault", most: int64(150 * time.Millisecond)}
+		return excuse{why: "simultaneous claims without chat", most: int64(150 * time.Millisecond)}
 	}
 	return excuse{}
 }
@@ -129,22 +131,6 @@ func (w *World) mutedWithin(from, to int, d int64) bool {
 
 func (w *World) idleWithin(h int, d int64) bool {
 	return !w.hosts[h].alive() || w.now-w.hosts[h].idle <= d
-}
-
-// anyTroubleWithin says whether any process didn't run or any link was cut lately, so
-// that addresses were there to be taken.
-func (w *World) anyTroubleWithin(d int64) bool {
-	for h := range w.cfg.Nodes {
-		if w.idleWithin(h, d) {
-			return true
-		}
-		for j := range w.cfg.Nodes {
-			if h != j && w.cutWithin(h, j, d) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // firstChat is when the first chat since a moment arrived between two hosts, now where
