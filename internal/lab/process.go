@@ -20,6 +20,9 @@ type process struct {
 	result error // how it ended, once ended is closed
 }
 
+// daemonNice is the priority of a daemon (nice(2)).
+const daemonNice = -15
+
 // spawn starts a program in the namespace, in a process group of its own so that a ^C at
 // the terminal is only for the lab, its output appended to a log. It is killed when the
 // namespace's thread ends, also when the lab itself is killed.
@@ -38,7 +41,12 @@ func spawn(s *space, log string, path string, args ...string) (*process, error) 
 			p.cmd.Env = append(p.cmd.Env, v)
 		}
 	}
-	if err := s.do(p.cmd.Start); err != nil {
+	err = s.do(func() error {
+		// As packaging/vippyd.service has it, where the user may; the child inherits it.
+		unix.Setpriority(unix.PRIO_PROCESS, 0, daemonNice)
+		return p.cmd.Start()
+	})
+	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	go func() {
