@@ -1,7 +1,6 @@
 package ctlsocket
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,6 +13,10 @@ type process struct {
 	pid int32
 	uid uint32
 }
+
+// unknownUser is no user's number, credentials(7), and stands for all whom the kernel
+// doesn't name. They read like anybody, and share one count of connections.
+const unknownUser = ^uint32(0)
 
 // peerOf asks the kernel who is at the other end (SO_PEERCRED, unix(7)).
 func peerOf(c net.Conn) (process, error) {
@@ -42,9 +45,6 @@ func peerOf(c net.Conn) (process, error) {
 // that whoever takes too many locks out only himself.
 const perUser = 16
 
-// errNoPeer: the connection is not one over which the kernel vouches for the other end.
-var errNoPeer = errors.New("the kernel does not say who asks")
-
 // A guardedListener knows who is at the other end of each connection, and turns away
 // whoever has too many.
 type guardedListener struct {
@@ -56,9 +56,8 @@ type guardedListener struct {
 // A guardedConn is a connection with the process that opened it.
 type guardedConn struct {
 	net.Conn
-	peer    process
-	peerErr error
-	close   func() error
+	peer  process
+	close func() error
 }
 
 func (c *guardedConn) Close() error { return c.close() }
@@ -72,8 +71,7 @@ func (l *guardedListener) Accept() (net.Conn, error) {
 		}
 		peer, err := peerOf(c)
 		if err != nil {
-			// It may read like anybody, and shares the count of those without a name.
-			peer, err = process{uid: ^uint32(0)}, errNoPeer
+			peer.uid = unknownUser
 		}
 		if !l.take(peer.uid) {
 			// These few bytes fit the socket's empty buffer, so this doesn't wait.
@@ -81,7 +79,7 @@ func (l *guardedListener) Accept() (net.Conn, error) {
 			c.Close()
 			continue
 		}
-		return &guardedConn{Conn: c, peer: peer, peerErr: err, close: sync.OnceValue(func() error {
+		return &guardedConn{Conn: c, peer: peer, close: sync.OnceValue(func() error {
 			l.give(peer.uid)
 			return c.Close()
 		})}, nil

@@ -174,9 +174,6 @@ func (s *server) change(w http.ResponseWriter, r *http.Request, verb Verb) {
 		refuse(w, err)
 		return
 	}
-	// The time for reading is over with the body: net/http would take the end of it for
-	// the client's leaving, and cancel a change that takes longer.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	ctx, cancel := context.WithTimeout(r.Context(), doTime)
 	defer cancel()
 	message, err := s.daemon.Do(ctx, command)
@@ -191,10 +188,8 @@ func (s *server) change(w http.ResponseWriter, r *http.Request, verb Verb) {
 func (s *server) mayChange(ctx context.Context) error {
 	c, ok := ctx.Value(connKey{}).(*guardedConn)
 	switch {
-	case !ok:
-		return &Error{http.StatusForbidden, errNoPeer.Error(), "changes are asked for over the unix socket"}
-	case c.peerErr != nil:
-		return &Error{http.StatusForbidden, c.peerErr.Error(), "changes are asked for over the unix socket"}
+	case !ok || c.peer.uid == unknownUser:
+		return &Error{http.StatusForbidden, "the kernel does not say who asks", "changes are asked for over the unix socket"}
 	case c.peer.uid != 0 && c.peer.uid != s.owner:
 		who := "root"
 		if s.owner != 0 {

@@ -384,13 +384,17 @@ func TestNoChangesOverTCP(t *testing.T) {
 	for _, c := range []struct {
 		method, path string
 		code         int
-	}{{"GET", "/status", 200}, {"POST", "/drain", 403}} {
+		says         string
+	}{
+		{"GET", "/status", 200, `"identity"`},
+		{"POST", "/drain", 403, "the kernel does not say who asks"},
+	} {
 		conn, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if code, answer := converse(t, conn, request(c.method, c.path, "")); code != c.code {
-			t.Errorf("%s %s: %d %s, want %d", c.method, c.path, code, answer, c.code)
+		if code, answer := converse(t, conn, request(c.method, c.path, "")); code != c.code || !strings.Contains(answer, c.says) {
+			t.Errorf("%s %s: %d %s, want %d and %s", c.method, c.path, code, answer, c.code, c.says)
 		}
 		conn.Close()
 	}

@@ -179,6 +179,36 @@ func TestSlowChange(t *testing.T) {
 	}
 }
 
+// Serve returns after the last change, even one that is slow to heed its context. (In
+// real time: synctest's stands still while somebody waits for a mutex.)
+func TestStopWaits(t *testing.T) {
+	began, ended := make(chan struct{}), make(chan struct{})
+	path, stop := start(t, &fake{do: func(ctx context.Context, _ Command) (string, error) {
+		close(began)
+		<-ctx.Done()
+		time.Sleep(2 * stopTime)
+		close(ended)
+		return "", nil
+	}})
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, request("POST", "/drain", "")); err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-ended:
+	default:
+		t.Error("Serve returned while a change ran")
+	}
+}
+
 // The asker hangs up: the change learns of it.
 func TestAskerLeaves(t *testing.T) {
 	learned := make(chan error, 1)
