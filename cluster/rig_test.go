@@ -122,14 +122,7 @@ func (r *rig) receive(s *speaker, data []byte) Refusal {
 func (r *rig) ready() Ready {
 	r.t.Helper()
 	r.out = r.n.Ready(r.now)
-	for _, d := range r.out.Send {
-		if v, err := open("secret", d.Data); err != nil {
-			r.t.Fatalf("node1 sent what doesn't open: %v", err)
-		} else if v.what == kindAnnouncement {
-			r.said = v.ann
-			r.said.boot, r.said.seq = v.boot, v.seq
-		}
-	}
+	r.hear()
 	for _, a := range r.out.Ask {
 		if g, ok := r.n.byAddr[a]; ok {
 			r.asked[g]++
@@ -150,6 +143,19 @@ func (r *rig) ready() Ready {
 		}
 	}
 	return r.out
+}
+
+// hear reads what node1 said in its last turn.
+func (r *rig) hear() {
+	r.t.Helper()
+	for _, d := range r.out.Send {
+		if v, err := open("secret", d.Data); err != nil {
+			r.t.Fatalf("node1 sent what doesn't open: %v", err)
+		} else if v.what == kindAnnouncement {
+			r.said = v.ann
+			r.said.boot, r.said.seq = v.boot, v.seq
+		}
+	}
 }
 
 // pass lets time pass in steps of a millisecond. Every speaker that isn't mute speaks
