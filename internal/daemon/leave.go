@@ -69,12 +69,14 @@ func (l *loop) farewell(now time.Time) error {
 		l.log.Error(err.Error())
 		return err
 	}
-	d := l.node.Farewell(now)
+	last := l.node.Farewell(now)
 	for i := range farewells {
 		if i > 0 {
 			time.Sleep(farewellPause)
 		}
-		l.send(d)
+		for _, d := range last {
+			l.send(d)
+		}
 	}
 	l.log.Info("stopped")
 	return nil

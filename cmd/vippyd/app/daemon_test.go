@@ -1,0 +1,91 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestSignals(t *testing.T) {
+	ctx, s := catch(t.Context())
+	defer s.stop()
+	send := func(sig unix.Signal) {
+		t.Helper()
+		if err := unix.Kill(os.Getpid(), sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(unix.SIGHUP)
+	<-s.reload
+	if ctx.Err() != nil {
+		t.Fatal("SIGHUP stops")
+	}
+	send(unix.SIGTERM)
+	<-ctx.Done()
+	select {
+	case <-s.hurry:
+		t.Fatal("the first order to stop hastens")
+	default:
+	}
+	send(unix.SIGINT)
+	<-s.hurry
+	send(unix.SIGTERM) // a third one changes nothing
+	send(unix.SIGHUP)
+	<-s.reload
+}
+
+// The node's name is the host's, or what is before its first dot if the plan has that.
+func TestNodeName(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, _, _ := strings.Cut(host, ".")
+	for _, nodes := range []string{host + ", other", short + ", other", "other"} {
+		file := filepath.Join(t.TempDir(), "vippy.conf")
+		text := "secret: correct horse battery staple\nnodes: [" + nodes + "]\nvips: [[{interface: eth0, ip: 192.0.2.1/24}]]\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := host
+		if nodes == short+", other" {
+			want = short
+		}
+		if _, got, err := load(file, ""); err != nil || got != want {
+			t.Errorf("nodes %s: got %q, %v; want %q", nodes, got, err, want)
+		}
+		if _, got, err := load(file, "given"); err != nil || got != "given" {
+			t.Errorf("nodes %s, -n given: got %q, %v", nodes, got, err)
+		}
+	}
+}
+
+func TestGateway(t *testing.T) {
+	const head = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+	tests := []struct {
+		name, table string
+		want        bool
+	}{
+		{"default route", head + "eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", true},
+		{"only a subnet", head + "eth0\t0000000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n", false},
+		{"a default route without gateway", head + "tun0\t00000000\t00000000\t0001\t0\t0\t0\t00000000\t0\t0\t0\n", false},
+		{"nothing", "", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "route")
+			if err := os.WriteFile(path, []byte(tt.table), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got := hasGateway(path); got != tt.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+	if hasGateway(filepath.Join(t.TempDir(), "none")) {
+		t.Error("a file that isn't there has a gateway")
+	}
+}
