@@ -61,6 +61,11 @@ func (c *checker) excuse(o *overlap) excuse {
 		// kernel can't be told and doesn't get the question.
 		return excuse{why: "one-way link and a silent daemon", most: w.clocked(int64(w.cfg.Lifetime)) + sweepMax + slack}
 	}
+	if oneway && w.hosts[a].plan != w.hosts[b].plan {
+		// A holder that nobody hears can't fetch the plan of a claimant either, so it
+		// learns of the claim by the first ARP announcement (0, 20, 40, 100 ms).
+		return excuse{why: "one-way link and two plans", most: int64(150 * time.Millisecond)}
+	}
 	apart := max(c.added[o.addr][a], c.added[o.addr][b]) - min(c.added[o.addr][a], c.added[o.addr][b])
 	if nochat && (w.lossy(a, b) || apart < int64(2*time.Millisecond)) {
 		// Two that can't talk claim what a third lost at the same instant, before

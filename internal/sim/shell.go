@@ -331,9 +331,7 @@ func (h *host) leave() {
 	h.node.Leave(h.clock.time(h.w.now))
 	if h.w.cfg.Bug == BugFarewellFirst {
 		gen := h.gen
-		for i := range 4 {
-			h.speakLater(h.node.Farewell(h.clock.time(h.w.now)), i)
-		}
+		h.sayFarewell()
 		h.w.after(int64(100*time.Millisecond), func() {
 			if h.gen == gen {
 				for a := range h.kernel.has {
@@ -347,13 +345,19 @@ func (h *host) leave() {
 	h.turn()
 }
 
-// farewell says that this process is over, four times, and ends it.
+// farewell says that this process is over and ends it.
 func (h *host) farewell() {
-	d := h.node.Farewell(h.clock.time(h.w.now))
-	for i := range 4 {
-		h.speakLater(d, i)
-	}
+	h.sayFarewell()
 	h.kill("process ends")
+}
+
+// sayFarewell sends the last datagrams four times, 5 ms apart.
+func (h *host) sayFarewell() {
+	for _, d := range h.node.Farewell(h.clock.time(h.w.now)) {
+		for i := range 4 {
+			h.speakLater(d, i)
+		}
+	}
 }
 
 // speakLater sends a datagram after so many times 5 ms, unless the host has gone.
