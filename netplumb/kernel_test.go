@@ -102,6 +102,41 @@ func TestSecondariesSurvive(t *testing.T) {
 	}
 }
 
+func TestIPv6(t *testing.T) {
+	net := newLAN(t)
+	p, _ := net.a.start()
+	net.a.add("2001:db8::1/64", "eth0")
+	plan := vips(t, "2001:db8::3/64 on eth0", "2001:db8:9::3/64 on eth0")
+	p.reach(granted(plan, plan))
+	flags := func() map[string]int {
+		list, err := net.a.h.AddrList(net.a.link("eth0"), netlink.FAMILY_V6)
+		net.a.must(err)
+		out := make(map[string]int)
+		for _, a := range list {
+			if !a.IP.IsLinkLocalUnicast() {
+				out[a.IPNet.String()] = a.Flags & (unix.IFA_F_TENTATIVE | unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE)
+			}
+		}
+		delete(out, "2001:db8::1/64")
+		return out
+	}
+	want := map[string]int{
+		"2001:db8::3/128":  unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE,
+		"2001:db8:9::3/64": unix.IFA_F_NODAD,
+	}
+	if d := cmp.Diff(want, flags()); d != "" {
+		t.Errorf("plumbed (-want +got):\n%s", d)
+	}
+	time.Sleep(testLifetime + 2*time.Second) // more than the kernel needs to drop them
+	if d := cmp.Diff(want, flags()); d != "" {
+		t.Errorf("extended (-want +got):\n%s", d)
+	}
+	p.reach(granted(nil, plan))
+	if d := cmp.Diff(map[string]int{}, flags()); d != "" {
+		t.Errorf("removed (-want +got):\n%s", d)
+	}
+}
+
 func TestLeftOversAreRemoved(t *testing.T) {
 	net := newLAN(t)
 	plan := vips(t, "10.1.2.3/24 on eth0", "10.1.2.4/24 on eth0")

@@ -16,7 +16,8 @@ const maxQueued = 4096
 type orders struct {
 	mu   sync.Mutex
 	wake chan struct{}
-	// seq numbers the calls of set; unread says that the newest was not yet taken.
+	// seq numbers the desired states that differ in more than the grant; unread says that
+	// the newest was not yet taken.
 	seq     uint64
 	unread  bool
 	desired Desired
@@ -31,7 +32,12 @@ func newOrders() *orders { return &orders{wake: make(chan struct{}, 1)} }
 func (o *orders) set(d Desired) uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.unread && !slices.Equal(o.desired.VIPs, d.VIPs) {
+	if o.seq > 0 && o.desired.equal(d) {
+		o.desired.GrantUntil, o.unread = d.GrantUntil, true
+		signal(o.wake)
+		return o.seq
+	}
+	if o.unread {
 		before := make(map[vipgroup.VIP]bool, len(o.desired.VIPs))
 		for _, v := range o.desired.VIPs {
 			before[v] = true
@@ -50,6 +56,12 @@ func (o *orders) set(d Desired) uint64 {
 	o.desired, o.unread = d, true
 	signal(o.wake)
 	return o.seq
+}
+
+// equal says whether two desired states differ in the grant at most.
+func (d Desired) equal(e Desired) bool {
+	return d.Lifetime == e.Lifetime && slices.Equal(d.VIPs, e.VIPs) &&
+		slices.Equal(d.Managed, e.Managed) && slices.Equal(d.Links, e.Links)
 }
 
 func (o *orders) queue(list *[]netip.Addr, addrs []netip.Addr) {

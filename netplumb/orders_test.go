@@ -17,6 +17,10 @@ func TestOrdersLatestWins(t *testing.T) {
 	if got := o.take(); got.fresh {
 		t.Error("the same state was fresh twice")
 	}
+	d := Desired{VIPs: vips(t, a.String()), GrantUntil: 7}
+	if got, seq := o.set(d), o.take(); got != 1 || !seq.fresh || seq.desired.GrantUntil != 7 {
+		t.Errorf("a new grant made state %d: %+v", got, seq)
+	}
 
 	// The state without a was never taken; that a was not wanted must not be forgotten.
 	set(b.String())

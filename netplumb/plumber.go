@@ -71,7 +71,7 @@ func (p *Plumber) Run(ctx context.Context) error {
 }
 
 // Set makes d the desired state and returns its number, with which Report.Seq can be
-// compared.
+// compared. States that differ in the grant alone share a number, and make no report.
 func (p *Plumber) Set(d Desired) uint64 { return p.orders.set(d) }
 
 // Changed delivers a value when there is something new to Report.

@@ -12,7 +12,6 @@ import (
 
 // look reads all addresses anew.
 func (w *worker) look() {
-	w.lookAt = Boottime() + lookEvery
 	have, err := w.k.look(0)
 	if err != nil {
 		w.fault(err) // tried again with the next poll

@@ -134,10 +134,15 @@ func (s *speaker) ask(link string, addr netip.Addr) {
 	}
 }
 
-// announce sends what is due.
-func (s *speaker) announce() {
+// announce sends what is due, until a grant ends: a process that stood still must not
+// speak for addresses that another node has by now.
+func (s *speaker) announce(grantUntil time.Duration) {
 	for _, p := range s.ports {
-		for frames := p.schedule.next(Boottime(), s.rate); frames != nil; frames = p.schedule.next(Boottime(), s.rate) {
+		for now := Boottime(); now < grantUntil; now = Boottime() {
+			frames := p.schedule.next(now, s.rate)
+			if frames == nil {
+				break
+			}
 			for _, f := range frames {
 				_ = p.send(f) // a link that is down loses it, and restarts when it is up
 			}

@@ -115,7 +115,7 @@ func (w *worker) turn() {
 		w.speaker.again(addr)
 	}
 	w.extend()
-	w.speaker.announce()
+	w.speaker.announce(w.want.GrantUntil)
 	if w.report {
 		w.publish()
 	}
@@ -126,11 +126,14 @@ func (w *worker) adopt(o order) {
 	if !o.fresh {
 		return
 	}
-	first, old := w.seq == 0, w.want
+	first, same, old := w.seq == 0, w.seq == o.seq, w.want
 	w.seq, w.want = o.seq, o.desired
 	w.extension.granted()
 	if w.ungranted {
 		w.ungranted, w.differs = false, true
+	}
+	if same {
+		return // but for the grant
 	}
 	planned := first || !slices.Equal(old.Managed, w.want.Managed)
 	if planned {
@@ -140,7 +143,6 @@ func (w *worker) adopt(o order) {
 			w.plan[placeOf(v)] = true
 			w.linkOf[v.Address.Addr()] = v.Interface
 		}
-		w.differs = true
 	}
 	if planned || !slices.Equal(old.Links, w.want.Links) {
 		w.useLinks()
@@ -149,9 +151,7 @@ func (w *worker) adopt(o order) {
 	if first || !slices.Equal(old.VIPs, w.want.VIPs) || len(o.dropped) > 0 {
 		w.wish(o.dropped)
 	}
-	if !w.differs {
-		w.settled = w.seq
-	}
+	w.differs = true // to report the new number
 }
 
 // wish takes in which addresses are wanted. One that was lost may come back when it was
@@ -169,7 +169,6 @@ func (w *worker) wish(dropped map[place]bool) {
 		}
 	}
 	w.events.extended.Store(&own)
-	w.differs = true
 }
 
 // notice takes in what the kernel said and what the clock demands.
@@ -186,6 +185,7 @@ func (w *worker) notice() {
 		w.suspect = true
 	}
 	if now >= w.lookAt {
+		w.lookAt = now + lookEvery
 		w.suspect = true
 		w.lookAtGateways()
 	}
@@ -225,6 +225,9 @@ func (w *worker) wake() time.Duration {
 	}
 	if w.differs {
 		return 0 // a newer desired state interrupted the work on the last
+	}
+	if Boottime() >= w.want.GrantUntil {
+		return at // a grant wakes by itself
 	}
 	return w.speaker.wake(at)
 }
