@@ -270,8 +270,8 @@ func (r *reader) set(s set) (out set, all bool) {
 	case setList:
 		at := uint64(0)
 		for range r.count(1) {
-			at += r.uvarint()
-			if r.bad || at >= vipgroup.MaxGroups {
+			step := r.uvarint()
+			if at += step; r.bad || step >= vipgroup.MaxGroups || at >= vipgroup.MaxGroups {
 				r.bad = true
 				return s, false
 			}

@@ -89,7 +89,9 @@ func (h *holds) keys(p vipgroup.Plan) []vipgroup.Key {
 func (n *Node) contest(now time.Time, g int, s Sign) {
 	if i := n.plan.Node(s.Node); i >= 0 && n.peers[i] != nil {
 		p := n.peers[i]
-		unheard := !p.isHeard() && n.plan.Better(n.plan.Groups[g].Key, p.name, n.name)
+		// The rank is the address's own, which nodes with other plans compute alike.
+		key := vipgroup.KeyOf([]string{s.Addr.String()})
+		unheard := !p.isHeard() && n.plan.Better(key, p.name, n.name)
 		if unheard || p.isHeard() && p.state != Live {
 			n.letGo(now, g)
 			return

@@ -146,13 +146,13 @@ func (n *Node) judgeIsolation(now time.Time) {
 			silent++
 		}
 	}
-	if l.outsiders || silent >= 2 {
+	if l.outsiders || len(n.witness) > 0 || silent >= 2 {
 		l.isolated = true
 	}
 }
 
-// expectsFrames says whether some station besides one peer was ever heard, so that
-// silence of everything speaks against our own ears.
+// expectsFrames says whether some station besides one peer was ever heard or should
+// answer, so that silence of everything speaks against our own ears.
 func (n *Node) expectsFrames() bool {
 	heard := 0
 	for _, p := range n.peers {
@@ -160,7 +160,7 @@ func (n *Node) expectsFrames() bool {
 			heard++
 		}
 	}
-	return n.life.outsiders || heard >= 2
+	return n.life.outsiders || len(n.witness) > 0 || heard >= 2
 }
 
 // ownBars returns this node's penalties per group, nil without any.

@@ -255,6 +255,7 @@ func (n *Node) noteHeard(p *peer) {
 		if h.node == n.id {
 			if at, ok := n.voice.sentAt(h.seq); ok && h.boot == n.boot {
 				p.hearsUs, p.acked, p.ackedAt = true, h.seq, at
+				p.unreached = p.unreached && h.seq <= p.lastCopy
 			}
 			continue
 		}

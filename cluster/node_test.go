@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ type mesh struct {
 	t     *testing.T
 	now   time.Time
 	nodes []*Node
-	has   []map[vipgroup.Key]bool
+	has   []map[netip.Addr]bool // each host's kernel, which outlives its node
 	cut   map[[2]int]bool // from, to
 	sends int
 	// mute is a switch that filters multicast; unicast and ARP pass.
@@ -59,7 +60,7 @@ func newMesh(t *testing.T, nodes, groups int) *mesh {
 	for i := range nodes {
 		m.nodes = append(m.nodes, New(m.now, Options{Name: plan.Nodes[i], Cluster: "test", Boot: uint64(i + 1),
 			Keys: []Key{NewKey([]byte("secret"))}, Plan: plan, Timing: testTiming()}))
-		m.has = append(m.has, map[vipgroup.Key]bool{})
+		m.has = append(m.has, map[netip.Addr]bool{})
 	}
 	return m
 }
@@ -92,23 +93,10 @@ func (m *mesh) run(d time.Duration) {
 					}
 				}
 			}
-			want := map[vipgroup.Key]bool{}
-			for _, k := range r.Hold {
-				want[k] = true
-				if !m.has[i][k] {
-					m.has[i][k] = true
-					n.Report(m.now, Report{Group: k, Present: 1})
-				}
-			}
-			for k := range m.has[i] {
-				if !want[k] {
-					delete(m.has[i], k)
-					n.Report(m.now, Report{Group: k, Missing: 1})
-				}
-			}
+			m.plumb(i, n, r.Hold)
 			for _, a := range r.Ask {
 				for j := range m.nodes {
-					if g, ok := n.byAddr[a]; ok && j != i && m.has[j][n.plan.Groups[g].Key] {
+					if j != i && m.has[j][a] {
 						n.Sign(m.now, Sign{Kind: Answered, Addr: a})
 					}
 				}
@@ -117,11 +105,38 @@ func (m *mesh) run(d time.Duration) {
 	}
 }
 
-// count returns how many groups each node has; it fails where one has two owners.
+// plumb makes host i's kernel have what its node wants, and reports what changed.
+func (m *mesh) plumb(i int, n *Node, hold []vipgroup.Key) {
+	want := map[netip.Addr]bool{}
+	for _, k := range hold {
+		for _, v := range n.plan.Groups[n.plan.Group(k)].VIPs {
+			want[v.Address.Addr()] = true
+		}
+	}
+	before := maps.Clone(m.has[i])
+	maps.DeleteFunc(m.has[i], func(a netip.Addr, _ bool) bool { return !want[a] })
+	maps.Copy(m.has[i], want)
+	for g, group := range n.plan.Groups {
+		r, changed := Report{Group: group.Key}, false
+		for _, v := range group.VIPs {
+			a := v.Address.Addr()
+			if changed = changed || before[a] != m.has[i][a]; m.has[i][a] {
+				r.Present++
+			} else {
+				r.Missing++
+			}
+		}
+		if changed || r.Present > 0 && !n.holds.groups[g].plumbed {
+			n.Report(m.now, r)
+		}
+	}
+}
+
+// count returns how many addresses each host has; it fails where one has two owners.
 func (m *mesh) count() []int {
 	m.t.Helper()
 	out := make([]int, len(m.nodes))
-	owners := map[vipgroup.Key]int{}
+	owners := map[netip.Addr]int{}
 	for i, has := range m.has {
 		out[i] = len(has)
 		for k := range has {
@@ -165,7 +180,7 @@ func TestLeaveHandsOver(t *testing.T) {
 func TestSilentNodeIsReplaced(t *testing.T) {
 	m := newMesh(t, 3, 9)
 	m.run(2 * time.Second)
-	m.nodes[0], m.has[0] = nil, map[vipgroup.Key]bool{}
+	m.nodes[0], m.has[0] = nil, map[netip.Addr]bool{}
 	m.run(700 * time.Millisecond)
 	if got := m.count(); got[1]+got[2] != 9 {
 		t.Errorf("groups per node after node1 was lost: %v", got)

@@ -42,6 +42,10 @@ type peer struct {
 	asks     bool      // it wants an answer
 	answered time.Time // when it last got one for the asking
 	copied   time.Time // when it last got a unicast copy
+	// unreached: the group doesn't reach it, as far as its acknowledgements tell: they
+	// came too late, and none since is of an announcement that it got no copy of.
+	unreached bool
+	lastCopy  uint64 // the sequence of the newest copy
 }
 
 // seen is what a peer heard of a node of our plan.
@@ -91,6 +95,7 @@ func (p *peer) admit(boot, seq uint64, fresh func() bool) Refusal {
 func (p *peer) restart(now time.Time, boot uint64) {
 	p.boot, p.top = boot, max(p.top, boot)
 	p.seq, p.said, p.farewell, p.first = 0, 0, false, now
+	p.unreached, p.lastCopy = false, 0
 	p.acked, p.ackedAt, p.hearsUs, p.starts = 0, time.Time{}, false, p.starts[:0]
 	clear(p.hears)
 }

@@ -11,7 +11,6 @@ import (
 // only filled the books.
 func (n *Node) Ready(now time.Time) Ready {
 	n.arrive(now)
-	n.voice.announce = n.voice.announce[:0]
 	n.judgePlan(now)
 	n.judgePeers(now)
 	var wake time.Time
@@ -38,7 +37,7 @@ func (n *Node) Ready(now time.Time) Ready {
 	n.repeatAnnouncements(now)
 	soonest(&wake, n.assureNow(now))
 	out.Hold = n.holds.keys(n.plan)
-	out.Announce = n.voice.announce
+	out.Announce, n.voice.announce = n.voice.announce, nil
 	out.Announced = n.speaks(now) && now.Sub(n.voice.last) <= 2*n.bounds.interval
 	if n.stale || !wake.After(now) {
 		wake = now.Add(minGap)

@@ -136,11 +136,11 @@ func TestKeys(t *testing.T) {
 		}
 	}
 	n := New(newRig(t, testPlan(t, 1, 1)).now, Options{Name: "node1", Cluster: "test", Boot: 1, Keys: []Key{first, second}, Plan: testPlan(t, 1, 1), Timing: testTiming()})
-	if data := n.Farewell(n.born).Data; !bytes.Equal(data[5:9], first.id[:]) {
+	if data := n.Farewell(n.born)[0].Data; !bytes.Equal(data[5:9], first.id[:]) {
 		t.Error("a node seals with another key than its first")
 	}
 	n.Rekey([]Key{second, first})
-	if data := n.Farewell(n.born).Data; !bytes.Equal(data[5:9], second.id[:]) {
+	if data := n.Farewell(n.born)[0].Data; !bytes.Equal(data[5:9], second.id[:]) {
 		t.Error("after Rekey a node seals with another key than its first")
 	}
 }

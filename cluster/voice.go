@@ -190,9 +190,9 @@ func (n *Node) speak(now time.Time, out *Ready) time.Time {
 		if p.asks {
 			p.asks, p.answered = false, now
 		}
-		silent := now.Sub(p.ackedAt) > 2*n.bounds.interval
-		if silent && !p.farewell && p.from.IsValid() && now.Sub(p.last) <= copyFor && now.Sub(p.copied) >= n.timing.Interval/4 {
-			p.copied = now
+		silent := now.Sub(p.ackedAt) > 2*n.bounds.interval && now.Sub(p.copied) >= n.timing.Interval/4
+		if n.copies(now, p) && (silent || changed && p.unreached) {
+			p.copied, p.lastCopy, p.unreached = now, v.seq, true
 			out.Send = append(out.Send, Datagram{To: p.from, Data: data})
 		}
 	}
@@ -200,6 +200,11 @@ func (n *Node) speak(now time.Time, out *Ready) time.Time {
 		return now.Add(n.timing.Interval / 4)
 	}
 	return now.Add(n.timing.Interval)
+}
+
+// copies says whether a peer can be sent to directly, and may still be there.
+func (n *Node) copies(now time.Time, p *peer) bool {
+	return !p.farewell && p.from.IsValid() && now.Sub(p.last) <= copyFor
 }
 
 // announce composes and seals what this node says of itself. Claims that the datagram
@@ -298,14 +303,20 @@ func groupPenalties(row []int) []barred {
 	return out
 }
 
-// Farewell returns the last datagram of this process: nothing is in its kernel any more,
-// and its boot id is over. Send it several times; it outranks every announcement still
-// in flight.
-func (n *Node) Farewell(now time.Time) Datagram {
+// Farewell returns the last datagrams of this process: nothing is in its kernel any more,
+// and its boot id is over. Send them several times; they outrank every announcement
+// still in flight.
+func (n *Node) Farewell(now time.Time) []Datagram {
 	n.compose(now, false)
 	a := &n.voice.out
 	a.seq, a.farewell, a.eligible = farewellSeq, true, false
 	a.held.clear()
 	a.claims, a.objections = nil, nil
-	return Datagram{Data: n.sealAnnouncement(a)}
+	out := []Datagram{{Data: n.sealAnnouncement(a)}}
+	for _, p := range n.peers {
+		if p != nil && p.unreached && n.copies(now, p) {
+			out = append(out, Datagram{To: p.from, Data: out[0].Data})
+		}
+	}
+	return out
 }

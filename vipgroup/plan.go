@@ -196,7 +196,7 @@ func NewPlan(p Plan) (Plan, error) {
 			}
 			owned[r] = g.Name
 		}
-		g.Key = keyOf(g.Resources())
+		g.Key = KeyOf(g.Resources())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return Plan{}, err
@@ -217,7 +217,8 @@ func NewPlan(p Plan) (Plan, error) {
 	return p, nil
 }
 
-func keyOf(resources []string) Key {
+// KeyOf returns the key of a group with the given resources, which are sorted.
+func KeyOf(resources []string) Key {
 	sum := sha256.Sum256([]byte(strings.Join(resources, "\n")))
 	return Key(sum[:8])
 }
