@@ -118,6 +118,7 @@ type fakeKernel struct {
 	lost     map[vipgroup.VIP]bool
 	link     netplumb.Link
 	refuse   error        // whatever should be added
+	broken   error        // ends Run
 	stuck    vipgroup.VIP // can't be removed
 	ops      []netplumb.Op
 	changed  chan struct{}
@@ -130,7 +131,13 @@ func newFakeKernel(w *world, node string, boottime func() time.Duration) *fakeKe
 		changed: make(chan struct{}, 1), heard: make(chan netplumb.Heard)}
 }
 
-func (k *fakeKernel) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (k *fakeKernel) Run(ctx context.Context) error {
+	if k.broken != nil {
+		return k.broken
+	}
+	<-ctx.Done()
+	return nil
+}
 
 func (k *fakeKernel) Set(d netplumb.Desired) uint64 {
 	k.mu.Lock()

@@ -75,7 +75,7 @@ func (l *loop) farewell(now time.Time) error {
 			time.Sleep(farewellPause)
 		}
 		for _, d := range last {
-			l.send(d)
+			l.send(now, d)
 		}
 	}
 	l.log.Info("stopped")

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -39,6 +40,7 @@ type loop struct {
 	leaving leaving
 	story   story
 	links   []netplumb.Link // as last judged
+	mute    mute
 
 	plugins  []plugin.Plugin // compiled in
 	runner   *plugin.Runner
@@ -278,7 +280,7 @@ func (l *loop) turn(now time.Time) {
 	l.node.Tick(now)
 	r := l.node.Ready(now)
 	for _, d := range r.Send {
-		l.send(d)
+		l.send(now, d)
 	}
 	hold := l.ballots.carried(r.Hold)
 	if l.leaving.dropped {
@@ -319,19 +321,40 @@ func (l *loop) extend(boot time.Duration, announced bool) {
 }
 
 // send sends to one host, or to the group and to every configured peer. What fails is
-// lost like a packet on the wire; the links' own errors tell more than each send's.
-func (l *loop) send(d cluster.Datagram) {
-	if err := l.chat.Send(d.Data, d.To); err != nil {
-		l.log.Debug("cannot send", "err", err)
-	}
-	if d.To.IsValid() {
-		return
-	}
-	for _, peer := range l.config.Peers {
-		if err := l.chat.Send(d.Data, peer); err != nil {
-			l.log.Debug("cannot send", "err", err)
+// lost like a packet on the wire: a node that can't speak goes on serving.
+func (l *loop) send(now time.Time, d cluster.Datagram) {
+	err := l.chat.Send(d.Data, d.To)
+	if !d.To.IsValid() {
+		for _, peer := range l.config.Peers {
+			err = errors.Join(err, l.chat.Send(d.Data, peer))
 		}
 	}
+	l.mute.note(now, l.log, err)
+}
+
+// mute tells the log of failing sends: once, and again after a while.
+type mute struct {
+	failing bool
+	said    time.Time
+}
+
+// muteSaid is the shortest time between two lines about failing sends.
+const muteSaid = time.Minute
+
+func (m *mute) note(now time.Time, log *slog.Logger, err error) {
+	if err == nil && !m.failing || err != nil && m.failing && now.Sub(m.said) < muteSaid {
+		return
+	}
+	m.failing = err != nil
+	if now.Sub(m.said) < muteSaid {
+		return // back and forth
+	}
+	if err != nil {
+		m.said = now
+		log.Error("cannot send to every node: does a firewall or a link hinder it?", "err", err)
+		return
+	}
+	log.Info("sending works again")
 }
 
 // earliest is the first of the instants that are set; the last one always is.

@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vippy-ha/vippy/ctlsocket"
+	"github.com/vippy-ha/vippy/plugin"
 )
 
 // soloText is a cluster of one: what it wants it gets as soon as it is mature.
@@ -240,4 +243,99 @@ func TestARefusedAddressGoesToTheOther(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestABrokenHelperEndsTheDaemon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		n := w.start(t, "a", soloText, func(n *fakeNode) { n.kernel.broken = errors.New("netlink: operation not permitted") })
+		if err := <-n.ended; err == nil || err.Error() != "kernel: netlink: operation not permitted" {
+			t.Errorf("got %v, want what broke", err)
+		}
+		n.stop()
+	})
+}
+
+// moody is a plugin that bars the node when told so, and passes on its events.
+type moody struct {
+	bar    chan bool
+	events chan plugin.Event
+}
+
+func (moody) Name() string { return "moody" }
+
+func (m moody) Run(ctx context.Context, host plugin.Host) error {
+	events := host.Events()
+	for {
+		select {
+		case bar := <-m.bar:
+			host.Vote(plugin.Vote{Bar: bar, Reason: "a bad day"})
+		case e := <-events:
+			m.events <- e
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func TestAPluginBarsTheNodeAndHearsWhatFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		m := moody{make(chan bool), make(chan plugin.Event, 100)}
+		a := w.start(t, "a", planText, func(n *fakeNode) { n.loop.plugins = []plugin.Plugin{m} })
+		b := w.start(t, "b", planText)
+		time.Sleep(10 * time.Second)
+		if len(a.kernel.addresses()) == 0 {
+			t.Fatalf("a has nothing to lose\n%s", a.log)
+		}
+		for len(m.events) > 0 {
+			<-m.events
+		}
+		m.bar <- true
+		time.Sleep(2 * time.Second)
+		if got := a.kernel.addresses(); len(got) != 0 {
+			t.Errorf("the barred node has %v", got)
+		}
+		if got := b.kernel.addresses(); len(got) != 2 {
+			t.Errorf("the other node has %v, want both", got)
+		}
+		if s := a.loop.Status(); s.State.InactiveReason == nil || *s.State.InactiveReason != "plugin moody: a bad day" {
+			t.Errorf("the status says %v", s.State.InactiveReason)
+		}
+		var kinds []plugin.Kind
+		for len(m.events) > 0 {
+			kinds = append(kinds, (<-m.events).Kind)
+		}
+		for _, k := range []plugin.Kind{plugin.NotEligible, plugin.Releasing, plugin.Released} {
+			if !slices.Contains(kinds, k) {
+				t.Errorf("the plugin heard %v, want %s among them", kinds, k)
+			}
+		}
+		m.bar <- false
+		time.Sleep(time.Second)
+		if s := a.loop.Status(); !s.State.Active {
+			t.Errorf("still inactive: %+v", s.State)
+		}
+		if err := errors.Join(a.end(), b.end()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestMuteIsToldOnce(t *testing.T) {
+	var log logged
+	var m mute
+	l, now := slog.New(slog.NewTextHandler(&log, nil)), time.Unix(0, 0)
+	for i := range 100 {
+		m.note(now.Add(time.Duration(i)*100*time.Millisecond), l, errors.New("operation not permitted"))
+	}
+	m.note(now.Add(2*time.Minute), l, nil)
+	m.note(now.Add(3*time.Minute), l, nil)
+	text := log.String()
+	if n := strings.Count(text, "cannot send"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	if n := strings.Count(text, "works again"); n != 1 {
+		t.Errorf("the end was told %d times", n)
+	}
 }
