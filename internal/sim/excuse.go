@@ -23,9 +23,10 @@ func (c *checker) excuse(o *overlap) excuse {
 		return excuse{why: "full cut", endless: true}
 	}
 	// A healed full cut, or a host that stood still and goes on, lasts until the
-	// first packet is heard: at most 1.25 intervals, a wire and a removal. Where
-	// packets are lost or late, the next ones have to do, and more than one each way.
-	grace := i*5/4 + int64(20*time.Millisecond)
+	// first packet is heard: at most 1.25 intervals; then the better of two holders
+	// gives the other an interval to answer before it takes it for deaf. Where packets
+	// are lost or late, the next ones have to do, and more than one each way.
+	grace := i*9/4 + int64(20*time.Millisecond)
 	if w.lossy(a, b) {
 		grace += 3*i + w.slowest(a, b)
 		if first := w.firstChat(a, b, since); first > since {

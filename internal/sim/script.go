@@ -26,6 +26,7 @@ import (
 //	begin cut n0 n1             a fault of faults.go begins
 //	end cut n0 n1               and ends
 //	replay n1 0s 2s             the stranger sends again what n1 said in that time
+//	noise                       the stranger broadcasts something that means nothing
 //	mark                        count moves and gaps from here
 //	expect held                 every address has one owner
 //	expect owner 1 n2           address 10.9.0.1 is on n2 alone; "nobody", or several names
@@ -184,6 +185,8 @@ func (w *World) play(words []string) error {
 		return fmt.Errorf("no such fault is going on")
 	case "replay":
 		return w.parseReplay(rest)
+	case "noise":
+		w.broadcast(&frame{kind: noise, src: int16(w.stranger)})
 	case "mark":
 		w.check.moves, w.check.lapses, w.check.gap = 0, 0, 0
 	case "expect":
