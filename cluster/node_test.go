@@ -18,7 +18,7 @@ type mesh struct {
 	now   time.Time
 	nodes []*Node
 	has   []map[netip.Addr]bool // each host's kernel, which outlives its node
-	cut   map[[2]int]bool // from, to
+	cut   map[[2]int]bool       // from, to
 	sends int
 	// mute is a switch that filters multicast; unicast and ARP pass.
 	mute bool
@@ -116,7 +116,7 @@ func (m *mesh) plumb(i int, n *Node, hold []vipgroup.Key) {
 	before := maps.Clone(m.has[i])
 	maps.DeleteFunc(m.has[i], func(a netip.Addr, _ bool) bool { return !want[a] })
 	maps.Copy(m.has[i], want)
-	for g, group := range n.plan.Groups {
+	for _, group := range n.plan.Groups {
 		r, changed := Report{Group: group.Key}, false
 		for _, v := range group.VIPs {
 			a := v.Address.Addr()
@@ -126,7 +126,7 @@ func (m *mesh) plumb(i int, n *Node, hold []vipgroup.Key) {
 				r.Missing++
 			}
 		}
-		if changed || r.Present > 0 && !n.holds.groups[g].plumbed {
+		if changed || r.Present > 0 {
 			n.Report(m.now, r)
 		}
 	}

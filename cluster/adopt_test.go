@@ -1,0 +1,209 @@
+package cluster
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// planOf makes a plan of nodes node1 to nodeN and groups written as "a+b c": letters are
+// the last bytes of addresses, 10.0.0.97 and so on.
+func planOf(t testing.TB, version uint64, nodes int, groups string) vipgroup.Plan {
+	t.Helper()
+	p := vipgroup.Plan{Version: version}
+	for i := range nodes {
+		p.Nodes = append(p.Nodes, fmt.Sprintf("node%d", i+1))
+	}
+	for _, word := range strings.Fields(groups) {
+		g := vipgroup.Group{Name: word, Preempt: true}
+		for _, letter := range strings.Split(word, "+") {
+			g.VIPs = append(g.VIPs, vipgroup.VIP{Address: netip.PrefixFrom(letterAddr(letter), 32)})
+		}
+		p.Groups = append(p.Groups, g)
+	}
+	p, err := vipgroup.NewPlan(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func letterAddr(letter string) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, letter[0]}) }
+
+// meshOf is a mesh of two nodes, or as many as plans are given, each with its own plan.
+func meshOf(t *testing.T, plans ...vipgroup.Plan) *mesh {
+	m := newMesh(t, len(plans), 1)
+	for i, p := range plans {
+		m.nodes[i] = New(m.now, Options{Name: p.Nodes[i], Cluster: "test", Boot: uint64(i + 1),
+			Keys: []Key{testKey()}, Plan: p, Timing: testTiming()})
+	}
+	return m
+}
+
+// watch lets time pass and fails when an address is on two hosts at any time.
+func (m *mesh) watch(d time.Duration) {
+	m.t.Helper()
+	for end := m.now.Add(d); m.now.Before(end); {
+		m.run(time.Millisecond)
+		m.count()
+		if m.t.Failed() {
+			m.t.FailNow()
+		}
+	}
+}
+
+// hosts tells where the addresses are: the letters of each host.
+func (m *mesh) hosts() []string {
+	var out []string
+	for _, has := range m.has {
+		var letters []string
+		for a := range has {
+			letters = append(letters, string(rune(a.As4()[3])))
+		}
+		slices.Sort(letters)
+		out = append(out, strings.Join(letters, ""))
+	}
+	return out
+}
+
+// TestRegroupingMovesNothing: groups that are split, joined or renamed stay where all
+// their addresses are, from one turn to the next.
+func TestRegroupingMovesNothing(t *testing.T) {
+	for _, tt := range []struct{ before, after string }{
+		{"a b c", "a b c"},
+		{"a+b", "a b"},
+		{"a b", "a+b"},
+		{"a+b c+d", "a+c b+d"},
+		{"a+b c", "a b+c"},
+		{"a", "a b"},
+	} {
+		t.Run(tt.before+" to "+tt.after, func(t *testing.T) {
+			m := meshOf(t, planOf(t, 1, 1, tt.before))
+			m.run(2 * time.Second)
+			held := m.hosts()[0]
+			m.nodes[0].Adopt(m.now, planOf(t, 2, 1, tt.after))
+			for range 5 {
+				m.run(time.Millisecond)
+				for _, letter := range held {
+					if !strings.ContainsRune(m.hosts()[0], letter) {
+						t.Fatalf("%c left the kernel, which has %q", letter, m.hosts()[0])
+					}
+				}
+			}
+			if got := m.nodes[0].Plan().Version; got != 2 {
+				t.Errorf("plan %d rules", got)
+			}
+			m.run(2 * time.Second)
+			if got, want := m.hosts()[0], strings.Join(strings.FieldsFunc(tt.after, func(r rune) bool { return r == '+' || r == ' ' }), ""); len(got) != len(want) {
+				t.Errorf("at last it has %q, want all of %q", got, want)
+			}
+		})
+	}
+}
+
+// TestJoiningHalfAGroup: who has one half of what the new plan joins doesn't take the
+// other while it is somewhere else.
+func TestJoiningHalfAGroup(t *testing.T) {
+	before, after := planOf(t, 1, 2, "a b c d"), planOf(t, 2, 2, "a+b+c+d")
+	m := meshOf(t, before, before)
+	m.run(2 * time.Second)
+	if h := m.hosts(); len(h[0]) != 2 || len(h[1]) != 2 {
+		t.Fatalf("addresses are at %q", h)
+	}
+	m.nodes[0].Adopt(m.now, after)
+	m.watch(2 * time.Second)
+	m.nodes[1].Adopt(m.now, after)
+	m.watch(3 * time.Second)
+	if h := m.hosts(); h[0] != "abcd" && h[1] != "abcd" {
+		t.Errorf("addresses are at %q, want all on one host", h)
+	}
+}
+
+// TestPlansThatDiffer: nodes that group the same addresses in other ways respect each
+// other, whoever starts first, and every address has a holder.
+func TestPlansThatDiffer(t *testing.T) {
+	five, six := planOf(t, 5, 2, "a+b c d"), planOf(t, 6, 2, "a b c+d")
+	for _, plans := range [][]vipgroup.Plan{{five, six}, {six, five}} {
+		m := meshOf(t, plans...)
+		m.watch(3 * time.Second)
+		if h := m.hosts(); len(h[0])+len(h[1]) != 4 {
+			t.Errorf("addresses are at %q, want each of a to d once", h)
+		}
+		m.nodes[0], m.has[0] = nil, map[netip.Addr]bool{}
+		m.watch(time.Second)
+		if h := m.hosts(); h[1] != "abcd" {
+			t.Errorf("after the loss of node1 node2 has %q", h[1])
+		}
+	}
+}
+
+// TestSameVersionOtherPlan: two plans of one version are an alarm on both sides.
+func TestSameVersionOtherPlan(t *testing.T) {
+	m := meshOf(t, planOf(t, 5, 2, "a b"), planOf(t, 5, 2, "a b c"))
+	m.watch(2 * time.Second)
+	for _, n := range m.nodes {
+		if !hasAlarm(n.Status(m.now), "plan-conflict", "") {
+			t.Errorf("%s raises no alarm: %v", n.name, n.Status(m.now).Alarms)
+		}
+	}
+	if h := m.hosts(); len(h[0])+len(h[1]) != 3 {
+		t.Errorf("addresses are at %q, want each of a to c once", h)
+	}
+}
+
+// TestRemovedGroupGoesFirst: the old plan rules until the kernel was seen without what
+// the new one doesn't have.
+func TestRemovedGroupGoesFirst(t *testing.T) {
+	r := newRig(t, planOf(t, 1, 2, "a b"))
+	r.peers[0].ann.eligible = false
+	r.pass(1500 * time.Millisecond)
+	after := planOf(t, 2, 2, "a")
+	b := r.n.plan.Find("b")
+	if !r.holding(0) || !r.holding(1) {
+		t.Fatalf("node1 has %v", r.has)
+	}
+	key := r.n.plan.Groups[b].Key
+	r.n.Adopt(r.now, after)
+	out := r.n.Ready(r.now)
+	if slices.Contains(out.Hold, key) || len(out.Hold) != 1 || r.n.Plan().Version != 1 {
+		t.Fatalf("it wants %v under plan %d, want only a, under plan 1", out.Hold, r.n.Plan().Version)
+	}
+	for range 200 { // the kernel is slow
+		r.now = r.now.Add(time.Millisecond)
+		if r.n.Ready(r.now); r.n.Plan().Version != 1 {
+			t.Fatal("the new plan rules while the kernel has an address that it lacks")
+		}
+	}
+	r.n.Report(r.now, Report{Group: key, Missing: 1})
+	if out = r.n.Ready(r.now); r.n.Plan().Version != 2 || len(out.Hold) != 1 {
+		t.Errorf("after the removal plan %d rules, and %d groups are wanted", r.n.Plan().Version, len(out.Hold))
+	}
+}
+
+// TestNotInPlan: a node that the new plan doesn't name hands over and falls silent.
+func TestNotInPlan(t *testing.T) {
+	one := planOf(t, 1, 2, "a b c d")
+	two := planOf(t, 2, 2, "a b c d")
+	two.Nodes = []string{"node1"}
+	two, err := vipgroup.NewPlan(two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := meshOf(t, one, one)
+	m.run(2 * time.Second)
+	m.nodes[0].Adopt(m.now, two)
+	m.nodes[1].Adopt(m.now, two)
+	m.watch(3 * time.Second)
+	s := m.nodes[1].Status(m.now)
+	if h := m.hosts(); h[0] != "abcd" || h[1] != "" || s.Eligible || !slices.Contains(s.Reasons, "not in plan 2") {
+		t.Errorf("addresses are at %q, node2 is eligible: %v, %q", h, s.Eligible, s.Reasons)
+	}
+	if out := m.nodes[1].Ready(m.now.Add(time.Second)); len(out.Send) > 0 {
+		t.Errorf("it still says %d things", len(out.Send))
+	}
+}
