@@ -47,11 +47,12 @@ var Facilities = map[string]int{
 	"local4": 20, "local5": 21, "local6": 22, "local7": 23,
 }
 
-// defaultMask is that of Vippy's sample: what a person should see, without the chatter.
+// defaultMask is that of Vippy's sample, what a person should see without the chatter,
+// and warnings, which name the next step to a person who did not ask for silence.
 func defaultMask() map[Severity]bool {
 	return map[Severity]bool{
 		Emerg: true, Alert: true, Crit: true, Err: true,
-		Warning: false, Notice: true, Info: false, Debug: false,
+		Warning: true, Notice: true, Info: false, Debug: false,
 	}
 }
 
