@@ -112,6 +112,7 @@ func (d *director) singles(n int) {
 		if nodes, ok := d.mayMove(f); ok {
 			w.Calm("P3", nodes)
 		}
+		w.check.gap = 0
 		w.Begin(f)
 		if w.Run(lasting) != nil {
 			return
@@ -122,7 +123,40 @@ func (d *director) singles(n int) {
 		if w.Settle(w.cfg.Bound()) != nil || w.Run(w.cfg.Bound()) != nil {
 			return
 		}
+		if most, gap := w.cfg.promised(f, lasting), time.Duration(w.check.gap); most > 0 && gap > most {
+			w.fail("P2", "%s left an address without an owner for %v, more than %v", w.describe(f), gap, most)
+			return
+		}
 	}
+}
+
+// promised is the longest time without an owner that DESIGN section 7 allows for a fault
+// that comes alone, 0 where it names none or packets are lost as well. A process that
+// returns in the middle of a take-over is a second event and may add stale.
+func (c *Config) promised(f *Fault, lasting time.Duration) time.Duration {
+	t := max(c.Interval/2, 50*time.Millisecond)
+	const late = 5 * time.Millisecond // wires, timers, the kernel's work
+	if c.Loss > 0 {
+		return 0
+	}
+	switch f.Kind {
+	case Leave, Drain, Bar, BarOne, Worse, Forget:
+		return 12*time.Millisecond + c.Interval/4
+	case Kill, Hang, Wrong:
+		if lasting < c.Lifetime+time.Duration(sweepMax)+2*c.Stale {
+			t += c.Stale
+		}
+		return c.Stale + t + c.Interval + late
+	case Lose, Freeze:
+		return c.Stale + 2*c.Interval + late
+	case RxDead:
+		if c.Gateway || c.Nodes > 2 {
+			return c.Stale + 2*c.Interval + late
+		}
+	case TxDead, Cut:
+		return t + 50*time.Millisecond + late
+	}
+	return 0
 }
 
 // doubles impairs chat, lets a holder fail meanwhile, and wants its addresses owned
