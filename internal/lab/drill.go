@@ -118,17 +118,22 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	}
 	watch := max(time.Second, 2*d.stale+5*d.interval)
 	if mend != "" {
-		for at.since() < 2*watch {
-			d.see()
-			if err := pause(ctx, pollEvery); err != nil {
-				return r, err
-			}
+		if err := d.look(ctx, 2*watch); err != nil {
+			return r, err
 		}
 		if err := d.inflict(ctx, mend, victim); err != nil {
 			return r, err
 		}
 	}
-	wrong, err := d.settle(ctx, emptied, watch, d.see)
+	var wrong string
+	if twoOwners(fault) && mend == "" { // it lasts: there is nothing to wait for
+		if err := d.look(ctx, watch); err != nil {
+			return r, err
+		}
+		wrong, err = d.unsettled(ctx, nil)
+	} else {
+		wrong, err = d.settle(ctx, emptied, watch, d.see)
+	}
 	if err != nil {
 		return r, err
 	}
@@ -137,6 +142,17 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 		r.fail(wrong)
 	}
 	return r, d.judge(&r, victim, at)
+}
+
+// look watches for a while.
+func (d *driller) look(ctx context.Context, length time.Duration) error {
+	for begin := now(); begin.since() < length; {
+		d.see()
+		if err := pause(ctx, pollEvery); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // judge fills in what client, kernels and daemons saw since at.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // build builds vippyd with the changes of an overlay file ("" for none) and returns its path.
@@ -103,11 +105,20 @@ func tempdir(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 }
 
+// noLeak fails the test if a goroutine of the lab outlives it; the runtime's and other
+// tests' own are not counted.
+func noLeak(t *testing.T) {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+}
+
 // A short drill on real daemons goes well, says so, and leaves nothing behind.
 func TestDrill(t *testing.T) {
 	kernel(t)
 	path := build(t, "")
 	tempdir(t)
+	noLeak(t)
 	var out, diag bytes.Buffer
 	wanted := []string{"none", "stop", "return", "hang"}
 	ok, err := Run(t.Context(), Options{Vippyd: path, JSON: true, Faults: wanted, Stdout: &out, Stderr: &diag})
@@ -163,6 +174,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	kernel(t)
 	path := build(t, "")
 	tempdir(t)
+	noLeak(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var out bytes.Buffer
 	diag := writerFunc(func(p []byte) (int, error) {

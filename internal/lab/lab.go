@@ -89,7 +89,7 @@ func Run(ctx context.Context, o Options) (ok bool, err error) {
 	s.doing("start", "")
 	wrong, err := c.settle(ctx, nil, 0, d.see)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("wait until all VIPs are held: %w", err)
 	}
 	if wrong != "" {
 		s.say("lab: the cluster does not come up: %s", wrong)
@@ -98,11 +98,12 @@ func Run(ctx context.Context, o Options) (ok bool, err error) {
 	}
 	s.say("lab: all VIPs are held %.1f s after the start", begin.since().Seconds())
 	if o.Interactive {
+		c.probe.begin()
 		return true, d.interact(ctx, o.Stdin)
 	}
 	results, err := d.run(ctx, o.Faults, o.Runs)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("ended after %d results: %w", len(results), err)
 	}
 	s.summary(results)
 	return verdict(results), nil
