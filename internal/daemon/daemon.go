@@ -24,8 +24,9 @@ type Options struct {
 	Node string
 	// Version names the program in the log.
 	Version string
-	// Plugins run beside the checks of the config, as long as the daemon does.
-	Plugins []plugin.Plugin
+	// Plugins returns the plugins that are to run with a config. It is asked at the start
+	// and at each reload.
+	Plugins func(*config.Config) []plugin.Plugin
 	// Log must not make its caller wait.
 	Log *slog.Logger
 	// Reload asks for a reload with each value.
@@ -106,7 +107,7 @@ func (l *loop) live(ctx context.Context, boot uint64, serve func(context.Context
 	start("service manager", l.notifier.run)
 	start("kernel", l.kernel.plumber.Run)
 	l.startChat(l.chat)
-	err := l.clear(ctx)
+	err := l.prepare(ctx)
 	if err == nil && ctx.Err() == nil {
 		l.begin(time.Now(), boot)
 		start("plugins", l.runner.Run)
@@ -137,6 +138,14 @@ func (l *loop) startChat(c *chat) {
 		return nil
 	})
 	l.helpers.Go(func() error { return c.keepLinks(l.life, l.log) })
+}
+
+// prepare does what can fail before the core begins.
+func (l *loop) prepare(ctx context.Context) error {
+	if err := l.runner.Set(l.plugins(l.config)); err != nil {
+		return fmt.Errorf("plugins: %w", err)
+	}
+	return l.clear(ctx)
 }
 
 // clear waits until nothing of an earlier process is in the kernel: this process must

@@ -16,6 +16,7 @@ import (
 	"github.com/vippy-ha/vippy/cluster/multicast"
 	"github.com/vippy-ha/vippy/internal/config"
 	"github.com/vippy-ha/vippy/netplumb"
+	"github.com/vippy-ha/vippy/plugin"
 	"github.com/vippy-ha/vippy/vipgroup"
 )
 
@@ -269,9 +270,10 @@ type fakeNode struct {
 	stop   context.CancelFunc
 	ended  chan error
 
-	mu   sync.Mutex
-	file string        // the config's text
-	skew time.Duration // of CLOCK_BOOTTIME
+	mu      sync.Mutex
+	file    string // the config's text
+	plugins []plugin.Plugin
+	skew    time.Duration // of CLOCK_BOOTTIME
 }
 
 const planText = `
@@ -286,6 +288,18 @@ func (n *fakeNode) setFile(text string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.file = text
+}
+
+func (n *fakeNode) setPlugins(p ...plugin.Plugin) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.plugins = p
+}
+
+func (n *fakeNode) getPlugins() []plugin.Plugin {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.plugins
 }
 
 func (n *fakeNode) load(string, string) (*config.Config, error) {
@@ -320,7 +334,8 @@ func (w *world) start(t *testing.T, name, text string, prepare ...func(*fakeNode
 	from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, 100 + byte(len(w.sockets))}), 5007)
 	n.loop = newLoop(Options{
 		Config: c, Node: name, Version: "test", Reload: n.reload, Hurry: n.hurry,
-		Log: slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Plugins: func(*config.Config) []plugin.Plugin { return n.getPlugins() },
+		Log:     slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, parts{
 		socket:   w.socket(name, from),
 		plumber:  n.kernel,

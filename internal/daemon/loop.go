@@ -42,7 +42,7 @@ type loop struct {
 	links   []netplumb.Link // as last judged
 	mute    mute
 
-	plugins  []plugin.Plugin // compiled in
+	plugins  func(*config.Config) []plugin.Plugin
 	runner   *plugin.Runner
 	reloader *reloader
 	notifier *notifier
@@ -97,9 +97,6 @@ func (l *loop) begin(now time.Time, boot uint64) {
 	}
 	l.log.Info(fmt.Sprintf("vippyd %s is node %s of cluster %s: plan %d with %d nodes and %d groups",
 		l.version, l.name, l.config.Cluster, l.config.Plan.Version, len(l.config.Plan.Nodes), len(l.config.Plan.Groups)))
-	if err := l.runner.Set(l.pluginsOf(l.config)); err != nil {
-		l.log.Error("cannot run the checks", "err", err)
-	}
 	l.newNode(now, boot)
 	l.turned = l.boottime()
 	l.wake = now

@@ -282,7 +282,7 @@ func TestAPluginBarsTheNodeAndHearsWhatFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w world
 		m := moody{make(chan bool), make(chan plugin.Event, 100)}
-		a := w.start(t, "a", planText, func(n *fakeNode) { n.loop.plugins = []plugin.Plugin{m} })
+		a := w.start(t, "a", planText, func(n *fakeNode) { n.setPlugins(m) })
 		b := w.start(t, "b", planText)
 		time.Sleep(10 * time.Second)
 		if len(a.kernel.addresses()) == 0 {

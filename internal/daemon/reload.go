@@ -10,10 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/vippy-ha/vippy/check"
 	"github.com/vippy-ha/vippy/ctlsocket"
 	"github.com/vippy-ha/vippy/internal/config"
-	"github.com/vippy-ha/vippy/plugin"
 	"github.com/vippy-ha/vippy/vipgroup"
 )
 
@@ -156,19 +154,22 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 		}
 		s.chat = newChat(socket, at)
 	}
-	select {
-	case l.swaps <- s:
-	case <-ctx.Done():
+	abandon := func(err error) (string, error) {
 		if s.chat != nil {
 			s.chat.Close()
 		}
-		return "", errors.New("stopping")
+		return "", err
+	}
+	if err := l.runner.Set(l.plugins(c)); err != nil {
+		return abandon(fmt.Errorf("plugins: %w", err))
+	}
+	select {
+	case l.swaps <- s:
+	case <-ctx.Done():
+		return abandon(errors.New("stopping"))
 	}
 	<-s.done
 	r.current = c
-	if err := l.runner.Set(l.pluginsOf(c)); err != nil {
-		said = append(said, "checks: "+err.Error())
-	}
 	return strings.Join(append([]string{difference(old.Plan, c.Plan)}, said...), "; "), nil
 }
 
@@ -253,21 +254,4 @@ func (l *loop) adopt(now time.Time, old vipgroup.Plan) {
 	l.ballots.forget(l.config.Plan)
 	l.ballots.replay(now, l.node, l.config.Plan)
 	l.ballots.judgeLinks(now, l.node, l.config.Plan.Groups, l.kernel.report.Links)
-}
-
-// pluginsOf makes the plugins that a config asks for, beside those compiled in.
-func (l *loop) pluginsOf(c *config.Config) []plugin.Plugin {
-	all := slices.Clone(l.plugins)
-	for _, k := range c.Checks {
-		e := check.Exec{Label: k.Name, Command: k.Command, Interval: k.Interval, Timeout: k.Timeout,
-			Rise: k.Rise, Fall: k.Fall, Penalty: k.Penalty}
-		if k.Bar {
-			e.Penalty = 0
-		}
-		for _, key := range k.Groups {
-			e.Groups = append(e.Groups, key.String())
-		}
-		all = append(all, e)
-	}
-	return all
 }

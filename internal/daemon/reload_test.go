@@ -63,10 +63,12 @@ func TestReloadRefused(t *testing.T) {
 	tests := []struct {
 		name, file string
 		chat       error
+		twins      bool   // two plugins of one name
 		want       string // part of the answer
 	}{
 		{name: "bad file", file: raised + "intervall: 1\n", want: "intervall"},
 		{name: "chat that can't be opened", file: raised + "chat: 224.0.0.253:5008\n", chat: errBusy, want: errBusy.Error()},
+		{name: "two plugins of one name", file: raised, twins: true, want: "moody"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -80,6 +82,9 @@ func TestReloadRefused(t *testing.T) {
 				time.Sleep(10 * time.Second)
 				from := w.length()
 				n.setFile(tt.file)
+				if tt.twins {
+					n.setPlugins(moody{}, moody{})
+				}
 				_, err := n.loop.Do(t.Context(), reloadCommand)
 				if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "running config stays") {
 					t.Errorf("got %v, want %q and that the running config stays", err, tt.want)

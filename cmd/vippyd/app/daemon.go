@@ -49,7 +49,7 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 		Config:  c,
 		Node:    node,
 		Version: version(),
-		Plugins: plugins,
+		Plugins: func(c *config.Config) []plugin.Plugin { return slices.Concat(plugins, checks(c)) },
 		Log:     log.logger(),
 		Reload:  s.reload,
 		Hurry:   s.hurry,
