@@ -1,0 +1,269 @@
+package cluster
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// TestMaturity: when a new node may own something.
+func TestMaturity(t *testing.T) {
+	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+	for _, tt := range []struct {
+		name        string
+		edit        func(r *rig)
+		after, most time.Duration
+	}{
+		{"everybody is live", func(r *rig) {}, ms(300), ms(450)},
+		{"one is away", func(r *rig) { r.peers[1].mute = true }, ms(5000), ms(5010)},
+		{"one is deaf", func(r *rig) { r.peers[1].deaf = true }, ms(5000), ms(5010)},
+		{"alone", func(r *rig) { r.peers[0].mute, r.peers[1].mute = true, true }, ms(5000), ms(5010)},
+		{"everybody bears much", func(r *rig) {
+			for _, s := range r.peers {
+				s.ann.interval, s.ann.stale = ms(100), ms(20000)
+			}
+			r.peers[1].deaf = true
+		}, ms(20200), ms(20210)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, testPlan(t, 3, 3))
+			start := r.now
+			tt.edit(r)
+			for !r.status().Mature {
+				if r.now.Sub(start) > tt.most {
+					t.Fatalf("not mature after %v", r.now.Sub(start))
+				}
+				if s := r.status(); s.Eligible || r.now.Sub(start) > 0 && !slices.Equal(s.Reasons, []string{"booting"}) {
+					t.Fatalf("eligible %v, reasons %q", s.Eligible, s.Reasons)
+				}
+				r.pass(time.Millisecond)
+			}
+			if took := r.now.Sub(start); took < tt.after {
+				t.Errorf("mature after %v, not before %v", took, tt.after)
+			}
+		})
+	}
+}
+
+// TestListensFirst: a new process says nothing for 3 intervals.
+func TestListensFirst(t *testing.T) {
+	r := newRig(t, testPlan(t, 3, 3))
+	end := r.now.Add(3 * r.n.timing.Interval)
+	for r.pass(time.Millisecond); r.now.Before(end); r.pass(time.Millisecond) {
+		if len(r.out.Send) > 0 {
+			t.Fatalf("speaks %v before it may", end.Sub(r.now))
+		}
+	}
+	r.until("speaks", 5*time.Millisecond, func() bool { return len(r.out.Send) > 0 })
+}
+
+// TestIsolation: who hears nothing at all gives up everything, where somebody is known
+// whom it should hear; any frame ends it.
+func TestIsolation(t *testing.T) {
+	gateway := netip.MustParseAddr("10.0.255.1")
+	for _, tt := range []struct {
+		name     string
+		nodes    int
+		edit     func(r *rig)
+		isolated bool
+	}{
+		{"one peer fell silent", 2, func(r *rig) {}, false},
+		{"one peer and a stranger fell silent", 2, func(r *rig) { r.n.Sign(r.now, Sign{Kind: Outsider}) }, true},
+		{"one peer and the gateway fell silent", 2, func(r *rig) {
+			r.n.Witness(r.now, []netip.Addr{gateway})
+			r.n.Sign(r.now, Sign{Kind: Answered, Addr: gateway})
+		}, true},
+		{"two peers fell silent together", 3, func(r *rig) {}, true},
+		{"two peers fell silent, one long ago", 3, func(r *rig) {
+			r.peers[1].mute = true
+			r.pass(2 * time.Second)
+		}, false},
+		{"two peers fell silent, one by farewell", 3, func(r *rig) {
+			s := r.peers[1]
+			s.seq, s.ann.farewell = farewellSeq-1, true
+			r.say(s)
+			s.mute = true
+		}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := holderRig(t, tt.nodes)
+			tt.edit(r)
+			for _, s := range r.peers {
+				s.mute = true
+			}
+			r.pass(2 * time.Second)
+			s := r.status()
+			if s.Isolated != tt.isolated || r.holding(0) == tt.isolated || s.Eligible == tt.isolated {
+				t.Fatalf("isolated %v, holds %v, eligible %v %q", s.Isolated, r.holding(0), s.Eligible, s.Reasons)
+			}
+			r.n.Sign(r.now, Sign{Kind: Frame})
+			r.ready()
+			if s := r.status(); s.Isolated {
+				t.Error("still isolated although a frame came")
+			}
+			if tt.isolated {
+				for _, s := range r.peers {
+					s.mute = false
+				}
+				r.until("holds again", 3*time.Second, func() bool { return r.holding(0) })
+			}
+		})
+	}
+}
+
+// TestAsksWitnesses: when nobody is heard, gateway and peers' hosts are asked.
+func TestAsksWitnesses(t *testing.T) {
+	r := holderRig(t, 2)
+	gateway := netip.MustParseAddr("10.0.255.1")
+	r.n.Witness(r.now, []netip.Addr{gateway})
+	count := func(d time.Duration) (n int) {
+		for end := r.now.Add(d); r.now.Before(end); {
+			r.pass(time.Millisecond)
+			if slices.Contains(r.out.Ask, gateway) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := count(time.Second); n > 0 {
+		t.Errorf("asked the gateway %d times while a peer is heard", n)
+	}
+	r.peers[0].mute = true
+	count(200 * time.Millisecond)
+	if n := count(200 * time.Millisecond); n < 7 || n > 9 {
+		t.Errorf("asked the gateway %d times in 2 intervals of silence, want 8", n)
+	}
+	if !slices.Contains(r.out.Ask, host(1).Addr()) {
+		r.until("asks node2's host", 30*time.Millisecond, func() bool { return slices.Contains(r.out.Ask, host(1).Addr()) })
+	}
+}
+
+// TestVotes: opinions on the node and on groups, and how each ends.
+func TestVotes(t *testing.T) {
+	m := newMesh(t, 2, 4)
+	m.run(2 * time.Second)
+	n := m.nodes[0]
+	plan := n.Plan()
+	mine := -1
+	for g := range plan.Groups {
+		if n.holds.mine.has(g) {
+			mine = g
+		}
+	}
+	key := plan.Groups[mine].Key
+	addr := plan.Groups[mine].VIPs[0].Address.Addr()
+	for _, step := range []struct {
+		name string
+		vote Vote
+		here int  // how many of the 4 node1 has after the vote
+		has  bool // whether the group is at node1
+	}{
+		{"a penalty for one group", Vote{Source: "a", Group: &key, Penalty: 3, Reason: "slow"}, 1, false},
+		{"withdrawn: nothing comes back by itself", Vote{Source: "a", Group: &key}, 1, false},
+		{"the node is out", Vote{Source: "b", Bar: true, Reason: "disk full"}, 0, false},
+		{"another opinion changes nothing", Vote{Source: "c", Reason: "fine"}, 0, false},
+		{"withdrawn", Vote{Source: "b"}, 0, false},
+	} {
+		n.Vote(m.now, step.vote)
+		m.watch(400 * time.Millisecond)
+		if got := m.count()[0]; got != step.here || m.has[0][addr] != step.has {
+			t.Errorf("%s: node1 has %d groups, want %d; the one: %v", step.name, got, step.here, m.has[0][addr])
+		}
+		s := n.Status(m.now)
+		if barred := step.vote.Source == "b" && step.vote.Bar; barred && !slices.Contains(s.Reasons, "b: disk full") {
+			t.Errorf("%s: reasons %q", step.name, s.Reasons)
+		}
+	}
+	other := m.nodes[1]
+	other.Vote(m.now, Vote{Source: "d", Group: &key, Bar: true, Reason: "no database"})
+	m.watch(400 * time.Millisecond)
+	if !m.has[0][addr] {
+		t.Error("a group barred at node2 isn't at node1")
+	}
+	n.Vote(m.now, Vote{Source: "d", Group: &key, Bar: true, Reason: "no database"})
+	m.watch(400 * time.Millisecond)
+	if s := n.Status(m.now).Groups[mine]; s.Assigned != "" || s.Reason != string(vipgroup.BarredEverywhere) {
+		t.Errorf("barred everywhere: assigned to %q, %q", s.Assigned, s.Reason)
+	}
+}
+
+// TestPreemptDelay: a preferred node that comes back leaves the group to its holder for
+// a while, and says so.
+func TestPreemptDelay(t *testing.T) {
+	p := testPlan(t, 2, 1)
+	p.Groups[0].Prefer, p.Groups[0].PreemptDelay = []string{"node1"}, 12*time.Second
+	p, err := vipgroup.NewPlan(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, p)
+	s := r.peers[0]
+	s.holds(0)
+	r.pass(time.Second)
+	if !r.status().Eligible {
+		t.Fatal("not eligible")
+	}
+	r.never("claims before the delay is over", 11*time.Second, func() bool { return r.claims(0) })
+	if len(r.said.barred) != 1 || !r.said.barred[0].groups.has(0) {
+		t.Errorf("it doesn't say that it bars the group meanwhile: %+v", r.said.barred)
+	}
+	r.until("claims", 2*time.Second, func() bool { return r.claims(0) })
+
+	// A holder that is lost is no reason to wait.
+	r = newRig(t, p)
+	r.peers[0].holds(0)
+	r.pass(time.Second)
+	r.peers[0].mute = true
+	r.until("takes it from a lost holder", time.Second, func() bool { return r.holding(0) })
+}
+
+// TestRebalance: with a pause in the plan a new node gets its share, one group at a time.
+func TestRebalance(t *testing.T) {
+	p := testPlan(t, 2, 8)
+	p.Rebalance = 10 * time.Second
+	p, err := vipgroup.NewPlan(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := meshOf(t, p, p)
+	late := m.nodes[1]
+	m.nodes[1] = nil
+	m.run(6 * time.Second)
+	if got := m.count()[0]; got != 8 {
+		t.Fatalf("node1 has %d groups", got)
+	}
+	*late = *New(m.now, Options{Name: "node2", Cluster: "test", Boot: 9, Keys: []Key{testKey()}, Plan: p, Timing: testTiming()})
+	m.nodes[1] = late
+	had, moved := 0, m.now
+	for end := m.now.Add(60 * time.Second); m.now.Before(end); {
+		m.watch(100 * time.Millisecond)
+		if got := m.count()[1]; got != had {
+			if gap := m.now.Sub(moved); got != had+1 || had > 0 && gap < 10*time.Second-200*time.Millisecond {
+				t.Errorf("node2 went from %d to %d groups after %v", had, got, gap)
+			}
+			had, moved = got, m.now
+		}
+	}
+	if got := m.count(); !slices.Equal(got, []int{4, 4}) {
+		t.Errorf("groups per node: %v", got)
+	}
+}
+
+// TestDrainReason: who is drained says so.
+func TestDrainReason(t *testing.T) {
+	r := holderRig(t, 2)
+	r.n.Drain(r.now, true)
+	r.pass(20 * time.Millisecond)
+	if r.said.eligible || !strings.Contains(r.said.reason, "drained") {
+		t.Errorf("it says eligible %v, %q", r.said.eligible, r.said.reason)
+	}
+	r.n.Drain(r.now, false)
+	r.pass(20 * time.Millisecond)
+	if !r.said.eligible || r.said.reason != "" {
+		t.Errorf("after the drain it says eligible %v, %q", r.said.eligible, r.said.reason)
+	}
+}
