@@ -85,22 +85,56 @@ func TestAnnouncementMovesTheNeighbour(t *testing.T) {
 	for range 7 {
 		q.hears("the schedule", func(h Heard) bool { return h.Kind == Announcement && h.Addr == addr })
 	}
-	// On demand: sooner than the second of the schedule brings the fifth.
-	p.Announce(addr, netip.MustParseAddr("10.1.2.99"))
-	q.hears("an announcement on demand", func(h Heard) bool { return h.Kind == Announcement && h.Addr == addr })
+	// On demand: the schedule would need a quarter of an hour for as many.
+	for range 20 {
+		p.Announce(addr, netip.MustParseAddr("10.1.2.99"))
+		for range framesEach {
+			q.hears("an announcement on demand", func(h Heard) bool { return h.Kind == Announcement && h.Addr == addr })
+		}
+	}
 
 	// Once it is gone, nothing more is announced.
 	p.reach(granted(nil, plan))
-	for len(q.Heard()) > 0 {
-		<-q.Heard()
-	}
+	q.follow(p)
 	p.Announce(addr)
-	select {
-	case h := <-q.Heard():
-		if h.Kind == Announcement {
-			t.Errorf("announced after it was removed: %+v", h)
-		}
-	case <-time.After(1500 * time.Millisecond):
+	if n := q.follow(p); n > 0 {
+		t.Errorf("%d announcements after it was removed", n)
+	}
+}
+
+// follow makes p send two questions, one turn after the other, and returns how many
+// announcements are heard before the second: all that went out before follow was called,
+// and what was ordered then.
+func (r *running) follow(p *running) (announcements int) {
+	r.t.Helper()
+	for _, host := range []string{"10.1.2.253", "10.1.2.254"} {
+		p.Ask(netip.MustParseAddr(host))
+		r.hears("the question", func(h Heard) bool {
+			if h.Kind == Announcement {
+				announcements++
+			}
+			return h.Kind == Other && h.Target == netip.MustParseAddr(host)
+		})
+	}
+	return announcements
+}
+
+// Who has no grant may be the last to know that another node has the address by now.
+func TestSilentWithoutGrant(t *testing.T) {
+	net := newLAN(t)
+	plan := vips(t, "10.1.2.3/32 on eth0")
+	p, _ := net.a.start()
+	q, _ := net.b.start()
+	q.reach(granted(nil, plan))
+	d := granted(plan, plan)
+	p.reach(d)
+	d.GrantUntil = Boottime()
+	p.Set(d)
+	q.follow(p)
+	p.Announce(plan[0].Address.Addr())
+	p.until("expired", func(r Report) bool { return len(r.Lost) == 1 })
+	if n := q.follow(p); n > 0 {
+		t.Errorf("%d announcements without a grant", n)
 	}
 }
 
