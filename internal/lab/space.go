@@ -63,17 +63,6 @@ func (s *space) do(f func() error) error {
 	return nil
 }
 
-// enter moves the calling goroutine for good onto a thread of its own inside the
-// namespace, for loops that must not wait for other goroutines. It must end with the
-// goroutine.
-func (s *space) enter() error {
-	runtime.LockOSThread()
-	if err := unix.Setns(int(s.ns.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter namespace %s: %w", s.name, err)
-	}
-	return nil
-}
-
 // close ends the thread, and with it the namespace unless a process still lives there.
 func (s *space) close() {
 	close(s.calls)
