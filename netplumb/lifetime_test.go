@@ -1,6 +1,7 @@
 package netplumb
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -43,19 +44,34 @@ func TestExtendAndExpire(t *testing.T) {
 	p.until("plumbed anew", func(r Report) bool { return len(r.Present) == 1 && len(r.Lost) == 0 })
 }
 
-// Without a grant nothing is added; with it everything is, without a new wish.
+// Without a grant nothing is added; with it everything is, at once and without a new wish.
 func TestNoGrantNoAddress(t *testing.T) {
 	net := newLAN(t)
-	p, _ := net.a.start()
 	plan := vips(t, "10.1.2.3/32 on eth0")
-	d := granted(plan, plan)
-	d.GrantUntil = Boottime()
-	r := p.reach(d)
-	if len(r.Present) != 0 || len(r.Failed) != 1 || r.Failed[0].Err == nil {
-		t.Errorf("without a grant: present %v, failed %v", r.Present, r.Failed)
-	}
-	p.reach(granted(plan, plan))
-	p.until("plumbed", func(r Report) bool { return len(r.Present) == 1 && len(r.Failed) == 0 })
+	net.a.must(net.a.enter(func() error {
+		k, err := openKernel()
+		if err != nil {
+			return err
+		}
+		defer k.close()
+		o := newOrders()
+		w := newWorker(k, &events{}, newSpeaker(1000), o, newReports())
+		defer w.speaker.close()
+		d := granted(plan, plan)
+		d.GrantUntil = Boottime()
+		o.set(d)
+		w.turn()
+		r := w.reports.take()
+		if len(net.a.addresses("eth0")) != 1 || len(r.Failed) != 1 || !errors.Is(r.Failed[0].Err, errNoGrant) {
+			t.Errorf("without a grant: %v, failed %v", net.a.addresses("eth0"), r.Failed)
+		}
+		o.set(granted(plan, plan))
+		w.turn()
+		if r := w.reports.take(); len(net.a.addresses("eth0")) != 2 || len(r.Failed) != 0 || len(r.Present) != 1 {
+			t.Errorf("with a grant: %v, %+v", net.a.addresses("eth0"), r)
+		}
+		return nil
+	}))
 }
 
 // Somebody deletes an address: it is told at once and not added again, however often it is

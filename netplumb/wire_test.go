@@ -96,9 +96,11 @@ func TestAnnouncementMovesTheNeighbour(t *testing.T) {
 	// Once it is gone, nothing more is announced.
 	p.reach(granted(nil, plan))
 	q.follow(p)
-	p.Announce(addr)
-	if n := q.follow(p); n > 0 {
-		t.Errorf("%d announcements after it was removed", n)
+	for range 100 { // one alone may be held back by the rate
+		p.Announce(addr)
+		if n := q.follow(p); n > 0 {
+			t.Fatalf("%d announcements after it was removed", n)
+		}
 	}
 }
 
