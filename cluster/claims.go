@@ -1,6 +1,9 @@
 package cluster
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // claims keeps what this node wants to have and has not yet.
 type claims struct {
@@ -13,6 +16,7 @@ type claim struct {
 	since time.Time // since when permission is complete; zero while it is not
 	pause time.Time // not before, after a rival went first
 	free  time.Time // since when the group is there to be taken by anybody
+	until time.Time // when it gives way to another claim that objections name
 	wait  string    // what it waits for
 }
 
@@ -25,7 +29,7 @@ func newClaims(groups int) claims {
 
 func (c *claims) withdraw(g int) {
 	c.open.del(g)
-	c.groups[g].begin, c.groups[g].since = 0, time.Time{}
+	c.groups[g].begin, c.groups[g].since, c.groups[g].until = 0, time.Time{}, time.Time{}
 }
 
 func (c *claims) withdrawAll() {
@@ -143,9 +147,8 @@ func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
 	}
 	for _, p := range n.peers {
 		if p != nil && p.state == Live && p.claimed.has(g) && n.rivalClaims(p, g) {
-			place := time.Duration(n.plan.Rank(n.plan.Groups[g].Key, n.name))
 			if n.claims.open.has(g) {
-				c.pause = now.Add((2 + place) * n.bounds.interval)
+				n.pause(now, g)
 			}
 			c.wait = "another claim goes first"
 			return false
@@ -198,8 +201,10 @@ func (n *Node) judgePermission(now time.Time, g int, wake *time.Time) {
 	c, s := &n.claims.groups[g], &n.signs[g]
 	if wait := n.refusedBy(g); wait != "" {
 		c.since, c.wait = time.Time{}, wait
+		n.giveWay(now, g)
 		return
 	}
+	c.until = time.Time{}
 	if c.since.IsZero() {
 		c.since = now
 	}
@@ -227,6 +232,30 @@ func (n *Node) judgePermission(now time.Time, g int, wake *time.Time) {
 		return
 	}
 	n.take(now, g)
+}
+
+// giveWay withdraws a claim that has long stood under an objection for the sake of
+// another's claim, which this node can't hear: that one may wait for ours in turn.
+func (n *Node) giveWay(now time.Time, g int) {
+	c := &n.claims.groups[g]
+	if n.heardHeld.has(g) || !slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.state == Live && n.objected(p, g) }) {
+		c.until = time.Time{}
+		return
+	}
+	if c.until.IsZero() {
+		c.until = now.Add(2 * n.bounds.interval)
+	}
+	if !now.Before(c.until) {
+		n.claims.withdraw(g)
+		n.pause(now, g)
+		n.voice.urgent = true
+	}
+}
+
+// pause keeps this node from claiming a group while its rivals have their turn.
+func (n *Node) pause(now time.Time, g int) {
+	place := time.Duration(n.plan.Rank(n.plan.Groups[g].Key, n.name))
+	n.claims.groups[g].pause = now.Add((2 + place) * n.bounds.interval)
 }
 
 func (n *Node) take(now time.Time, g int) {

@@ -133,7 +133,7 @@ func (n *Node) judgeHolds(now time.Time) {
 				if !p.held.has(g) {
 					continue
 				}
-				if p.state != Live || n.rivalFirst(p, p.ann.held, g) {
+				if p.cannotHear(now, n.bounds) || n.rivalFirst(p, p.ann.held, g) {
 					n.letGo(now, g)
 				} else {
 					n.reannounceGroup(now, g)

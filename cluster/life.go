@@ -16,7 +16,9 @@ type life struct {
 	mature    bool
 	isolated  bool
 	blipped   bool      // the asking was restarted for a silence; once is enough
-	outsiders bool      // somebody outside the plan was heard
+	outsiders outsiders // who is heard although the plan doesn't know them
+	answering bool      // a witness answered since the start
+	hearing   bool      // some frame arrived since the start
 	frame     time.Time // the newest frame of any kind
 	asked     time.Time // when the witnesses were last asked
 
@@ -34,6 +36,29 @@ type life struct {
 
 func newLife(now time.Time) life {
 	return life{since: now, young: true, frame: now, give: nobody, gaveAt: now}
+}
+
+// outsiders remembers when hosts outside the plan were last heard: silence of everything
+// says something about our own ears only where they are heard all the time.
+type outsiders [8]time.Time
+
+func (o *outsiders) note(now time.Time) {
+	if now.Sub(o[0]) < time.Millisecond {
+		return
+	}
+	copy(o[1:], o[:])
+	o[0] = now
+}
+
+// steady says whether the pauses between them, up to a moment, were never longer than gap.
+func (o *outsiders) steady(until time.Time, gap time.Duration) bool {
+	for _, at := range o {
+		if at.IsZero() || until.Sub(at) > gap {
+			return false
+		}
+		until = at
+	}
+	return true
 }
 
 // Vote takes an opinion on this node's health; it takes effect at once.
@@ -146,13 +171,19 @@ func (n *Node) judgeIsolation(now time.Time) {
 			silent++
 		}
 	}
-	if l.outsiders || len(n.witness) > 0 || silent >= 2 {
-		l.isolated = true
-	}
+	l.isolated = silent >= 2 || n.othersExpected()
 }
 
-// expectsFrames says whether some station besides one peer was ever heard or should
-// answer, so that silence of everything speaks against our own ears.
+// othersExpected says whether somebody besides the peers should be heard now: a witness
+// that answers, or did not yet have the chance since not a single frame came in; or hosts
+// outside the plan that spoke all the time.
+func (n *Node) othersExpected() bool {
+	l := &n.life
+	return l.answering || len(n.witness) > 0 && !l.hearing || l.outsiders.steady(l.frame, n.bounds.deafness/2)
+}
+
+// expectsFrames says whether some station besides one peer should be heard, so that
+// silence of everything speaks against our own ears.
 func (n *Node) expectsFrames() bool {
 	heard := 0
 	for _, p := range n.peers {
@@ -160,7 +191,7 @@ func (n *Node) expectsFrames() bool {
 			heard++
 		}
 	}
-	return n.life.outsiders || len(n.witness) > 0 || heard >= 2
+	return heard >= 2 || n.othersExpected()
 }
 
 // ownBars returns this node's penalties per group, nil without any.

@@ -72,7 +72,13 @@ func TestIsolation(t *testing.T) {
 		isolated bool
 	}{
 		{"one peer fell silent", 2, func(r *rig) {}, false},
-		{"one peer and a stranger fell silent", 2, func(r *rig) { r.n.Sign(r.now, Sign{Kind: Outsider}) }, true},
+		{"one peer fell silent, a stranger spoke once", 2, func(r *rig) { r.n.Sign(r.now, Sign{Kind: Outsider}) }, false},
+		{"one peer and a talkative stranger fell silent", 2, func(r *rig) {
+			for range 10 {
+				r.pass(100 * time.Millisecond)
+				r.n.Sign(r.now, Sign{Kind: Outsider})
+			}
+		}, true},
 		{"one peer and the gateway fell silent", 2, func(r *rig) {
 			r.n.Witness(r.now, []netip.Addr{gateway})
 			r.n.Sign(r.now, Sign{Kind: Answered, Addr: gateway})
@@ -115,7 +121,8 @@ func TestIsolation(t *testing.T) {
 	}
 }
 
-// TestAsksWitnesses: when nobody is heard, gateway and peers' hosts are asked.
+// TestAsksWitnesses: the gateway is asked now and then, and often when nobody is heard;
+// then the peers' hosts are asked too.
 func TestAsksWitnesses(t *testing.T) {
 	r := holderRig(t, 2)
 	gateway := netip.MustParseAddr("10.0.255.1")
@@ -129,8 +136,8 @@ func TestAsksWitnesses(t *testing.T) {
 		}
 		return n
 	}
-	if n := count(time.Second); n > 0 {
-		t.Errorf("asked the gateway %d times while a peer is heard", n)
+	if n := count(3 * time.Second); n != 3 {
+		t.Errorf("asked the gateway %d times in 3 s while a peer is heard, want 3", n)
 	}
 	r.peers[0].mute = true
 	count(200 * time.Millisecond)

@@ -301,8 +301,11 @@ func (n *Node) Sign(now time.Time, s Sign) {
 	if s.Kind == Frame {
 		return
 	}
-	if s.Kind == Outsider || slices.Contains(n.witness, s.Addr) {
-		n.life.outsiders = true
+	switch {
+	case slices.Contains(n.witness, s.Addr):
+		n.life.answering = true
+	case s.Kind == Outsider:
+		n.life.outsiders.note(now)
 	}
 	g, ok := n.byAddr[s.Addr]
 	if !ok || (s.Kind != Answered && s.Kind != Announced) {
@@ -345,11 +348,11 @@ func (n *Node) Report(now time.Time, r Report) {
 // have been answering all along: the asking starts anew, once until a peer is heard.
 func (n *Node) frame(now time.Time) {
 	if gap := now.Sub(n.life.frame); gap > 3*n.bounds.interval && !n.life.blipped {
-		n.signs.restart(now)
+		n.signs.deafened(now, n.self)
 		n.claims.withdrawAll()
 		n.life.blipped = true
 	}
-	n.life.frame = now
+	n.life.frame, n.life.hearing = now, true
 	if n.life.isolated {
 		n.life.isolated, n.life.since, n.life.mature = false, now, false
 		n.voice.urgent, n.stale = true, true

@@ -109,3 +109,18 @@ func (n *Node) objectionable(c, k *peer) set {
 	}
 	return out
 }
+
+// foldObjections says in few bytes what a crowd of objections says in many: no to every
+// claim of whoever claims. Objections to holds come again when there is room.
+func (n *Node) foldObjections(all []objection) []objection {
+	var out []objection
+	for _, p := range n.peers {
+		if p == nil || len(p.ann.claims) == 0 {
+			continue
+		}
+		if slices.ContainsFunc(all, func(o objection) bool { return o.target == p.id }) {
+			out = append(out, objection{target: p.id, named: n.id, all: true})
+		}
+	}
+	return out
+}

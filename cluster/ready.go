@@ -57,7 +57,7 @@ func (n *Node) judgePeers(now time.Time) {
 		state := p.judge(now, n.bounds)
 		if state != p.state {
 			if state == Absent || p.state == Absent {
-				n.voice.urgent = true
+				n.voice.urgent, p.back = true, now
 			}
 			p.state = state
 			n.stale = true
@@ -201,9 +201,13 @@ func (n *Node) ask(now time.Time, out *Ready) (wake time.Time) {
 			}
 		}
 	}
-	if !heardAny && now.Sub(n.life.asked) >= interval/4 {
+	switch {
+	case !heardAny && now.Sub(n.life.asked) >= interval/4:
 		n.life.asked = now
 		out.Ask = append(out.Ask, n.witnesses()...)
+	case now.Sub(n.life.asked) >= witnessEvery:
+		n.life.asked = now
+		out.Ask = append(out.Ask, n.witness...)
 	}
 	if !heardAny {
 		soonest(&wake, n.life.asked.Add(interval/4))
@@ -213,6 +217,10 @@ func (n *Node) ask(now time.Time, out *Ready) (wake time.Time) {
 	}
 	return wake
 }
+
+// witnessEvery is how often witnesses are asked while all is well, to know that they
+// answer at all.
+const witnessEvery = time.Second
 
 // witnesses are whoever should answer if this node's reception works.
 func (n *Node) witnesses() []netip.Addr {

@@ -30,11 +30,23 @@ func newSigns(groups int, now time.Time) signs {
 }
 
 // restart is for a moment after which nothing older can be trusted: a gap in which this
-// node heard or did nothing. Silence counts from now, and no release is left.
+// node did nothing. Silence counts from now, and no release is left.
 func (s signs) restart(now time.Time) {
 	for i := range s {
 		x := &s[i]
 		x.newest, x.holder, x.freed, x.fresh, x.askedOn = now, nobody, time.Time{}, false, time.Time{}
+	}
+}
+
+// deafened is restart for a gap in which this node heard nothing. What it gave up itself
+// is known to be released all the same, if not freshly: whoever took it since answers.
+func (s signs) deafened(now time.Time, self int) {
+	for i := range s {
+		x := &s[i]
+		x.newest, x.askedOn = now, time.Time{}
+		if x.fresh = false; x.holder != self || !x.released() {
+			x.holder, x.freed = nobody, time.Time{}
+		}
 	}
 }
 

@@ -176,6 +176,11 @@ func (n *Node) speak(now time.Time, out *Ready) time.Time {
 		due = now
 	}
 	if now.Before(due) {
+		for _, p := range n.peers {
+			if p != nil && p.asks {
+				soonest(&due, p.answered.Add(n.timing.Interval/8))
+			}
+		}
 		return due
 	}
 	data := n.announce(now, hurried)
@@ -207,14 +212,19 @@ func (n *Node) copies(now time.Time, p *peer) bool {
 	return !p.farewell && p.from.IsValid() && now.Sub(p.last) <= copyFor
 }
 
-// announce composes and seals what this node says of itself. Claims that the datagram
-// has no room for are withdrawn until it has.
+// announce composes and seals what this node says of itself. Where the datagram has no
+// room for all objections, they become a no to every claim of their targets; claims that
+// it has no room for are withdrawn until it has.
 func (n *Node) announce(now time.Time, hurried bool) []byte {
 	v := &n.voice
 	v.seq++
 	v.log[v.seq%uint64(len(v.log))] = sent{v.seq, now}
 	n.compose(now, hurried)
 	data := n.sealAnnouncement(&v.out)
+	if len(data) > maxDatagram && len(v.out.objections) > 0 {
+		v.out.objections = n.foldObjections(v.out.objections)
+		data = n.sealAnnouncement(&v.out)
+	}
 	for len(data) > maxDatagram && len(v.out.claims) > 0 {
 		last := v.out.claims[len(v.out.claims)-1]
 		for g := range last.groups.all {
@@ -286,7 +296,11 @@ func (n *Node) compose(now time.Time, hurried bool) {
 	}
 }
 
-// groupPenalties collects the groups of each penalty.
+// maxPenalties bounds the kinds of penalty in one announcement.
+const maxPenalties = 3
+
+// groupPenalties collects the groups of each penalty. Where there are too many kinds, the
+// mildest two become one, the higher.
 func groupPenalties(row []int) []barred {
 	var out []barred
 	for g, penalty := range row {
@@ -299,6 +313,11 @@ func groupPenalties(row []int) []barred {
 			out = append(out, barred{penalty: penalty, groups: newSet(len(row))})
 		}
 		out[i].groups.add(g)
+	}
+	slices.SortFunc(out, func(a, b barred) int { return a.penalty - b.penalty })
+	for len(out) > maxPenalties {
+		out[1].groups.or(out[0].groups)
+		out = out[1:]
 	}
 	return out
 }
