@@ -99,6 +99,7 @@ func TestReaderBounds(t *testing.T) {
 		{"129 bytes of bits", "\x01\x81\x01" + strings.Repeat("\xff", 129), func(r *reader) { r.set(nil) }},
 		{"list beyond the last group", "\x02\x01\xe8\x07", func(r *reader) { r.set(nil) }},
 		{"list that adds up", "\x02\x02\xe7\x07\x01", func(r *reader) { r.set(nil) }},
+		{"list that wraps", "\x02\x02\x01" + strings.Repeat("\xff", 9) + "\x01", func(r *reader) { r.set(nil) }},
 		{"list cut short", "\x02\x02\x01", func(r *reader) { r.set(nil) }},
 	} {
 		r := reader{b: []byte(tt.data)}

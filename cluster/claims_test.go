@@ -176,6 +176,48 @@ func TestOldReleaseIsAskedFor(t *testing.T) {
 	}
 }
 
+// TestFreshReleaseNeedsEverybody: a fresh release is taken at once only when every node
+// of the plan is live or gone for good; else it is asked for.
+func TestFreshReleaseNeedsEverybody(t *testing.T) {
+	for _, bye := range []bool{false, true} {
+		r := freedRig(t, 3)
+		third := r.peers[1]
+		if bye {
+			third.seq, third.ann.farewell = farewellSeq-1, true
+			r.say(third)
+		}
+		third.mute = true
+		r.pass(600 * time.Millisecond)
+		r.peers[0].frees(0)
+		r.say(r.peers[0])
+		if r.ready(); r.holding(0) != bye {
+			t.Errorf("node3 said farewell: %v; taken at once: %v", bye, r.holding(0))
+		}
+		took := r.until("taken", time.Second, func() bool { return r.holding(0) })
+		if !bye && took > 2*r.n.bounds.interval {
+			t.Errorf("taken after %v", took)
+		}
+	}
+}
+
+// TestPaceOfAsking: nobody asks for the addresses of a heard holder; those of a silent one
+// are asked for every quarter of an interval.
+func TestPaceOfAsking(t *testing.T) {
+	r := matureRig(t, 3, 1)
+	r.asked[0] = 0
+	r.pass(time.Second)
+	if n := r.asked[0]; n > 0 {
+		t.Errorf("asked %d times while the holder is heard", n)
+	}
+	r.peers[0].mute = true
+	r.pass(160 * time.Millisecond)
+	r.asked[0] = 0
+	r.pass(200 * time.Millisecond)
+	if n := r.asked[0]; n < 7 || n > 9 {
+		t.Errorf("asked %d times in 2 intervals of silence, want 8", n)
+	}
+}
+
 // TestAnsweredAddressIsNotTaken: as long as somebody answers for an address, its silent
 // holder keeps it, and after a while that is an alarm.
 func TestAnsweredAddressIsNotTaken(t *testing.T) {
@@ -220,6 +262,17 @@ func TestDeadWireIsNoSilence(t *testing.T) {
 	if s := r.status(); !s.Isolated || !hasAlarm(s, "isolated", "") {
 		t.Errorf("isolated: %v, alarms %v", s.Isolated, s.Alarms)
 	}
+}
+
+// TestDyingWireIsNoSilence: nor where the last frame of anybody is older than half of the
+// silence asked for, though that is too early to call oneself isolated.
+func TestDyingWireIsNoSilence(t *testing.T) {
+	r := matureRig(t, 3, 1)
+	r.peers[1].ann.eligible = false
+	r.peers[0].mute = true
+	r.pass(210 * time.Millisecond)
+	r.peers[1].mute = true
+	r.never("taken on a dying wire", 3*time.Second, func() bool { return r.holding(0) })
 }
 
 // TestWorseClaimWithdraws: of two that claim one group the worse-ranked withdraws, and
