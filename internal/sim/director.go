@@ -135,20 +135,21 @@ func (d *director) singles(n int) {
 // returns in the middle of a take-over is a second event and may add stale.
 func (c *Config) promised(f *Fault, lasting time.Duration) time.Duration {
 	t := max(c.Interval/2, 50*time.Millisecond)
-	const late = 5 * time.Millisecond // wires, timers, the kernel's work
+	const late = 20 * time.Millisecond // wires, timers, the kernel's work
 	if c.Loss > 0 {
 		return 0
+	}
+	again := time.Duration(0)
+	if lasting < c.Lifetime+time.Duration(sweepMax)+2*c.Stale {
+		again = c.Stale
 	}
 	switch f.Kind {
 	case Leave, Drain, Bar, BarOne, Worse, Forget:
 		return 12*time.Millisecond + c.Interval/4
 	case Kill, Hang, Wrong:
-		if lasting < c.Lifetime+time.Duration(sweepMax)+2*c.Stale {
-			t += c.Stale
-		}
-		return c.Stale + t + c.Interval + late
+		return c.Stale + t + c.Interval + late + again
 	case Lose, Freeze:
-		return c.Stale + 2*c.Interval + late
+		return c.Stale + 2*c.Interval + late + again
 	case RxDead:
 		if c.Gateway || c.Nodes > 2 {
 			return c.Stale + 2*c.Interval + late
@@ -184,6 +185,48 @@ func (d *director) doubles(n int) {
 			return
 		}
 		w.EndAll()
+		if w.Run(w.cfg.Interval) != nil || w.Settle(w.cfg.Bound()) != nil || w.Run(w.cfg.Bound()) != nil {
+			return
+		}
+	}
+}
+
+// plans keeps two versions of the plan in the cluster while holders come and go.
+func (d *director) plans(long time.Duration) {
+	w := d.w
+	for i := range w.cfg.Nodes {
+		if d.rng.IntN(2) == 0 {
+			w.Begin(&Fault{Kind: Adopt, A: i, Arg: 1})
+		}
+	}
+	come := []FaultKind{Leave, Lose, Kill, Drain, Bar, BarOne, Forget, Freeze}
+	for at := time.Second; at < long-5*time.Second; at += time.Duration(1+d.rng.IntN(4)) * time.Second {
+		f, lasting := d.draw(come)
+		d.w.During(at, lasting, f)
+	}
+	d.w.Run(long)
+}
+
+// thirds cuts a pair and restarts the third, so that what it objected to is forgotten.
+func (d *director) thirds(n int) {
+	w := d.w
+	for range n {
+		f, _ := d.draw([]FaultKind{Part})
+		w.Begin(f)
+		k := 3 - f.A - f.B
+		for range 3 {
+			if w.Run(w.cfg.Stale+time.Duration(d.rng.Int64N(int64(2*w.cfg.Stale)))) != nil {
+				return
+			}
+			g := &Fault{Kind: Kill, A: k}
+			w.Begin(g)
+			w.Run(time.Duration(d.rng.Int64N(int64(w.cfg.Interval) * 8 / 10)))
+			w.End(g)
+		}
+		if w.Run(w.cfg.Bound()) != nil {
+			return
+		}
+		w.End(f)
 		if w.Run(w.cfg.Interval) != nil || w.Settle(w.cfg.Bound()) != nil || w.Run(w.cfg.Bound()) != nil {
 			return
 		}

@@ -99,10 +99,10 @@ func (c *checker) connected(a, b int) (since int64, ok bool) {
 	}
 	for k := range w.cfg.Nodes {
 		third := w.hosts[k]
-		if k == a || k == b || !third.alive() || third.foreign {
+		if k == a || k == b || !third.alive() && w.now-third.idle > int64(w.cfg.Interval) || third.foreign {
 			continue
 		}
-		t, all := third.since+5*int64(w.cfg.Interval), true
+		t, all := third.speaks+5*int64(w.cfg.Interval), true
 		for _, end := range [2]int{a, b} {
 			for _, p := range [2]*path{&w.paths[end][k], &w.paths[k][end]} {
 				all = all && !p.link && !p.udp && !p.group

@@ -59,6 +59,7 @@ type host struct {
 	stopped int
 	leaving bool
 	since   int64 // world time at which it began to run without a break
+	speaks  int64 // the same, but a restart within an interval is no break: what it said stands
 	idle    int64 // world time at which it last didn't run
 
 	inbox   []*frame // what waits in its sockets
@@ -130,7 +131,9 @@ func (h *host) begin() {
 		clear(h.put)
 		clear(h.due)
 		h.plumbAt, h.wakeAt, h.wakeSet = 0, 0, 0
-		h.since = h.w.now
+		if h.since = h.w.now; h.w.now-h.idle > int64(h.w.cfg.Interval) {
+			h.speaks = h.w.now
+		}
 		h.lastTurn, h.lastExtend, h.lastFrame = h.clock.at(h.w.now), 0, 0
 		h.resume()
 	})
@@ -162,7 +165,7 @@ func (h *host) cont() {
 	if h.stopped--; h.stopped > 0 || !h.running() {
 		return
 	}
-	h.idle, h.since = h.w.now, h.w.now
+	h.idle, h.since, h.speaks = h.w.now, h.w.now, h.w.now
 	switch h.state {
 	case starting:
 		h.begin()
@@ -195,7 +198,7 @@ func (h *host) thaw() {
 		}
 	}
 	h.frozen, h.paused = false, false
-	h.idle, h.since = w.now, w.now
+	h.idle, h.since, h.speaks = w.now, w.now, w.now
 	w.check.reachedAgain(h.id)
 	for a := range h.kernel.has {
 		if h.kernel.has[a] && !h.kernel.armed[a] {

@@ -165,6 +165,7 @@ func TestPlantedInTheCore(t *testing.T) {
 			c, mode := Draw(seed)
 			if b.mode != "" {
 				mode = Mode(b.mode)
+				c = DrawFor(seed, mode)
 			}
 			if _, v := Play(c, mode); v != nil {
 				t.Errorf("the sound core fails on that seed, too:\n%v", v)

@@ -26,12 +26,17 @@ const (
 	// Double: chat is impaired and stays so while a holder fails; P2 is due all the
 	// same.
 	Double Mode = "double"
+	// Plans: two versions of the plan are in the cluster while nodes come and go.
+	Plans Mode = "plans"
+	// Thirds: two nodes are cut off from each other, and the third that hears both is
+	// restarted.
+	Thirds Mode = "thirds"
 	// Torture: everything at once.
 	Torture Mode = "torture"
 )
 
 // Modes lists the modes in the order in which seeds go round.
-var Modes = []Mode{Calm, Single, Chat, Links, Torture, Double}
+var Modes = []Mode{Calm, Single, Chat, Links, Torture, Double, Plans, Thirds}
 
 // timings are pairs of interval and stale that are worth running.
 var timings = []cluster.Timing{
@@ -43,8 +48,13 @@ var timings = []cluster.Timing{
 
 // Draw makes the config and the mode that belong to a seed.
 func Draw(seed uint64) (Config, Mode) {
-	rng := rand.New(rand.NewPCG(seed, 0x64726177))
 	mode := Modes[seed%uint64(len(Modes))]
+	return DrawFor(seed, mode), mode
+}
+
+// DrawFor makes the config for a seed that runs in a given mode.
+func DrawFor(seed uint64, mode Mode) Config {
+	rng := rand.New(rand.NewPCG(seed, 0x64726177))
 	c := Config{Seed: seed, Nodes: 2 + rng.IntN(3), Timing: timings[rng.IntN(len(timings))], Skew: rng.IntN(2) == 0}
 	if rng.IntN(8) == 0 {
 		c.Nodes = 5 + rng.IntN(2)
@@ -56,8 +66,14 @@ func Draw(seed uint64) (Config, Mode) {
 	if rng.IntN(3) == 0 {
 		c.Loss = []int{20, 50, 200}[rng.IntN(3)]
 	}
+	switch mode {
+	case Thirds:
+		c.Nodes, c.Loss = 3, 0
+	case Plans:
+		c.Nodes = max(c.Nodes, 3)
+	}
 	c.Plans = drawPlans(rng, c.Nodes)
-	return c, mode
+	return c
 }
 
 // drawPlans makes a plan, and its successor in which groups were joined or taken apart.
@@ -150,6 +166,10 @@ func Play(c Config, m Mode) (*World, *Violation) {
 		d.storm(60*time.Second, linkFaults)
 	case Double:
 		d.doubles(6)
+	case Plans:
+		d.plans(60 * time.Second)
+	case Thirds:
+		d.thirds(12)
 	case Torture:
 		d.storm(60*time.Second, allFaults)
 	}

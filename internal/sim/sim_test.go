@@ -41,10 +41,11 @@ func TestFixedSeeds(t *testing.T) {
 func TestFresh(t *testing.T) {
 	if *seed != 0 {
 		c, m := Draw(*seed)
-		c.Log = os.Stdout
 		if *mode != "" {
 			m = Mode(*mode)
+			c = DrawFor(*seed, m)
 		}
+		c.Log = os.Stdout
 		fmt.Printf("seed %d: mode %s, %d nodes, interval %v, stale %v\n", *seed, m, c.Nodes, c.Interval, c.Stale)
 		if _, v := Play(c, m); v != nil {
 			t.Fatal(v)
@@ -84,6 +85,7 @@ func TestFresh(t *testing.T) {
 				c, m := Draw(s)
 				if *mode != "" {
 					m = Mode(*mode)
+					c = DrawFor(s, m)
 				}
 				w, v := Play(c, m)
 				mu.Lock()
