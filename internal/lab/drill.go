@@ -36,7 +36,19 @@ func (d *driller) run(ctx context.Context, wanted []string, runs int) (results [
 			}
 		}
 	}
+	d.unstamped()
 	return results, nil
+}
+
+// unstamped says so when the daemons' logs told nothing: the times then are when the lab
+// got the kernels' events, which is good to some milliseconds.
+func (d *driller) unstamped() {
+	for _, n := range d.nodes {
+		if len(n.stamps.stamps) > 0 {
+			return
+		}
+	}
+	d.screen.say("lab: the daemons' logs have no line %q with a stamp; times of addresses are less exact", addedMessage)
 }
 
 // scenario does the faults of a scenario to one victim and mends what is left.

@@ -169,6 +169,31 @@ func TestDrillSeesThatNobodyAsks(t *testing.T) {
 	}
 }
 
+// A daemon that ends at once is a bad answer, with its last words, and at once.
+func TestDaemonThatEnds(t *testing.T) {
+	kernel(t)
+	path, err := exec.LookPath("false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tempdir(t)
+	noLeak(t)
+	var out, diag bytes.Buffer
+	ok, err := Run(t.Context(), Options{Vippyd: path, JSON: true, Stdout: &out, Stderr: &diag})
+	if ok || err != nil {
+		t.Errorf("ok is %v, error %v; want a no", ok, err)
+	}
+	if !strings.Contains(diag.String(), "vippyd ended by itself: exit status 1") {
+		t.Errorf("it doesn't say why: %s", diag.String())
+	}
+	if want := `{"summary":{},"ok":false}` + "\n"; out.String() != want {
+		t.Errorf("it wrote %s, want %s", out.String(), want)
+	}
+	if left := leftovers(t); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 // Ending a lab early takes everything down and is no verdict.
 func TestRunEndsWithItsContext(t *testing.T) {
 	kernel(t)

@@ -188,11 +188,15 @@ func (pr *prober) silence(end instant) map[netip.Addr]time.Duration {
 	return out
 }
 
-// serving returns the number of the node that answered for each VIP within the time that
-// a few rounds take, 0 where none did.
+// servedWithin is how long ago the last answered probe may have been sent for a VIP that
+// is served now. It is shorter than the calm that a settled cluster must show.
+const servedWithin = 100 * time.Millisecond
+
+// serving returns the number of the node that answered for each VIP lately, 0 where none
+// did.
 func (pr *prober) serving() map[netip.Addr]byte {
 	out := map[netip.Addr]byte{}
-	limit := answerLimit + 10*resolution(len(pr.targets))
+	limit := servedWithin + 2*resolution(len(pr.targets))
 	for _, t := range pr.targets {
 		out[t.vip] = 0
 		if latest := t.latest.Load(); latest >= 0 && t.record.at(latest>>8).since() < limit {

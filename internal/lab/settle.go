@@ -14,7 +14,9 @@ import (
 const pollEvery = 25 * time.Millisecond
 
 // calm is how long the cluster must look settled before the lab believes it.
-func (c *cluster) calm() time.Duration { return max(200*time.Millisecond, 3*c.interval) }
+func (c *cluster) calm() time.Duration {
+	return max(2*servedWithin, 3*c.interval, 3*resolution(len(c.vips)))
+}
 
 // patience is how long the lab waits for that. It only bounds a drill that fails.
 func (c *cluster) patience() time.Duration { return 30*time.Second + 20*c.stale }

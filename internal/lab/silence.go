@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// answerLimit is how late an answer may be and still count. It bears a stalled lab, and
-// is shorter than the second that the kernel's ARP queue may hold back a packet for an
-// address that nobody has.
-const answerLimit = 100 * time.Millisecond
+// answerLimit is how late an answer may be and still count. It bears a lab that others keep
+// from running: a fault of an address loses packets, it doesn't delay them. (Only the
+// kernel's ARP queue does, for a client that gave up its neighbour entry after seconds.)
+const answerLimit = 300 * time.Millisecond
 
 // recordSize is how many probes a record remembers: two minutes at one a millisecond. A
 // power of two, as it is the size of a ring.
