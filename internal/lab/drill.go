@@ -74,11 +74,11 @@ func (d *driller) scenario(ctx context.Context, s scenario, report func(Result))
 	if err := d.inflict(ctx, s.mend, victim); err != nil {
 		return err
 	}
-	if wrong, err := d.settle(ctx, nil, 0, d.see); err != nil || wrong != "" {
+	wrong, err := d.settle(ctx, nil, 0, d.see)
+	if wrong != "" {
 		report(Result{Fault: s.mend, Victim: victim.name, Note: "after " + s.faults[0] + ": " + wrong, failed: true})
-		return err
 	}
-	return nil
+	return err
 }
 
 // pick returns a node that holds something: for an ordered stop the preferred one, so that
@@ -153,7 +153,8 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	if wrong != "" {
 		r.fail(wrong)
 	}
-	return r, d.judge(&r, victim, at)
+	err = d.judge(&r, victim, at)
+	return r, err
 }
 
 // look watches for a while.
