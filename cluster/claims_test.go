@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -264,15 +265,39 @@ func TestDeadWireIsNoSilence(t *testing.T) {
 	}
 }
 
-// TestDyingWireIsNoSilence: nor where the last frame of anybody is older than half of the
-// silence asked for, though that is too early to call oneself isolated.
+// TestDyingWireIsNoSilence: nor where somebody should be heard and the last frame of
+// anybody is a while ago, though it is too early to call oneself isolated.
 func TestDyingWireIsNoSilence(t *testing.T) {
-	r := matureRig(t, 3, 1)
-	r.peers[1].ann.eligible = false
+	gateway := netip.MustParseAddr("10.0.255.1")
+	r := matureRig(t, 2, 1)
+	r.n.Witness(r.now, []netip.Addr{gateway})
 	r.peers[0].mute = true
-	r.pass(210 * time.Millisecond)
-	r.peers[1].mute = true
+	for range 2 {
+		r.n.Sign(r.now, Sign{Kind: Answered, Addr: gateway})
+		r.pass(100 * time.Millisecond)
+	}
 	r.never("taken on a dying wire", 3*time.Second, func() bool { return r.holding(0) })
+}
+
+// TestGapVoidsReleases: a process that did nothing for more than two intervals may have
+// missed who took what was free.
+func TestGapVoidsReleases(t *testing.T) {
+	for _, gap := range []time.Duration{150 * time.Millisecond, 250 * time.Millisecond} {
+		r := freedRig(t, 3)
+		r.peers[1].deaf = true // so that the release alone isn't enough
+		r.pass(600 * time.Millisecond)
+		r.peers[0].frees(0)
+		r.say(r.peers[0])
+		r.now = r.now.Add(gap)
+		r.n.Tick(r.now)
+		void := gap > 2*r.n.bounds.interval
+		if r.n.signs[0].released() == void || r.n.claims.open.has(0) == void {
+			t.Errorf("after %v without a turn: released %v, claims %v", gap, r.n.signs[0].released(), r.n.claims.open.has(0))
+		}
+		if hasAlarm(r.status(), "loop-late", "") != void {
+			t.Errorf("after %v without a turn the alarms are %v", gap, r.status().Alarms)
+		}
+	}
 }
 
 // TestWorseClaimWithdraws: of two that claim one group the worse-ranked withdraws, and

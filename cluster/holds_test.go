@@ -192,6 +192,27 @@ func TestAnnouncesInTurn(t *testing.T) {
 	}
 }
 
+// TestAnnouncesForTheUnheard: while a node of the plan isn't heard, what is held is
+// announced by ARP all the time: that node may hold it too.
+func TestAnnouncesForTheUnheard(t *testing.T) {
+	r := holderRig(t, 3)
+	count := func() (n int) {
+		for end := r.now.Add(time.Second); r.now.Before(end); {
+			r.pass(time.Millisecond)
+			n += len(r.out.Announce)
+		}
+		return n
+	}
+	if n := count(); n > 0 {
+		t.Errorf("announced %d times while everybody is heard", n)
+	}
+	r.peers[0].mute = true
+	r.pass(time.Second)
+	if n := count(); n != 4 {
+		t.Errorf("announced %d times in a second, want one every stale/2", n)
+	}
+}
+
 // TestLostAddressComesBack: what a meddler deleted is claimed anew, at once.
 func TestLostAddressComesBack(t *testing.T) {
 	r := holderRig(t, 3)
