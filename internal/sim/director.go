@@ -214,19 +214,24 @@ func (d *director) thirds(n int) {
 		f, _ := d.draw([]FaultKind{Part})
 		w.Begin(f)
 		k := 3 - f.A - f.B
+		slow := max(1, int(w.cfg.Interval/time.Millisecond)*9/10)
+		late := []*Fault{{Kind: Slow, A: f.A, Arg: slow}, {Kind: Slow, A: f.B, Arg: slow}}
+		for _, l := range late {
+			w.Begin(l)
+		}
 		for range 3 {
 			if w.Run(w.cfg.Stale+time.Duration(d.rng.Int64N(int64(2*w.cfg.Stale)))) != nil {
 				return
 			}
 			g := &Fault{Kind: Kill, A: k}
 			w.Begin(g)
-			w.Run(time.Duration(d.rng.Int64N(int64(w.cfg.Interval) * 8 / 10)))
+			w.Run(time.Duration(d.rng.Int64N(int64(w.cfg.Interval / 5))))
 			w.End(g)
 		}
 		if w.Run(w.cfg.Bound()) != nil {
 			return
 		}
-		w.End(f)
+		w.EndAll()
 		if w.Run(w.cfg.Interval) != nil || w.Settle(w.cfg.Bound()) != nil || w.Run(w.cfg.Bound()) != nil {
 			return
 		}

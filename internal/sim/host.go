@@ -59,7 +59,7 @@ type host struct {
 	stopped int
 	leaving bool
 	since   int64 // world time at which it began to run without a break
-	speaks  int64 // the same, but a restart within an interval is no break: what it said stands
+	speaks  int64 // the same, but a quick restart is no break: what it said stands for stale - T
 	idle    int64 // world time at which it last didn't run
 
 	inbox   []*frame // what waits in its sockets
@@ -131,7 +131,7 @@ func (h *host) begin() {
 		clear(h.put)
 		clear(h.due)
 		h.plumbAt, h.wakeAt, h.wakeSet = 0, 0, 0
-		if h.since = h.w.now; h.w.now-h.idle > int64(h.w.cfg.Interval) {
+		if h.since = h.w.now; h.w.now-h.idle > int64(h.w.cfg.Interval)/4 {
 			h.speaks = h.w.now
 		}
 		h.lastTurn, h.lastExtend, h.lastFrame = h.clock.at(h.w.now), 0, 0
