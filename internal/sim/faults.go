@@ -81,7 +81,9 @@ func (w *World) describe(f *Fault) string {
 		s += " " + w.groups[f.Arg].name
 	case Squat, Forget:
 		s += " " + w.addrs[f.Arg].String()
-	case Adopt, Lossy, Slow, Twice:
+	case Adopt:
+		s += fmt.Sprintf(" %d", f.Arg+1)
+	case Lossy, Slow, Twice:
 		s += fmt.Sprintf(" %d", f.Arg)
 	}
 	return s

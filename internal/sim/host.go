@@ -58,9 +58,9 @@ type host struct {
 	// stopped counts who stopped it (SIGSTOP, starvation).
 	stopped int
 	leaving bool
-	since   int64 // world time at which it began to run without a break
-	speaks  int64 // the same, but a quick restart is no break: what it said stands for stale - T
-	idle    int64 // world time at which it last didn't run
+	speaks  int64 // world time since which it has a say; a quick restart is no break, as what it said
+	// stands with the others for stale - T
+	idle int64 // world time at which it last didn't run
 
 	inbox   []*frame // what waits in its sockets
 	want    []bool   // by address: the kernel should have it
@@ -131,7 +131,7 @@ func (h *host) begin() {
 		clear(h.put)
 		clear(h.due)
 		h.plumbAt, h.wakeAt, h.wakeSet = 0, 0, 0
-		if h.since = h.w.now; h.w.now-h.idle > int64(h.w.cfg.Interval)/4 {
+		if h.w.now-h.idle > int64(h.w.cfg.Interval)/4 {
 			h.speaks = h.w.now
 		}
 		h.lastTurn, h.lastExtend, h.lastFrame = h.clock.at(h.w.now), 0, 0
@@ -165,7 +165,7 @@ func (h *host) cont() {
 	if h.stopped--; h.stopped > 0 || !h.running() {
 		return
 	}
-	h.idle, h.since, h.speaks = h.w.now, h.w.now, h.w.now
+	h.idle, h.speaks = h.w.now, h.w.now
 	switch h.state {
 	case starting:
 		h.begin()
@@ -198,7 +198,7 @@ func (h *host) thaw() {
 		}
 	}
 	h.frozen, h.paused = false, false
-	h.idle, h.since, h.speaks = w.now, w.now, w.now
+	h.idle, h.speaks = w.now, w.now
 	w.check.reachedAgain(h.id)
 	for a := range h.kernel.has {
 		if h.kernel.has[a] && !h.kernel.armed[a] {

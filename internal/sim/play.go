@@ -148,6 +148,7 @@ func (c *Config) Bound() time.Duration {
 // Play runs what belongs to a seed and returns its first violation.
 func Play(c Config, m Mode) (*World, *Violation) {
 	w := New(c)
+	w.mode = m
 	w.Boot(500 * time.Millisecond)
 	d := director{w, rand.New(rand.NewPCG(c.Seed, 0x706c6179))}
 	bound := w.cfg.Bound()

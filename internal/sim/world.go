@@ -63,6 +63,7 @@ type planning struct {
 // A World is one run.
 type World struct {
 	cfg      Config
+	mode     Mode // for the command that shows a run again
 	rng      *rand.Rand
 	queue    queue
 	now      int64 // ns since the start
