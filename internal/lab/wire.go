@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -51,6 +52,9 @@ func newWire(names []string) (_ *wire, err error) {
 	if w.handle, err = w.space.handle(); err != nil {
 		return nil, err
 	}
+	if err := w.space.do(hush); err != nil {
+		return nil, fmt.Errorf("switch: %w", err)
+	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "bridge"
 	// Without snooping multicast is flooded, as a switch does with 224.0.0.0/24 anyway.
@@ -72,6 +76,13 @@ func newWire(names []string) (_ *wire, err error) {
 		}
 	}
 	return w, nil
+}
+
+// hush makes the links of this namespace say nothing of their own accord. A switch does
+// not either: its router solicitations and group reports would pass even ports that
+// flood nothing, and a host that is cut off would hear a frame.
+func hush() error {
+	return os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
 }
 
 // handle opens a netlink socket in the namespace.
