@@ -33,6 +33,9 @@ func (n *Node) judgePlan(now time.Time) {
 			waits = true
 		}
 	}
+	// A node that the next plan lacks falls silent with the switch: its release must
+	// have been said before.
+	waits = waits || n.next.Node(n.name) < 0 && n.voice.urgent && n.speaks(now)
 	if !waits {
 		next := *n.next
 		n.next = nil
@@ -130,6 +133,7 @@ func (n *Node) inherit(to int, g vipgroup.Group, oldPlan vipgroup.Plan, old *hol
 		return
 	}
 	n.holds.mine.add(to)
+	n.holds.handed.add(to)
 	n.holds.groups[to] = hold{plumbed: plumbed, yielded: !wanted}
 	if wanted {
 		n.holds.wanted.add(to)

@@ -1,9 +1,6 @@
 package cluster
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // claims keeps what this node wants to have and has not yet.
 type claims struct {
@@ -66,10 +63,11 @@ func (n *Node) judgeClaims(now time.Time) (wake time.Time) {
 	candidates.minus(n.holds.mine)
 	blind := n.blind()
 	for g := range candidates.all {
+		c := &n.claims.groups[g]
 		if n.quiet(g) {
+			c.free = time.Time{}
 			continue
 		}
-		c := &n.claims.groups[g]
 		was := n.claims.open.has(g)
 		may := !blind && n.mayClaim(now, g, &wake)
 		switch {
@@ -234,18 +232,20 @@ func (n *Node) judgePermission(now time.Time, g int, wake *time.Time) {
 	n.take(now, g)
 }
 
-// giveWay withdraws a claim that has long stood under an objection for the sake of
-// another's claim, which this node can't hear: that one may wait for ours in turn.
+// giveWay withdraws a claim that stands under an objection for the sake of another's
+// claim, which this node can't hear: at once if that one is better ranked, after two
+// intervals in any case, for it may wait for ours in turn.
 func (n *Node) giveWay(now time.Time, g int) {
 	c := &n.claims.groups[g]
-	if n.heardHeld.has(g) || !slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.state == Live && n.objected(p, g) }) {
+	rival := n.objectedFor(g)
+	if rival == "" || n.heardHeld.has(g) {
 		c.until = time.Time{}
 		return
 	}
 	if c.until.IsZero() {
 		c.until = now.Add(2 * n.bounds.interval)
 	}
-	if !now.Before(c.until) {
+	if !now.Before(c.until) || n.plan.Better(n.plan.Groups[g].Key, rival, n.name) {
 		n.claims.withdraw(g)
 		n.pause(now, g)
 		n.voice.urgent = true

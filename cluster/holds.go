@@ -12,6 +12,7 @@ import (
 type holds struct {
 	wanted set
 	mine   set
+	handed set // the groups that a Ready told the caller to hold, until they are gone
 	groups []hold
 	list   []vipgroup.Key // the keys of wanted, for Ready
 	dirty  bool           // list is out of date
@@ -24,7 +25,7 @@ type hold struct {
 }
 
 func newHolds(groups int) holds {
-	return holds{wanted: newSet(groups), mine: newSet(groups), groups: make([]hold, groups), dirty: true}
+	return holds{wanted: newSet(groups), mine: newSet(groups), handed: newSet(groups), groups: make([]hold, groups), dirty: true}
 }
 
 func (h *holds) want(g int) {
@@ -34,8 +35,12 @@ func (h *holds) want(g int) {
 	h.dirty = true
 }
 
-// drop stops wanting a group. It stays mine until the kernel was seen without it.
+// drop stops wanting a group. It stays mine until the kernel was seen without it, unless
+// nobody was ever told to plumb it.
 func (h *holds) drop(g int, yielded bool) {
+	if !h.handed.has(g) && h.groups[g].present == 0 {
+		h.mine.del(g)
+	}
 	if h.wanted.has(g) {
 		h.wanted.del(g)
 		h.dirty = true
@@ -66,6 +71,7 @@ func (h *holds) report(g int, r Report) (gone bool) {
 		h.mine.add(g)
 	case h.mine.has(g):
 		h.mine.del(g)
+		h.handed.del(g)
 		x.plumbed = false
 		return true
 	}
@@ -78,6 +84,7 @@ func (h *holds) keys(p vipgroup.Plan) []vipgroup.Key {
 		for g := range h.wanted.all {
 			h.list = append(h.list, p.Groups[g].Key)
 		}
+		h.handed.or(h.wanted)
 		h.dirty = false
 	}
 	return h.list
@@ -92,7 +99,7 @@ func (n *Node) contest(now time.Time, g int, s Sign) {
 		// The rank is the address's own, which nodes with other plans compute alike.
 		key := vipgroup.KeyOf([]string{s.Addr.String()})
 		unheard := !p.isHeard() && n.plan.Better(key, p.name, n.name)
-		if unheard || p.isHeard() && p.state != Live {
+		if unheard || p.isHeard() && p.cannotHear(now, n.bounds) {
 			n.letGo(now, g)
 			return
 		}
@@ -120,7 +127,7 @@ func (n *Node) judgeHolds(now time.Time) {
 	}
 	if n.life.isolated {
 		for g := range n.holds.wanted.all {
-			n.holds.drop(g, false)
+			n.release(now, g)
 		}
 		return
 	}
@@ -196,4 +203,22 @@ func (n *Node) taken(p *peer, at, g int) bool {
 }
 
 // release gives a group up for whoever may take it.
-func (n *Node) release(now time.Time, g int) { n.holds.drop(g, false) }
+func (n *Node) release(now time.Time, g int) {
+	n.holds.drop(g, false)
+	n.noteGone(now, g)
+}
+
+// noteGone is for a group that may have been ours and is no longer, whoever removed it:
+// it counts as released, but for one that was let go to somebody else.
+func (n *Node) noteGone(now time.Time, g int) {
+	if n.holds.mine.has(g) {
+		return
+	}
+	n.voice.urgent, n.stale = true, true
+	if n.holds.groups[g].yielded {
+		n.signs.yielded(g, now)
+		return
+	}
+	n.signs.held(g, n.self, n.boot, now)
+	n.signs[g].freed, n.signs[g].fresh = now, true
+}

@@ -30,6 +30,7 @@ func TestReports(t *testing.T) {
 		{[]string{"want", "2/0", "drop", "0/2"}, false, false, true},
 		{[]string{"want", "2/0", "drop", "0/2", "0/2"}, false, false, false},
 		{[]string{"want", "drop", "0/2"}, false, false, true},
+		{[]string{"grant", "drop"}, false, false, false},
 		{[]string{"2/0"}, false, true, false}, // nobody granted it
 		{[]string{"1/1", "0/2"}, false, false, true},
 		{[]string{"0/2"}, false, false, false},
@@ -38,8 +39,11 @@ func TestReports(t *testing.T) {
 		for _, step := range tt.steps {
 			gone = false
 			switch step {
+			case "grant": // never handed out
+				h.want(0)
 			case "want":
 				h.want(0)
+				h.keys(testPlan(t, 1, 1))
 			case "drop":
 				h.drop(0, false)
 			default:

@@ -165,13 +165,17 @@ func (n *Node) judgeIsolation(now time.Time) {
 	if l.isolated || now.Sub(l.frame) < n.bounds.deafness {
 		return
 	}
-	silent := 0
+	l.isolated = n.fellSilent() >= 2 || n.othersExpected()
+}
+
+// fellSilent counts the peers that were heard until the wire fell silent altogether.
+func (n *Node) fellSilent() (count int) {
 	for _, p := range n.peers {
-		if p != nil && !p.farewell && !p.last.IsZero() && l.frame.Sub(p.last) < n.bounds.stale {
-			silent++
+		if p != nil && !p.farewell && !p.last.IsZero() && n.life.frame.Sub(p.last) < n.bounds.stale {
+			count++
 		}
 	}
-	l.isolated = silent >= 2 || n.othersExpected()
+	return count
 }
 
 // othersExpected says whether somebody besides the peers should be heard now: a witness
@@ -184,15 +188,7 @@ func (n *Node) othersExpected() bool {
 
 // expectsFrames says whether some station besides one peer should be heard, so that
 // silence of everything speaks against our own ears.
-func (n *Node) expectsFrames() bool {
-	heard := 0
-	for _, p := range n.peers {
-		if p != nil && !p.last.IsZero() {
-			heard++
-		}
-	}
-	return heard >= 2 || n.othersExpected()
-}
+func (n *Node) expectsFrames() bool { return n.fellSilent() >= 2 || n.othersExpected() }
 
 // ownBars returns this node's penalties per group, nil without any.
 func (n *Node) ownBars(now time.Time) []int {

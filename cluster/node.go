@@ -106,6 +106,13 @@ func (n *Node) Witness(now time.Time, addrs []netip.Addr) {
 	n.witness = slices.Clone(addrs)
 }
 
+// isWitness says whether an address may judge isolation. A virtual one may not: it can be
+// here.
+func (n *Node) isWitness(a netip.Addr) bool {
+	_, vip := n.byAddr[a]
+	return !vip && slices.Contains(n.witness, a)
+}
+
 // Host returns the plan node that last spoke from addr, or "".
 func (n *Node) Host(addr netip.Addr) string {
 	for _, p := range n.peers {
@@ -254,6 +261,9 @@ func (n *Node) noteHeard(p *peer) {
 	for _, h := range p.ann.heard {
 		if h.node == n.id {
 			if at, ok := n.voice.sentAt(h.seq); ok && h.boot == n.boot {
+				if h.seq > p.acked {
+					p.toldAt = n.turn
+				}
 				p.hearsUs, p.acked, p.ackedAt = true, h.seq, at
 				p.unreached = p.unreached && h.seq <= p.lastCopy
 			}
@@ -302,7 +312,7 @@ func (n *Node) Sign(now time.Time, s Sign) {
 		return
 	}
 	switch {
-	case slices.Contains(n.witness, s.Addr):
+	case n.isWitness(s.Addr):
 		n.life.answering = true
 	case s.Kind == Outsider:
 		n.life.outsiders.note(now)
@@ -328,16 +338,8 @@ func (n *Node) Report(now time.Time, r Report) {
 		return
 	}
 	before := n.holds.mine.has(g)
-	gone := n.holds.report(g, r)
-	if gone {
-		// What was ours and is gone again counts as released, whoever removed it.
-		s := &n.signs[g]
-		if n.holds.groups[g].yielded {
-			n.signs.yielded(g, now)
-		} else {
-			n.signs.held(g, n.self, n.boot, now)
-			s.freed, s.fresh = now, true
-		}
+	if n.holds.report(g, r) {
+		n.noteGone(now, g)
 	}
 	if before != n.holds.mine.has(g) {
 		n.voice.urgent, n.stale = true, true

@@ -33,9 +33,13 @@ type peer struct {
 
 	eligible bool // it says so, and its plan is known here
 
-	// acked is the newest of our announcements that it received, sent at ackedAt.
+	// acked is the newest of our announcements that it received, sent at ackedAt; toldAt
+	// is when it last acknowledged one that was new. Freshness is judged by the first,
+	// the want of an answer by the second: that is at most an interval ago in calm,
+	// however the two nodes' announcements alternate.
 	acked   uint64
 	ackedAt time.Time
+	toldAt  time.Time
 	hearsUs bool // it lists this boot of ours
 	hears   []seen
 
@@ -97,7 +101,7 @@ func (p *peer) restart(now time.Time, boot uint64) {
 	p.boot, p.top = boot, max(p.top, boot)
 	p.seq, p.said, p.farewell, p.first = 0, 0, false, now
 	p.unreached, p.lastCopy = false, 0
-	p.acked, p.ackedAt, p.hearsUs, p.starts = 0, time.Time{}, false, p.starts[:0]
+	p.acked, p.ackedAt, p.toldAt, p.hearsUs, p.starts = 0, time.Time{}, time.Time{}, false, p.starts[:0]
 	clear(p.hears)
 }
 

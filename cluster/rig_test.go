@@ -12,6 +12,7 @@ import (
 type rig struct {
 	t    testing.TB
 	now  time.Time
+	step time.Duration // of pass
 	n    *Node
 	said announcement // the newest that node1 sent
 	out  Ready
@@ -37,7 +38,7 @@ type speaker struct {
 
 func newRig(t testing.TB, plan vipgroup.Plan) *rig {
 	t.Helper()
-	r := &rig{t: t, now: time.Unix(1000, 0), has: map[vipgroup.Key]bool{}, asked: map[int]int{}}
+	r := &rig{t: t, now: time.Unix(1000, 0), step: time.Millisecond, has: map[vipgroup.Key]bool{}, asked: map[int]int{}}
 	r.n = New(r.now, Options{Name: plan.Nodes[0], Cluster: "test", Boot: 100, Keys: []Key{testKey()}, Plan: plan, Timing: testTiming()})
 	for i, name := range plan.Nodes[1:] {
 		s := &speaker{name: name, boot: uint64(200 + i), plan: plan, heard: map[string]heard{}, answers: true}
@@ -158,16 +159,16 @@ func (r *rig) hear() {
 	}
 }
 
-// pass lets time pass in steps of a millisecond. Every speaker that isn't mute speaks
+// pass lets time pass in steps of a millisecond, or what step says. Every speaker that isn't mute speaks
 // once per interval, and answers at once where it should.
 func (r *rig) pass(d time.Duration) {
 	r.t.Helper()
-	for end := r.now.Add(d); r.now.Before(end); r.now = r.now.Add(time.Millisecond) {
+	for end := r.now.Add(d); r.now.Before(end); r.now = r.now.Add(r.step) {
 		r.ready()
 		wanted := r.said.seq != r.replied && r.said.answer
 		r.replied = r.said.seq
 		for i, s := range r.peers {
-			due := (r.now.UnixMilli()+int64(i))%r.n.timing.Interval.Milliseconds() == 0
+			due := r.now.Add(time.Duration(i)*r.step).UnixNano()%int64(r.n.timing.Interval) < int64(r.step)
 			if !s.mute && (due || s.answers && wanted) {
 				if refusal := r.say(s); refusal != "" {
 					r.t.Fatalf("%s is refused: %s", s.name, refusal)

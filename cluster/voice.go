@@ -136,7 +136,7 @@ func (n *Node) hurried(now time.Time) bool {
 		return true
 	}
 	for _, p := range n.peers {
-		if p != nil && p.isHeard() && now.Sub(p.ackedAt) > n.bounds.interval*3/2 {
+		if p != nil && p.isHeard() && now.Sub(p.toldAt) > n.bounds.interval*3/2 {
 			return true
 		}
 	}
@@ -195,7 +195,7 @@ func (n *Node) speak(now time.Time, out *Ready) time.Time {
 		if p.asks {
 			p.asks, p.answered = false, now
 		}
-		silent := now.Sub(p.ackedAt) > 2*n.bounds.interval && now.Sub(p.copied) >= n.timing.Interval/4
+		silent := now.Sub(p.toldAt) > 2*n.bounds.interval && now.Sub(p.copied) >= n.timing.Interval/4
 		if n.copies(now, p) && (silent || changed && p.unreached) {
 			p.copied, p.lastCopy, p.unreached = now, v.seq, true
 			out.Send = append(out.Send, Datagram{To: p.from, Data: data})
