@@ -136,7 +136,9 @@ func (d *director) singles(n int) {
 func (c *Config) promised(f *Fault, lasting time.Duration) time.Duration {
 	t := max(c.Interval/2, 50*time.Millisecond)
 	const late = 20 * time.Millisecond // wires, timers, the kernel's work
-	if c.Loss > 0 {
+	if c.Loss > 0 || c.Attacker && !c.Gateway && c.Nodes == 2 {
+		// With a stranger that speaks now and then, and nobody to ask, a survivor of two
+		// must wait for a frame before it trusts its own ears.
 		return 0
 	}
 	again := time.Duration(0)
