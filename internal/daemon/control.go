@@ -38,6 +38,7 @@ type snapshot struct {
 }
 
 func (l *loop) snapshot(now time.Time) *snapshot {
+	l.trouble.state(ctlsocket.AlarmCannotPlumb, now, l.refusals())
 	return &snapshot{
 		now:     now,
 		status:  l.node.Status(now),

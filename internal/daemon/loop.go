@@ -41,6 +41,8 @@ type loop struct {
 	story   story
 	links   []netplumb.Link // as last judged
 	mute    mute
+	// complaints has when each trouble with the kernel was last logged.
+	complaints map[string]time.Time
 
 	plugins  func(*config.Config) []plugin.Plugin
 	runner   *plugin.Runner
@@ -68,22 +70,23 @@ const maxDrain = 64
 func newLoop(o Options, p parts) *loop {
 	c := o.Config
 	l := &loop{
-		parts:    p,
-		config:   c,
-		name:     o.Node,
-		version:  o.Version,
-		log:      o.Log,
-		reload:   o.Reload,
-		hurry:    o.Hurry,
-		chat:     newChat(p.socket, chatOf(c)),
-		kernel:   newKernel(p.plumber, c.Plan, c.Lifetime),
-		ballots:  newBallots(),
-		wire:     newWire(),
-		plugins:  o.Plugins,
-		runner:   plugin.NewRunner(o.Log),
-		notifier: newNotifier(),
-		requests: make(chan request),
-		swaps:    make(chan swap),
+		parts:      p,
+		config:     c,
+		name:       o.Node,
+		version:    o.Version,
+		log:        o.Log,
+		reload:     o.Reload,
+		hurry:      o.Hurry,
+		chat:       newChat(p.socket, chatOf(c)),
+		kernel:     newKernel(p.plumber, c.Plan, c.Lifetime),
+		ballots:    newBallots(),
+		wire:       newWire(),
+		plugins:    o.Plugins,
+		runner:     plugin.NewRunner(o.Log),
+		complaints: map[string]time.Time{},
+		notifier:   newNotifier(),
+		requests:   make(chan request),
+		swaps:      make(chan swap),
 	}
 	l.story.log, l.story.emit = o.Log, l.runner.Emit
 	l.reloader = newReloader(l)
@@ -150,7 +153,8 @@ func (l *loop) run(ctx context.Context) error {
 		} else {
 			timer.Reset(time.Until(l.wake))
 		}
-		now := time.Now()
+		// Each input begins with arise: nothing may be decided before a gap is noticed.
+		var now time.Time
 		select {
 		case b := <-l.chat.batches:
 			now = l.arise()
@@ -175,8 +179,10 @@ func (l *loop) run(ctx context.Context) error {
 			now = l.arise()
 			l.swap(now, s)
 		case names := <-l.chat.links:
+			now = l.arise()
 			l.chatOn(names)
 		case <-l.reload:
+			now = l.arise()
 			l.reloader.ask(reloadRequest{why: "SIGHUP"})
 		case <-stop:
 			stop = nil
@@ -184,6 +190,7 @@ func (l *loop) run(ctx context.Context) error {
 			l.leave(now)
 		case <-hurry:
 			hurry = nil
+			now = l.arise()
 			l.leaving.hurry = true
 		case <-l.life.Done():
 			return errHelper

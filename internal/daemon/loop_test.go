@@ -239,6 +239,9 @@ func TestARefusedAddressGoesToTheOther(t *testing.T) {
 		if got := b.kernel.addresses(); len(got) != 2 {
 			t.Errorf("the node whose kernel obeys has %v\n%s", got, b.log)
 		}
+		if !a.log.has(`"alarm: operation not permitted" alarm=cannot-plumb`) {
+			t.Errorf("no alarm that a cannot plumb:\n%s", a.log)
+		}
 		if err := errors.Join(a.end(), b.end()); err != nil {
 			t.Error(err)
 		}

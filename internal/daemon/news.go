@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/vippy-ha/vippy/cluster"
-	"github.com/vippy-ha/vippy/ctlsocket"
 	"github.com/vippy-ha/vippy/netplumb"
 )
 
@@ -29,7 +31,6 @@ func (l *loop) kernelNews(now time.Time) {
 	}
 	l.ballots.judgeFailures(now, l.node, groups, report.Failed)
 	l.node.Witness(now, l.witnesses())
-	l.trouble.state(ctlsocket.AlarmCannotPlumb, now, refusals(report.Failed))
 	if len(news) > 0 {
 		l.story.stir(now)
 	}
@@ -61,14 +62,21 @@ func equalLinks(a, b []netplumb.Link) bool {
 	return true
 }
 
-func refusals(failed []netplumb.Failure) string {
+// refusals says what the kernel refuses now, or did before the pause that it is in.
+func (l *loop) refusals() string {
 	var texts []string
-	for _, f := range failed {
-		if len(texts) == 3 {
-			texts = append(texts, "and more")
-			break
-		}
+	for _, f := range l.kernel.report.Failed {
 		texts = append(texts, f.Err.Error())
+	}
+	for id, v := range l.ballots.own {
+		if id.source == sourceKernel {
+			texts = append(texts, v.Reason)
+		}
+	}
+	slices.Sort(texts)
+	texts = slices.Compact(texts)
+	if len(texts) > 3 {
+		texts = append(texts[:3], fmt.Sprintf("and %d more", len(texts)-3))
 	}
 	return strings.Join(texts, "; ")
 }
@@ -76,7 +84,7 @@ func refusals(failed []netplumb.Failure) string {
 // logOps tells what was done to the kernel, with the stamps by which moves are measured.
 func (l *loop) logOps(r netplumb.Report) {
 	for _, err := range r.Errors {
-		l.log.Warn("kernel", "err", err)
+		l.complain(time.Now(), err.Error())
 	}
 	if !l.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
@@ -91,4 +99,17 @@ func (l *loop) logOps(r netplumb.Report) {
 			l.log.Debug("promote_secondaries set", "link", op.Link, "at", op.At.Nanoseconds())
 		}
 	}
+}
+
+// complainAgain is the shortest time between two lines that say the same.
+const complainAgain = time.Minute
+
+// complain logs what went wrong with the kernel, and the same again only after a while.
+func (l *loop) complain(now time.Time, text string) {
+	if said, ok := l.complaints[text]; ok && now.Sub(said) < complainAgain {
+		return
+	}
+	maps.DeleteFunc(l.complaints, func(_ string, said time.Time) bool { return now.Sub(said) >= complainAgain })
+	l.complaints[text] = now
+	l.log.Error("trouble with the kernel", "err", text)
 }
