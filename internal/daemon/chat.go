@@ -1,8 +1,8 @@
 package daemon
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -55,6 +55,8 @@ type chat struct {
 	links chan []string
 	// nudge asks for a look at the links now.
 	nudge chan struct{}
+	// done is closed with the socket.
+	done chan struct{}
 }
 
 func newChat(s socket, at chatAt) *chat {
@@ -65,6 +67,7 @@ func newChat(s socket, at chatAt) *chat {
 		free:    make(chan *multicast.Batch, 2),
 		links:   make(chan []string, 1),
 		nudge:   make(chan struct{}, 1),
+		done:    make(chan struct{}),
 	}
 	for range cap(c.free) {
 		c.free <- &multicast.Batch{}
@@ -72,31 +75,38 @@ func newChat(s socket, at chatAt) *chat {
 	return c
 }
 
-// read hands batches to the loop until the socket is closed.
-func (c *chat) read(ctx context.Context) error {
+// close ends read and keepLinks. Call it once.
+func (c *chat) close() {
+	close(c.done)
+	// Nothing is left to say to who talks no more.
+	_ = c.Close()
+}
+
+// read hands batches to the loop until close.
+func (c *chat) read() error {
 	for {
 		var b *multicast.Batch
 		select {
 		case b = <-c.free:
-		case <-ctx.Done():
+		case <-c.done:
 			return nil
 		}
 		if err := c.Read(b); err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return nil
 			}
-			return err
+			return fmt.Errorf("chat: %w", err)
 		}
 		select {
 		case c.batches <- b:
-		case <-ctx.Done():
+		case <-c.done:
 			return nil
 		}
 	}
 }
 
-// keepLinks joins links that appear until ctx ends.
-func (c *chat) keepLinks(ctx context.Context, log *slog.Logger) error {
+// keepLinks joins links that appear until close.
+func (c *chat) keepLinks(log *slog.Logger) error {
 	tick := time.NewTicker(rescanEvery)
 	defer tick.Stop()
 	var names []string
@@ -121,7 +131,7 @@ func (c *chat) keepLinks(ctx context.Context, log *slog.Logger) error {
 		select {
 		case <-tick.C:
 		case <-c.nudge:
-		case <-ctx.Done():
+		case <-c.done:
 			return nil
 		}
 	}

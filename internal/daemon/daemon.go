@@ -117,7 +117,7 @@ func (l *loop) live(ctx context.Context, boot uint64, serve func(context.Context
 		err = l.run(ctx)
 	}
 	end()
-	l.chat.Close()
+	l.chat.close()
 	failure := helpers.Wait()
 	if errors.Is(err, errHelper) {
 		return failure
@@ -131,13 +131,8 @@ var errHelper = errors.New("a helper failed")
 
 // startChat starts what works for an open chat socket.
 func (l *loop) startChat(c *chat) {
-	l.helpers.Go(func() error {
-		if err := c.read(l.life); err != nil {
-			return fmt.Errorf("chat: %w", err)
-		}
-		return nil
-	})
-	l.helpers.Go(func() error { return c.keepLinks(l.life, l.log) })
+	l.helpers.Go(c.read)
+	l.helpers.Go(func() error { return c.keepLinks(l.log) })
 }
 
 // prepare does what can fail before the core begins.

@@ -96,7 +96,14 @@ func (s *fakeSocket) Read(b *multicast.Batch) error {
 	}
 }
 
-func (s *fakeSocket) Rescan() error { return nil }
+func (s *fakeSocket) Rescan() error {
+	select {
+	case <-s.closed:
+		s.world.write("%s looks for links of a closed chat", s.node)
+	default:
+	}
+	return nil
+}
 
 func (s *fakeSocket) Stats() multicast.Stats {
 	return multicast.Stats{Links: []multicast.LinkStats{{Name: "eth0", Index: 2}}}

@@ -156,7 +156,7 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 	}
 	abandon := func(err error) (string, error) {
 		if s.chat != nil {
-			s.chat.Close()
+			s.chat.close()
 		}
 		return "", err
 	}
@@ -238,7 +238,7 @@ func (l *loop) swap(now time.Time, s swap) {
 		l.adopt(now, old.Plan)
 	}
 	if s.chat != nil {
-		l.chat.Close()
+		l.chat.close()
 		l.chat = s.chat
 		l.startChat(s.chat)
 	}

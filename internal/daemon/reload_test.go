@@ -144,7 +144,10 @@ func TestReloadMovesTheChat(t *testing.T) {
 			t.Error("the old chat is still open")
 		}
 		from := w.length()
-		time.Sleep(time.Second)
+		time.Sleep(2 * rescanEvery)
+		if w.find(from, "a looks for links of a closed chat") >= 0 {
+			t.Error("what worked for the old chat goes on")
+		}
 		if w.find(from, "a sends") < 0 {
 			t.Error("nothing is sent on the new chat")
 		}
