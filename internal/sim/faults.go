@@ -105,9 +105,7 @@ func (w *World) Begin(f *Fault) {
 			f.gen = h.gen
 		}
 	case Wrong:
-		h.kill("killed")
-		h.foreign = true
-		h.start()
+		h.rekey(true)
 	case Drain:
 		if h.alive() {
 			h.node.Drain(now, true)
@@ -160,9 +158,7 @@ func (w *World) End(f *Fault) {
 			h.cont()
 		}
 	case Wrong:
-		h.kill("killed")
-		h.foreign = false
-		h.start()
+		h.rekey(false)
 	case Drain:
 		if h.alive() {
 			h.node.Drain(h.clock.time(w.now), false)
@@ -202,6 +198,15 @@ func (w *World) During(after, lasting time.Duration, f *Fault) {
 			}
 		}
 	})
+}
+
+// rekey restarts the process with the right or a mistyped secret. What the former one
+// said doesn't stand for it.
+func (h *host) rekey(foreign bool) {
+	h.kill("killed")
+	h.idle -= int64(h.w.cfg.Interval)
+	h.foreign = foreign
+	h.start()
 }
 
 func (h *host) vote(v cluster.Vote) {

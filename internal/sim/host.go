@@ -207,7 +207,7 @@ func (h *host) thaw() {
 		}
 	}
 	gen := h.gen
-	w.after(1+int64(w.rng.Uint64N(300_000)), func() {
+	w.after(1+w.upTo(300_000), func() {
 		if h.gen != gen || !h.running() {
 			return
 		}

@@ -30,7 +30,7 @@ func (h *host) add(addr int, why string) {
 		w.check.changed(h.id, addr, true)
 		w.note(h.id, why, addr)
 	}
-	h.prolong(addr, int64(w.rng.Uint64N(uint64(sweepMax))))
+	h.prolong(addr, w.upTo(sweepMax))
 }
 
 func (h *host) prolong(addr int, sweep int64) {
@@ -70,7 +70,7 @@ func (h *host) expireNow(addr int) {
 
 // extend prolongs what is there. It changes and never creates.
 func (h *host) extend() {
-	sweep := int64(h.w.rng.Uint64N(uint64(sweepMax)))
+	sweep := h.w.upTo(sweepMax)
 	for a, wanted := range h.want {
 		switch {
 		case !wanted || !h.put[a]:

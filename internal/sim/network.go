@@ -90,9 +90,9 @@ func (w *World) transmit(f *frame, to int, p *path) {
 	if p.loss > 0 && int(w.rng.Uint32N(1000)) < p.loss {
 		return
 	}
-	d := wireDelay + int64(w.rng.Uint64N(uint64(wireJitter))) + p.delay
+	d := wireDelay + w.upTo(wireJitter) + p.delay
 	if p.jitter > 0 {
-		d += int64(w.rng.Uint64N(uint64(p.jitter)))
+		d += w.upTo(p.jitter)
 	}
 	w.queue.push(event{at: w.now + d, kind: deliver, host: int16(to), frame: f})
 }

@@ -49,7 +49,7 @@ type scriptLine struct {
 
 // ParseScript reads a script.
 func ParseScript(text string) (*Script, error) {
-	s := &Script{cfg: Config{Seed: 1, Nodes: 3, Timing: cluster.Timing{Interval: 100 * time.Millisecond,
+	s := &Script{cfg: Config{Seed: 1, Nodes: 3, Steady: true, Timing: cluster.Timing{Interval: 100 * time.Millisecond,
 		Stale: 500 * time.Millisecond, Lifetime: time.Second}}}
 	for i, l := range strings.Split(text, "\n") {
 		l, _, _ = strings.Cut(l, "#")

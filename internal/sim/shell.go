@@ -278,7 +278,7 @@ func (h *host) carryOut() {
 			}
 		}
 		if touched {
-			w.queue.push(event{at: w.now + 20_000 + int64(w.rng.Uint64N(80_000)), kind: report,
+			w.queue.push(event{at: w.now + 20_000 + w.upTo(80_000), kind: report,
 				host: int16(h.id), arg: int16(g), gen: h.gen})
 		}
 	}
@@ -294,7 +294,7 @@ func (h *host) sleep(until time.Time) {
 	w := h.w
 	h.wakeAt = max(h.clock.when(until.UnixNano()), w.now+int64(50*time.Microsecond))
 	if h.wakeSet == 0 || h.wakeAt < h.wakeSet {
-		h.wakeSet = h.wakeAt + int64(w.rng.Uint64N(1_000_000))
+		h.wakeSet = h.wakeAt + w.upTo(1_000_000)
 		w.queue.push(event{at: h.wakeSet, kind: wake, host: int16(h.id), gen: h.gen})
 	}
 }

@@ -28,6 +28,8 @@ type Config struct {
 	Skew bool
 	// Loss is how many of 1000 frames are lost in every direction.
 	Loss int
+	// Steady makes every delay the same, so that a trace tells of decisions only.
+	Steady bool
 	// Bug plants a fault into the shells or kernels.
 	Bug Bug
 	// Log, if set, gets every event as a line.
@@ -175,7 +177,7 @@ func (w *World) has(a netip.Addr) bool { _, ok := w.number[a]; return ok }
 // Boot starts every process, spread over the given time.
 func (w *World) Boot(within time.Duration) {
 	for _, h := range w.hosts[:w.cfg.Nodes] {
-		w.after(1+int64(w.rng.Uint64N(uint64(within)+1)), h.start)
+		w.after(1+w.upTo(int64(within)+1), h.start)
 	}
 	if w.cfg.Gateway {
 		w.beacon()
@@ -191,7 +193,7 @@ func (w *World) beacon() {
 }
 
 func (w *World) every(d time.Duration, fn func()) {
-	w.after(int64(d)/2+int64(w.rng.Uint64N(uint64(d))), func() { fn(); w.every(d, fn) })
+	w.after(int64(d)/2+w.upTo(int64(d)), func() { fn(); w.every(d, fn) })
 }
 
 // after runs fn when so many ns have passed.
@@ -200,7 +202,15 @@ func (w *World) after(ns int64, fn func()) {
 }
 
 // opTime is how long a change of the kernel's addresses takes.
-func (w *World) opTime() int64 { return 50_000 + int64(w.rng.Uint64N(450_000)) }
+func (w *World) opTime() int64 { return 50_000 + w.upTo(450_000) }
+
+// upTo draws a delay below most, or takes half of it in a steady world.
+func (w *World) upTo(most int64) int64 {
+	if w.cfg.Steady {
+		return most / 2
+	}
+	return int64(w.rng.Uint64N(uint64(most)))
+}
 
 // Run lets the world go on for d, or to its first violation.
 func (w *World) Run(d time.Duration) *Violation {
