@@ -1,6 +1,9 @@
 package cluster
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // claims keeps what this node wants to have and has not yet.
 type claims struct {
@@ -232,20 +235,20 @@ func (n *Node) judgePermission(now time.Time, g int, wake *time.Time) {
 	n.take(now, g)
 }
 
-// giveWay withdraws a claim that stands under an objection for the sake of another's
-// claim, which this node can't hear: at once if that one is better ranked, after two
-// intervals in any case, for it may wait for ours in turn.
+// giveWay withdraws a claim that has stood for two intervals under an objection for the
+// sake of a node that isn't heard here: that one may claim it, and wait for ours in turn.
+// (If it holds it, it has had the time to let go to a claimant that can't hear it.)
 func (n *Node) giveWay(now time.Time, g int) {
 	c := &n.claims.groups[g]
-	rival := n.objectedFor(g)
-	if rival == "" || n.heardHeld.has(g) {
+	objected := slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.state == Live && n.objected(p, g) })
+	if !objected || n.heardHeld.has(g) {
 		c.until = time.Time{}
 		return
 	}
 	if c.until.IsZero() {
 		c.until = now.Add(2 * n.bounds.interval)
 	}
-	if !now.Before(c.until) || n.plan.Better(n.plan.Groups[g].Key, rival, n.name) {
+	if !now.Before(c.until) {
 		n.claims.withdraw(g)
 		n.pause(now, g)
 		n.voice.urgent = true

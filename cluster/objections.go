@@ -15,24 +15,6 @@ func (n *Node) objected(q *peer, g int) bool {
 	return false
 }
 
-// objectedFor returns the node for whose sake a live peer objects to our claim, "" for none.
-func (n *Node) objectedFor(g int) string {
-	for _, q := range n.peers {
-		if q == nil || q.state != Live || !n.objected(q, g) {
-			continue
-		}
-		for i := range q.ann.objections {
-			o := &q.ann.objections[i]
-			for _, k := range n.peers {
-				if k != nil && k.id == o.named && o.target == n.id && o.groups.has(g) {
-					return k.name
-				}
-			}
-		}
-	}
-	return ""
-}
-
 // refuses says whether a live peer says no to every claim of ours.
 func (n *Node) refuses(q *peer) bool {
 	return slices.ContainsFunc(q.ann.objections, func(o objection) bool { return o.target == n.id && o.all })
