@@ -120,6 +120,11 @@ var rooms = []room{
 		why:  "it reads the source and uses none of it",
 	},
 	{
+		path: "internal/docs",
+		uses: []string{"ctlsocket", "internal/config"},
+		why:  "it tries what the pages show, as a reader would: with the binaries and the config",
+	},
+	{
 		path: "packaging",
 		why:  "it holds files for an operating system, not code",
 	},

@@ -1,0 +1,261 @@
+package docs
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vippy-ha/vippy/ctlsocket"
+	"github.com/vippy-ha/vippy/internal/config"
+)
+
+// whole are the pages whose blocks are all tried.
+var whole = []string{"README.md", "docs/operations.md"}
+
+// languages maps what a block may be to whether it holds commands; a yaml block is a
+// config. text is what programs print, ini a file of some other program.
+var languages = map[string]bool{"sh": true, "console": true, "yaml": false, "text": false, "ini": false}
+
+// system maps beginnings of commands that are not run here to the reason.
+var system = map[string]string{
+	"make test":                       "it is what runs this test",
+	"systemctl daemon-reload":         "it is the host's service manager",
+	"systemctl enable --now vippyd":   "it is the host's service manager",
+	"systemctl disable --now vippyd":  "it is the host's service manager",
+	"systemctl stop vippyd":           "it is the host's service manager",
+	"systemctl restart vippyd":        "it is the host's service manager",
+	"systemctl status vippyd":         "it is the host's service manager",
+	"journalctl -u vippyd":            "it reads the host's journal",
+	"chmod 600 /etc/vippy.conf":       "it changes a file of the host",
+	"nft add rule inet filter input ": "it changes the host's firewall",
+}
+
+// commands returns the command lines of a block without what follows as a comment.
+func (b block) commands() (out []string) {
+	for line := range strings.Lines(b.text) {
+		line = strings.TrimSpace(line)
+		if b.language == "console" {
+			var prompt bool
+			if line, prompt = strings.CutPrefix(line, "# "); !prompt {
+				continue
+			}
+		}
+		if line, _, _ = strings.Cut(line, " #"); line != "" {
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	return out
+}
+
+// TestCommands runs each command line of the pages, or knows why not.
+func TestCommands(t *testing.T) {
+	h := newHost(t)
+	var lines []string
+	for _, page := range whole {
+		prose, blocks := read(t, page)
+		for _, b := range blocks {
+			holds, known := languages[b.language]
+			if !known {
+				t.Errorf("%s:%d: nothing tries a block of language %q", page, b.line, b.language)
+			}
+			if holds {
+				lines = append(lines, b.commands()...)
+			}
+		}
+		for _, q := range quoted(prose) {
+			if regexp.MustCompile(`^(go|make|vippyd|vippyctl|systemctl|journalctl) [a-z-]`).MatchString(q) {
+				lines = append(lines, q)
+			}
+		}
+	}
+	slices.Sort(lines)
+	lines = slices.Compact(lines)
+	if len(lines) < 15 {
+		t.Errorf("only %d commands were found: %q", len(lines), lines)
+	}
+	for _, line := range lines {
+		t.Run(line, func(t *testing.T) { h.try(t, line) })
+	}
+}
+
+// A host is where the commands run: with the binaries as README.md builds them, its
+// config, and a daemon that knows the groups of that config.
+type host struct{ bin, config, socket string }
+
+const buildLine = "CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/..."
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "vippy") // short, since a socket's path must be
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	h := &host{bin: filepath.Join(dir, "bin"), config: filepath.Join(dir, "vippy.conf"), socket: filepath.Join(dir, "s")}
+	// The go command keeps a test's result until a file that the test itself opened has
+	// changed, a folder's list of files included; what its child reads does not count.
+	err = filepath.WalkDir(top, func(path string, d os.DirEntry, err error) error {
+		if d != nil && d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != top {
+			return filepath.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.run(t, "sh", "-c", strings.Replace(buildLine, "bin/", h.bin+"/", 1))
+
+	_, blocks := read(t, "README.md")
+	i := slices.IndexFunc(blocks, func(b block) bool { return b.language == "yaml" })
+	if i < 0 {
+		t.Fatal("README.md shows no config")
+	}
+	if err := os.WriteFile(h.config, []byte(blocks[i].text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(h.config, "web1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Notices) > 0 {
+		t.Errorf("the config of README.md gives notices: %q", c.Notices)
+	}
+	status := ctlsocket.Status{Identity: "web1", State: ctlsocket.State{Mature: true, Active: true}}
+	for _, g := range c.Plan.Groups {
+		group := ctlsocket.Group{Key: g.Key.String(), Name: g.Name, Owner: "web1"}
+		for _, v := range g.VIPs {
+			group.Addresses = append(group.Addresses, ctlsocket.GroupAddress{Address: v.Address, Interface: v.Interface})
+		}
+		status.Groups = append(status.Groups, group)
+	}
+	l, err := ctlsocket.Listen(h.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- ctlsocket.Serve(ctx, l, fake{status}) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// fake is a daemon to which all is well.
+type fake struct{ status ctlsocket.Status }
+
+func (f fake) Status() ctlsocket.Status                              { return f.status }
+func (f fake) Do(context.Context, ctlsocket.Command) (string, error) { return "done", nil }
+
+// try runs one command line on the host.
+func (h *host) try(t *testing.T, line string) {
+	for beginning := range system {
+		if strings.HasPrefix(line, beginning) {
+			return
+		}
+	}
+	words := strings.Fields(strings.ReplaceAll(strings.Replace(line, "go run ./cmd/", "", 1), "/etc/vippy.conf", h.config))
+	program, args := filepath.Join(h.bin, words[0]), words[1:]
+	flagsOnly := len(args) > 0 && strings.HasPrefix(args[0], "-")
+	switch {
+	case line == buildLine: // newHost ran it
+	case words[0] == "install":
+		h.install(t, args)
+	case words[0] == "curl":
+		client := ctlsocket.Client{Socket: h.socket}
+		if _, err := client.Get(t.Context(), strings.TrimPrefix(words[len(words)-1], "http://localhost")); err != nil {
+			t.Error(err)
+		}
+	case words[0] == "vippyctl" && !flagsOnly:
+		for i, w := range args {
+			if w == "GROUP" || w == "ADDRESS" {
+				args[i] = "192.0.2.10"
+			}
+		}
+		h.run(t, program, append(args, "-s", h.socket)...)
+	case slices.Equal(words, []string{"vippyd", "lab"}):
+		if testing.Short() {
+			t.Skip("left out by -short: needs network namespaces")
+		}
+		h.run(t, program, "lab", "--nodes", "2", "--groups", "2", "--fault", "none")
+	case words[0] == "vippyd" && !flagsOnly && args[0] == "check":
+		h.run(t, program, append([]string{"check", "-c", h.config}, args[1:]...)...)
+	case words[0] == "vippyd" || words[0] == "vippyctl": // the flags are read, and the help is printed
+		at := 1
+		if flagsOnly {
+			at = 0
+		}
+		help := h.run(t, program, slices.Insert(slices.Clone(args), at, "--help")...)
+		for i, w := range args {
+			if w == "--fault" && !regexp.MustCompile(`[ ,]`+args[i+1]+`\b`).MatchString(help) {
+				t.Errorf("there is no fault %s", args[i+1])
+			}
+		}
+	default:
+		t.Error("nothing tries this command: teach try, or say in system why not")
+	}
+}
+
+// install sees that there is what would be installed.
+func (h *host) install(t *testing.T, args []string) {
+	for _, file := range args[2 : len(args)-1] { // without -m, a mode and the target
+		where := filepath.Join(top, file)
+		if built, ok := strings.CutPrefix(file, "bin/"); ok {
+			where = filepath.Join(h.bin, built)
+		}
+		if _, err := os.Stat(where); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// run runs a program at the top of the project and returns what it printed.
+func (h *host) run(t *testing.T, program string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Dir = top
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%s %s: %v\n%s", filepath.Base(program), strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// TestConfigs parses each config of the pages; what a piece of one lacks is added.
+func TestConfigs(t *testing.T) {
+	needed := []struct{ keys, text string }{
+		{"secret|secrets|secret_file", "secret: a secret text of length\n"},
+		{"nodes", "nodes: [web1, web2]\n"},
+		{"vips", "vips: []\n"},
+	}
+	parsed := 0
+	for _, page := range whole {
+		_, blocks := read(t, page)
+		for _, b := range blocks {
+			if b.language != "yaml" {
+				continue
+			}
+			text := b.text
+			for _, n := range needed {
+				if !regexp.MustCompile(`(?m)^(` + n.keys + `):`).MatchString(b.text) {
+					text += n.text
+				}
+			}
+			parsed++
+			if _, err := config.Parse(page, []byte(text)); err != nil {
+				t.Errorf("%s:%d: %v\n%s", page, b.line, err, text)
+			}
+		}
+	}
+	if parsed < 5 {
+		t.Errorf("only %d configs were found", parsed)
+	}
+}
