@@ -53,6 +53,19 @@ func (c *claims) starts(buf []uint64) []uint64 {
 	return buf
 }
 
+// mergeYoungest makes room for claims of now: the youngest ones begin anew with them.
+func (c *claims) mergeYoungest() {
+	youngest := uint64(0)
+	for g := range c.open.all {
+		youngest = max(youngest, c.groups[g].begin)
+	}
+	for g := range c.open.all {
+		if c.groups[g].begin == youngest {
+			c.groups[g].begin, c.groups[g].since = 0, time.Time{}
+		}
+	}
+}
+
 // judgeClaims opens, withdraws and grants this node's claims. It returns when the next
 // of them may be ripe.
 func (n *Node) judgeClaims(now time.Time) (wake time.Time) {
@@ -80,9 +93,11 @@ func (n *Node) judgeClaims(now time.Time) (wake time.Time) {
 			continue
 		case !may:
 			continue
-		case !was && full:
-			continue
 		case !was:
+			if full {
+				n.claims.mergeYoungest()
+				full = false
+			}
 			n.claims.open.add(g)
 			c.begin, c.since = 0, time.Time{}
 			n.voice.urgent, n.stale = true, true

@@ -99,7 +99,7 @@ func (n *Node) contest(now time.Time, g int, s Sign) {
 		// The rank is the address's own, which nodes with other plans compute alike.
 		key := vipgroup.KeyOf([]string{s.Addr.String()})
 		unheard := !p.isHeard() && n.plan.Better(key, p.name, n.name)
-		if unheard || p.isHeard() && p.cannotHear(now, n.bounds) {
+		if unheard || p.isHeard() && p.cannotHear(now, n.bounds.interval) {
 			n.letGo(now, g)
 			return
 		}
@@ -131,6 +131,11 @@ func (n *Node) judgeHolds(now time.Time) {
 		}
 		return
 	}
+	for g := range n.holds.wanted.all {
+		if n.unable(g) {
+			n.release(now, g)
+		}
+	}
 	for _, p := range n.peers {
 		if p == nil || !p.isHeard() {
 			continue
@@ -140,14 +145,14 @@ func (n *Node) judgeHolds(now time.Time) {
 				if !p.held.has(g) {
 					continue
 				}
-				if p.cannotHear(now, n.bounds) || n.rivalFirst(p, p.ann.held, g) {
+				if p.cannotHear(now, n.bounds.interval) || n.rivalFirst(p, p.ann.held, g) {
 					n.letGo(now, g)
 				} else {
 					n.reannounceGroup(now, g)
 				}
 			}
 		}
-		if p.state != Live && p.claimed.meets(n.holds.wanted) {
+		if p.cannotHear(now, n.bounds.stand/2) && p.claimed.meets(n.holds.wanted) {
 			for g := range n.holds.wanted.all {
 				if p.claimed.has(g) {
 					n.letGo(now, g)

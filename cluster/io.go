@@ -73,6 +73,8 @@ type Sign struct {
 	Addr netip.Addr
 	// Node is the plan node whose hardware address sent the frame; "" when not known.
 	Node string
+	// At is when the frame arrived; zero means now.
+	At time.Time
 }
 
 // A Vote is an opinion on the health of this node. The pair of Source and Group names
@@ -83,6 +85,9 @@ type Vote struct {
 	Group *vipgroup.Key
 	// Bar takes the node or the group out; false with Penalty 0 withdraws the vote.
 	Bar bool
+	// Unable says that the group can't be served here at all, successor or not: with Bar,
+	// it is given up at once.
+	Unable bool
 	// Penalty makes this node the worse choice for the group, the higher the worse.
 	Penalty int
 	Reason  string

@@ -17,7 +17,7 @@ type life struct {
 	isolated  bool
 	blipped   bool      // the asking was restarted for a silence; once is enough
 	outsiders outsiders // who is heard although the plan doesn't know them
-	answering bool      // a witness answered since the start
+	answered  time.Time // when a witness last answered
 	hearing   bool      // some frame arrived since the start
 	frame     time.Time // the newest frame of any kind
 	asked     time.Time // when the witnesses were last asked
@@ -26,7 +26,8 @@ type life struct {
 	leaving bool
 	leaveBy time.Time
 	votes   []Vote
-	give    int // the group that is given up for balance, or nobody
+	healed  map[vipgroup.Key]time.Time // when a vote that barred a group was last lifted
+	give    int                        // the group that is given up for balance, or nobody
 	gaveAt  time.Time
 
 	eligible   bool
@@ -35,7 +36,7 @@ type life struct {
 }
 
 func newLife(now time.Time) life {
-	return life{since: now, young: true, frame: now, give: nobody, gaveAt: now}
+	return life{since: now, young: true, frame: now, give: nobody, gaveAt: now, healed: map[vipgroup.Key]time.Time{}}
 }
 
 // outsiders remembers when hosts outside the plan were last heard: silence of everything
@@ -67,7 +68,12 @@ func (n *Node) Vote(now time.Time, v Vote) {
 	same := func(o Vote) bool {
 		return o.Source == v.Source && (o.Group == nil) == (v.Group == nil) && (v.Group == nil || *o.Group == *v.Group)
 	}
-	n.life.votes = slices.DeleteFunc(n.life.votes, same)
+	if i := slices.IndexFunc(n.life.votes, same); i >= 0 {
+		if n.life.votes[i].Bar && v.Group != nil {
+			n.life.healed[*v.Group] = now
+		}
+		n.life.votes = slices.Delete(n.life.votes, i, i+1)
+	}
 	if v.Bar || v.Penalty > 0 {
 		n.life.votes = append(n.life.votes, v)
 		slices.SortStableFunc(n.life.votes, func(a, b Vote) int { return cmp.Compare(a.Source, b.Source) })
@@ -183,7 +189,8 @@ func (n *Node) fellSilent() (count int) {
 // outside the plan that spoke all the time.
 func (n *Node) othersExpected() bool {
 	l := &n.life
-	return l.answering || len(n.witness) > 0 && !l.hearing || l.outsiders.steady(l.frame, n.bounds.deafness/2)
+	answering := !l.answered.IsZero() && l.frame.Sub(l.answered) <= 3*witnessEvery
+	return answering || len(n.witness) > 0 && !l.hearing || l.outsiders.steady(l.frame, n.bounds.deafness/2)
 }
 
 // expectsFrames says whether some station besides one peer should be heard, so that
@@ -231,10 +238,21 @@ func (n *Node) ownBars(now time.Time) []int {
 // holder (preempt_delay).
 func (n *Node) waits(now time.Time, g int) bool {
 	group := &n.plan.Groups[g]
-	if now.Sub(n.life.eligibleAt) >= group.PreemptDelay || !slices.Contains(group.Prefer, n.name) || n.holds.mine.has(g) {
+	since := n.life.eligibleAt
+	if healed := n.life.healed[group.Key]; healed.After(since) {
+		since = healed
+	}
+	if now.Sub(since) >= group.PreemptDelay || !slices.Contains(group.Prefer, n.name) || n.holds.mine.has(g) {
 		return false
 	}
 	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.isHeard() && p.held.has(g) })
+}
+
+// unable says whether a vote forbids to serve a group here, successor or not.
+func (n *Node) unable(g int) bool {
+	return slices.ContainsFunc(n.life.votes, func(v Vote) bool {
+		return v.Unable && v.Bar && (v.Group == nil || *v.Group == n.plan.Groups[g].Key)
+	})
 }
 
 // judgeBalance gives one group up per pause while this node has more than its share.

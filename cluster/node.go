@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -42,14 +41,16 @@ type Node struct {
 	claims claims
 	life   life
 
-	had    []int // by group: the node that holds it, or nobody
-	since  []time.Time
-	owner  []int // by group: the node that should have it, or nobody
-	why    []vipgroup.Reason
-	view   vipgroup.View
-	stale  bool // the assignment must be computed anew
-	voice  voice
-	direct []Datagram // unicast messages of this turn
+	had   []int // by group: the node that holds it, or nobody
+	since []time.Time
+	owner []int // by group: the node that should have it, or nobody
+	why   []vipgroup.Reason
+	view  vipgroup.View
+	stale bool // the assignment must be computed anew
+	// assigned is when it was last computed: a preempt_delay may be over meanwhile.
+	assigned time.Time
+	voice    voice
+	direct   []Datagram // unicast messages of this turn
 
 	stats   Stats
 	alarms  alarms
@@ -130,11 +131,39 @@ func (n *Node) Tick(now time.Time) { n.arrive(now) }
 // have missed everything: what it knew of free addresses is void.
 func (n *Node) arrive(now time.Time) {
 	if now.Sub(n.turn) > 2*n.bounds.interval {
-		n.signs.restart(now)
-		n.claims.withdrawAll()
-		n.alarms.raise("loop-late", now, fmt.Sprintf("nothing was done for %v", now.Sub(n.turn).Round(time.Millisecond)))
+		n.Missed(now)
+		for _, p := range n.peers {
+			if p != nil {
+				p.back = now // our own pause is no proof that they can't hear us
+			}
+		}
+		n.alarms.raise("loop-late", now, "this process did nothing for more than two intervals: is the host short of CPU?")
 	}
 	n.turn = now
+}
+
+// Missed says that answers may have been lost: what is known of free addresses is void.
+func (n *Node) Missed(now time.Time) {
+	n.signs.restart(now)
+	n.claims.withdrawAll()
+}
+
+// Holder returns the one peer that is heard to hold an address, or "".
+func (n *Node) Holder(a netip.Addr) string {
+	g, ok := n.byAddr[a]
+	if !ok || n.holds.mine.has(g) {
+		return ""
+	}
+	name := ""
+	for _, p := range n.peers {
+		if p != nil && p.isHeard() && p.held.has(g) {
+			if name != "" {
+				return ""
+			}
+			name = p.name
+		}
+	}
+	return name
 }
 
 // Receive takes one datagram; "" means that it was believed.
@@ -240,6 +269,9 @@ func (n *Node) receiveAnnouncement(now time.Time, p *peer, e envelope, r *reader
 	if p.table == nil {
 		n.plans.forget(n.planUsed)
 	}
+	if first := n.born.Add(listenFirst * p.ann.interval); n.voice.last.IsZero() && first.After(n.voice.speakAt) {
+		n.voice.speakAt = first // its next announcement takes longer than ours
+	}
 	p.stampStarts(&n.clock)
 	if p.interpret(len(n.plan.Groups), n.all) {
 		n.stale = true
@@ -313,7 +345,7 @@ func (n *Node) Sign(now time.Time, s Sign) {
 	}
 	switch {
 	case n.isWitness(s.Addr):
-		n.life.answering = true
+		n.life.answered = now
 	case s.Kind == Outsider:
 		n.life.outsiders.note(now)
 	}
@@ -322,7 +354,9 @@ func (n *Node) Sign(now time.Time, s Sign) {
 		return
 	}
 	if !n.holds.mine.has(g) {
-		n.signs.lives(g, now)
+		if s.At.IsZero() || s.At.After(n.signs[g].freed) {
+			n.signs.lives(g, now)
+		}
 		return
 	}
 	if s.Kind == Announced {

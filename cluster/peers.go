@@ -17,7 +17,7 @@ type peer struct {
 	said     uint64    // the sequence of its newest announcement: what we acknowledge
 	first    time.Time // when the first announcement of this boot came
 	last     time.Time // when the newest one came
-	back     time.Time // since when it is heard without an absence
+	back     time.Time // since when it is heard without an absence of its or ours
 	from     netip.AddrPort
 	farewell bool
 
@@ -120,8 +120,8 @@ func (p *peer) judge(now time.Time, b bounds) PeerState {
 
 // cannotHear says whether a heard peer doesn't hear us, and not just because it had no
 // time to answer since it came back.
-func (p *peer) cannotHear(now time.Time, b bounds) bool {
-	return p.state != Live && now.Sub(p.back) > b.interval
+func (p *peer) cannotHear(now time.Time, grace time.Duration) bool {
+	return p.state != Live && now.Sub(p.back) > grace
 }
 
 // startOf returns the sequence at which the peer's claim on our group began, 0 for none.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vippy-ha/vippy/vipgroup"
@@ -190,27 +191,38 @@ func (n *Node) takePart(now time.Time, p planPart) {
 	f.digest = vipgroup.Digest{}
 }
 
-// fetchPlans asks a heard peer for a plan that is not known here.
-func (n *Node) fetchPlans(now time.Time) {
+// fetchPlans asks the heard peers in turn for a plan that is not known here, and returns
+// when to ask again.
+func (n *Node) fetchPlans(now time.Time) (wake time.Time) {
 	f := &n.plans.fetch
+	var ask []int // who has a plan that is not known here
 	for i, p := range n.peers {
-		if p == nil || p.state == Absent || p.table != nil || f.broken[p.ann.digest] || !p.from.IsValid() {
-			continue
+		if p != nil && p.isHeard() && p.table == nil && !f.broken[p.ann.digest] && p.from.IsValid() {
+			ask = append(ask, i)
 		}
-		if f.digest != p.ann.digest {
-			*f = fetch{digest: p.ann.digest, from: i, broken: f.broken}
-		}
-		if f.from != i && n.peers[f.from] != nil && n.peers[f.from].state != Absent && n.peers[f.from].ann.digest == f.digest {
-			continue
-		}
-		f.from = i
-		if now.Sub(f.asked) >= n.timing.Interval/4 {
-			f.asked = now
-			q := planRequest{digest: f.digest, offset: len(f.data)}
-			n.direct = append(n.direct, Datagram{To: p.from, Data: n.sealed(kindPlanRequest, q.append)})
-		}
-		return
 	}
+	if len(ask) == 0 {
+		return wake
+	}
+	of := func(i int) vipgroup.Digest { return n.peers[i].ann.digest }
+	if !slices.ContainsFunc(ask, func(i int) bool { return of(i) == f.digest }) {
+		*f = fetch{digest: of(ask[0]), broken: f.broken, from: nobody}
+	}
+	pause := n.timing.Interval / 4
+	if now.Sub(f.asked) >= pause {
+		// The next one that has it: the last may not have heard the question.
+		ask = slices.DeleteFunc(ask, func(i int) bool { return of(i) != f.digest })
+		next := ask[0]
+		if f.asked.IsZero() && slices.Contains(ask, f.from) {
+			next = f.from
+		} else if i := slices.IndexFunc(ask, func(i int) bool { return i > f.from }); i >= 0 {
+			next = ask[i]
+		}
+		f.from, f.asked = next, now
+		q := planRequest{digest: f.digest, offset: len(f.data)}
+		n.direct = append(n.direct, Datagram{To: n.peers[next].from, Data: n.sealed(kindPlanRequest, q.append)})
+	}
+	return f.asked.Add(pause)
 }
 
 // rivalFirst says whether, where our group and a peer's groups in its set share an

@@ -27,7 +27,7 @@ func (n *Node) Ready(now time.Time) Ready {
 		}
 	}
 	n.judgeObjections()
-	n.fetchPlans(now)
+	soonest(&wake, n.fetchPlans(now))
 	n.judgeAlarms(now)
 
 	out := Ready{Send: n.direct}
@@ -81,10 +81,11 @@ func (n *Node) judgeBounds(now time.Time) {
 
 // assign computes who should have what, when anything changed that it depends on.
 func (n *Node) assign(now time.Time) {
-	if len(n.delays) == 0 && !n.stale {
+	waited := len(n.delays) > 0 && now.Sub(n.assigned) >= n.timing.Interval/2
+	if !n.stale && !waited {
 		return
 	}
-	n.stale = false
+	n.stale, n.assigned = false, now
 	v := &n.view
 	clear(v.Eligible)
 	for i := range v.Holder {
