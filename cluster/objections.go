@@ -57,6 +57,11 @@ func (n *Node) objectedTo(q, p *peer, g int) bool {
 func (n *Node) judgeObjections() {
 	out := n.voice.objections[:0]
 	blind := n.blind()
+	if !blind && !n.contended() {
+		n.voice.urgent = n.voice.urgent || len(n.voice.said) > 0
+		n.voice.objections = out
+		return
+	}
 	for _, c := range n.peers {
 		if c == nil || !c.isHeard() {
 			continue
@@ -86,6 +91,22 @@ func (n *Node) judgeObjections() {
 		n.voice.urgent = true
 	}
 	n.voice.objections = out
+}
+
+// contended says whether any peer claims anything, or two hold the same: in calm neither.
+func (n *Node) contended() bool {
+	seen := n.candidates
+	seen.clear()
+	for _, p := range n.peers {
+		if p == nil || !p.isHeard() {
+			continue
+		}
+		if len(p.ann.claims) > 0 || p.held.meets(seen) {
+			return true
+		}
+		seen.or(p.held)
+	}
+	return false
 }
 
 // objectionable returns the groups, in places of c's plan, that k has a better right to.

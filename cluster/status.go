@@ -24,12 +24,19 @@ func (a alarms) raise(name string, now time.Time, detail string) {
 		x.until = now.Add(alarmFor)
 		return
 	}
-	if len(a) < maxAlarms {
+	alike := 0
+	for other := range a {
+		if other.name == name {
+			alike++
+		}
+	}
+	if alike < maxAlike {
 		a[k] = &Alarm{Name: name, Since: now, Detail: detail, until: now.Add(alarmFor)}
 	}
 }
 
-const maxAlarms = 256
+// maxAlike bounds the alarms of one name, so that strangers can't crowd out the others.
+const maxAlike = 16
 
 // noteRefusal raises the alarms that follow from packets not believed.
 func (n *Node) noteRefusal(now time.Time, r Refusal, in Packet) {

@@ -221,7 +221,8 @@ func (n *Node) announce(now time.Time, hurried bool) []byte {
 	v.log[v.seq%uint64(len(v.log))] = sent{v.seq, now}
 	n.compose(now, hurried)
 	data := n.sealAnnouncement(&v.out)
-	if len(data) > maxDatagram && len(v.out.objections) > 0 {
+	if len(data) > maxDatagram {
+		v.out.reason = ""
 		v.out.objections = n.foldObjections(v.out.objections)
 		data = n.sealAnnouncement(&v.out)
 	}

@@ -148,7 +148,6 @@ func (l *loop) run(ctx context.Context) error {
 	stop, hurry := ctx.Done(), l.hurry
 	for {
 		if l.again {
-			l.again = false
 			timer.Reset(0)
 		} else {
 			timer.Reset(time.Until(l.wake))
@@ -286,7 +285,7 @@ func (l *loop) turn(now time.Time) {
 	for _, d := range r.Send {
 		l.send(now, d)
 	}
-	hold := l.ballots.carried(r.Hold)
+	hold := r.Hold
 	if l.leaving.dropped {
 		hold = nil
 	}
@@ -299,6 +298,7 @@ func (l *loop) turn(now time.Time) {
 	if len(r.Announce) > 0 {
 		l.kernel.Announce(r.Announce...)
 	}
+	l.again = false
 	for _, report := range l.kernel.elections() {
 		l.node.Report(now, report)
 		l.again = true

@@ -69,7 +69,9 @@ func (b *ballots) bar(now time.Time, core voter, source string, key vipgroup.Key
 	if !stands && reason == "" || stands && before.Reason == reason {
 		return
 	}
-	v := cluster.Vote{Source: source, Group: &key, Bar: reason != "", Reason: reason}
+	// On a dead link a holder serves nobody, and would be a second owner once the others
+	// have waited long enough.
+	v := cluster.Vote{Source: source, Group: &key, Bar: reason != "", Unable: source == sourceLink, Reason: reason}
 	if v.Bar {
 		b.own[id] = v
 	} else {
@@ -161,20 +163,6 @@ func (b *ballots) judgeLinks(now time.Time, core voter, groups []vipgroup.Group,
 		}
 		b.bar(now, core, sourceLink, g.Key, reason)
 	}
-}
-
-// carried returns the held groups without those on a link that can carry nothing. The
-// core lets a barred holder serve until there is a successor; on such a link it serves
-// nobody, and may become a second owner once the others have waited long enough.
-func (b *ballots) carried(hold []vipgroup.Key) []vipgroup.Key {
-	dead := func(key vipgroup.Key) bool {
-		_, barred := b.own[voteID{sourceLink, key}]
-		return barred
-	}
-	if len(b.own) == 0 || !slices.ContainsFunc(hold, dead) {
-		return hold
-	}
-	return slices.DeleteFunc(slices.Clone(hold), dead)
 }
 
 func linkFault(l netplumb.Link) string {
