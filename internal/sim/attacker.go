@@ -17,12 +17,6 @@ type attacker struct {
 	boot      uint64
 }
 
-// A recorded datagram and when it was heard.
-type recorded struct {
-	*frame
-	at int64
-}
-
 // tapeLength is how many datagrams it keeps.
 const tapeLength = 4000
 

@@ -157,7 +157,10 @@ func (c *Config) promised(f *Fault, lasting time.Duration) time.Duration {
 			return c.Stale + 2*c.Interval + late
 		}
 	case TxDead, Cut:
-		return t + 50*time.Millisecond + late
+		if lasting > 2*c.Stale {
+			again = 0
+		}
+		return t + 50*time.Millisecond + late + again + again/4
 	}
 	return 0
 }
@@ -216,7 +219,7 @@ func (d *director) thirds(n int) {
 		f, _ := d.draw([]FaultKind{Part})
 		w.Begin(f)
 		k := 3 - f.A - f.B
-		slow := max(1, int(w.cfg.Interval/time.Millisecond)*9/10)
+		slow := max(1, int(w.cfg.Interval/time.Millisecond)/2)
 		late := []*Fault{{Kind: Slow, A: f.A, Arg: slow}, {Kind: Slow, A: f.B, Arg: slow}}
 		for _, l := range late {
 			w.Begin(l)

@@ -62,10 +62,10 @@ type host struct {
 	// stands with the others for stale - T
 	idle int64 // world time at which it last didn't run
 
-	inbox   []*frame // what waits in its sockets
-	want    []bool   // by address: the kernel should have it
-	put     []bool   // by address: it was put there since it was last unwanted
-	due     []bool   // by group: Hold changed for it and no report followed yet
+	inbox   []recorded // what waits in its sockets
+	want    []bool     // by address: the kernel should have it
+	put     []bool     // by address: it was put there since it was last unwanted
+	due     []bool     // by group: Hold changed for it and no report followed yet
 	held    []vipgroup.Key
 	plumbAt int64  // a plumb event is under way
 	known   []bool // by host: its hardware address is known to be a plan node's

@@ -36,6 +36,12 @@ type frame struct {
 	forged bool
 }
 
+// A recorded frame waits on the attacker's tape or in a socket: at is when it came.
+type recorded struct {
+	*frame
+	at int64
+}
+
 // A path is one direction between two hosts.
 type path struct {
 	// link cuts everything, udp every chat datagram, group only those to the group.

@@ -23,7 +23,7 @@ var worldBugs = []struct {
 	{BugFarewellFirst, 30},
 	{BugExtendCreates, 10},
 	{BugOldBoot, 50},
-	{BugLateWake, 50},
+	{BugLateWake, 400},
 }
 
 func TestPlantedInTheWorld(t *testing.T) {

@@ -27,21 +27,21 @@ func (h *host) receive(f *frame) {
 	case h.state == off:
 	case h.state == starting || h.stopped > 0:
 		if len(h.inbox) < socketRoom && f.kind != noise && f.kind != arpAsk {
-			h.inbox = append(h.inbox, f)
+			h.inbox = append(h.inbox, recorded{f, h.w.now})
 		}
 	default:
 		if h.late() {
-			h.inbox = append(h.inbox, f)
+			h.inbox = append(h.inbox, recorded{f, h.w.now})
 			h.rebirth()
-		} else if h.read(f) {
+		} else if h.read(recorded{f, h.w.now}) {
 			h.turn()
 		}
 	}
 }
 
 // read passes one frame to the core and says whether the core was told anything.
-func (h *host) read(f *frame) bool {
-	now := h.clock.time(h.w.now)
+func (h *host) read(in recorded) bool {
+	f, now, at := in.frame, h.clock.time(h.w.now), h.clock.time(in.at)
 	src := h.w.hosts[f.src]
 	told := false
 	if h.w.now-h.lastFrame >= frameEvery {
@@ -72,10 +72,10 @@ func (h *host) read(f *frame) bool {
 			h.node.Sign(now, cluster.Sign{Kind: cluster.Outsider, Addr: h.w.addrs[f.addr]})
 			return true
 		}
-		h.node.Sign(now, cluster.Sign{Kind: cluster.Answered, Addr: h.w.addrs[f.addr], Node: h.nameOf(f)})
+		h.node.Sign(now, cluster.Sign{Kind: cluster.Answered, Addr: h.w.addrs[f.addr], Node: h.nameOf(f), At: at})
 		return true
 	case arpAnnounce:
-		h.node.Sign(now, cluster.Sign{Kind: cluster.Announced, Addr: h.w.addrs[f.addr], Node: h.nameOf(f)})
+		h.node.Sign(now, cluster.Sign{Kind: cluster.Announced, Addr: h.w.addrs[f.addr], Node: h.nameOf(f), At: at})
 		return true
 	}
 	return told
