@@ -57,6 +57,7 @@ func (n *Node) going(g int) bool {
 // swap makes p the plan that rules.
 func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 	oldPlan, oldHolds, oldSigns, oldClaims, oldPeers := n.plan, n.holds, n.signs, n.claims, n.peers
+	oldHad, oldSince := n.had, n.since
 	n.plan, n.encoded, n.self = p, p.Encode(), p.Node(n.name)
 	n.plans.adopt(p)
 	n.adopted = n.voice.seq + 1
@@ -106,6 +107,12 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 	n.had, n.since = make([]int, count), make([]time.Time, count)
 	for i := range n.had {
 		n.had[i], n.since[i] = nobody, now
+		if j := oldPlan.Group(p.Groups[i].Key); j >= 0 {
+			n.since[i] = oldSince[j]
+			if oldHad[j] >= 0 {
+				n.had[i] = p.Node(oldPlan.Nodes[oldHad[j]])
+			}
+		}
 	}
 	n.owner, n.why = make([]int, count), make([]vipgroup.Reason, count)
 	for i := range n.owner {

@@ -81,7 +81,7 @@ func (n *Node) judgeClaims(now time.Time) (wake time.Time) {
 	for g := range candidates.all {
 		c := &n.claims.groups[g]
 		if n.quiet(g) {
-			c.free = time.Time{}
+			c.free, c.wait = time.Time{}, ""
 			continue
 		}
 		was := n.claims.open.has(g)
@@ -278,7 +278,7 @@ func (n *Node) pause(now time.Time, g int) {
 
 func (n *Node) take(now time.Time, g int) {
 	n.claims.withdraw(g)
-	n.claims.groups[g].free = time.Time{}
+	n.claims.groups[g].free, n.claims.groups[g].wait = time.Time{}, ""
 	n.holds.want(g)
 	n.voice.urgent, n.stale = true, true
 }

@@ -255,7 +255,10 @@ func (n *Node) receiveAnnouncement(now time.Time, p *peer, e envelope, r *reader
 		return Malformed
 	}
 	if e.boot != p.boot {
-		p.restart(now, e.boot)
+		p.restart(e.boot)
+	}
+	if scratch.digest != p.ann.digest {
+		p.planned = now
 	}
 	r.announcement(&p.ann)
 	p.ann.boot, p.ann.seq = e.boot, e.seq

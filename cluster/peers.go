@@ -15,7 +15,6 @@ type peer struct {
 	top      uint64    // the highest boot ever believed
 	seq      uint64    // the highest sequence of any of its messages: a replay guard
 	said     uint64    // the sequence of its newest announcement: what we acknowledge
-	first    time.Time // when the first announcement of this boot came
 	last     time.Time // when the newest one came
 	back     time.Time // since when it is heard without an absence of its or ours
 	from     netip.AddrPort
@@ -44,6 +43,8 @@ type peer struct {
 	hears   []seen
 
 	state    PeerState
+	since    time.Time // when the state last changed
+	planned  time.Time // when it first named its present plan
 	asks     bool      // it wants an answer
 	answered time.Time // when it last got one for the asking
 	copied   time.Time // when it last got a unicast copy
@@ -97,9 +98,9 @@ func (p *peer) admit(boot, seq uint64, fresh func() bool) Refusal {
 }
 
 // restart forgets what the former process of this peer said.
-func (p *peer) restart(now time.Time, boot uint64) {
+func (p *peer) restart(boot uint64) {
 	p.boot, p.top = boot, max(p.top, boot)
-	p.seq, p.said, p.farewell, p.first = 0, 0, false, now
+	p.seq, p.said, p.farewell = 0, 0, false
 	p.unreached, p.lastCopy = false, 0
 	p.acked, p.ackedAt, p.toldAt, p.hearsUs, p.starts = 0, time.Time{}, time.Time{}, false, p.starts[:0]
 	clear(p.hears)

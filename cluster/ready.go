@@ -59,7 +59,7 @@ func (n *Node) judgePeers(now time.Time) {
 			if state == Absent || p.state == Absent {
 				n.voice.urgent, p.back = true, now
 			}
-			p.state = state
+			p.state, p.since = state, now
 			n.stale = true
 		}
 		if p.isHeard() {

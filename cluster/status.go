@@ -91,7 +91,7 @@ func (n *Node) Status(now time.Time) Status {
 		out.Groups = append(out.Groups, s)
 		name := n.plan.Groups[g].Name
 		if len(s.Owners) > 1 {
-			out.Alarms = append(out.Alarms, Alarm{Name: "two-owners", Since: now, Detail: name + " is held by " + strings.Join(s.Owners, " and ")})
+			out.Alarms = append(out.Alarms, Alarm{Name: "two-owners", Since: n.since[g], Detail: name + " is held by " + strings.Join(s.Owners, " and ")})
 		}
 		if s.Contested {
 			out.Alarms = append(out.Alarms, Alarm{Name: "contested", Since: n.signs[g].silent,
@@ -108,12 +108,12 @@ func (n *Node) Status(now time.Time) Status {
 func (n *Node) peerAlarms(now time.Time, p *peer) (out []Alarm) {
 	switch p.state {
 	case OneWay:
-		out = append(out, Alarm{Name: "one-way", Since: p.last, Detail: fmt.Sprintf("%s does not hear %s, which hears it", p.name, n.name)})
+		out = append(out, Alarm{Name: "one-way", Since: p.since, Detail: fmt.Sprintf("%s does not hear %s, which hears it", p.name, n.name)})
 	case Deaf:
-		out = append(out, Alarm{Name: "deaf", Since: p.last, Detail: p.name + " hears nobody"})
+		out = append(out, Alarm{Name: "deaf", Since: p.since, Detail: p.name + " hears nobody"})
 	}
 	if p.isHeard() && p.ann.version == n.plan.Version && p.ann.digest != n.plan.Digest() {
-		out = append(out, Alarm{Name: "plan-conflict", Since: p.first,
+		out = append(out, Alarm{Name: "plan-conflict", Since: p.planned,
 			Detail: fmt.Sprintf("%s has another plan of the same version %d: make the files equal, then raise version", p.name, p.ann.version)})
 	}
 	return out

@@ -137,7 +137,7 @@ func renderGroup(s *snapshot, i int) ctlsocket.Group {
 // for, and what this node has against having it.
 func reasonOf(s *snapshot, g vipgroup.Group, st cluster.GroupStatus) string {
 	parts := []string{st.Reason}
-	if st.Claiming && st.Waiting != "" {
+	if !st.Held && st.Waiting != "" {
 		parts = append(parts, "waiting: "+st.Waiting)
 	}
 	for _, v := range s.votes {
