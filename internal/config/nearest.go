@@ -55,5 +55,8 @@ func didYouMean(word string, known []string) string {
 	if near := Nearest(word, known); near != "" {
 		return `; did you mean "` + near + `"?`
 	}
+	if len(known) == 0 {
+		return ""
+	}
 	return "; known are " + strings.Join(known, ", ")
 }
