@@ -22,8 +22,8 @@ var worldBugs = []struct {
 	{BugNoAnswers, 5},
 	{BugFarewellFirst, 30},
 	{BugExtendCreates, 10},
-	{BugOldBoot, 50},
-	{BugLateWake, 400},
+	{BugOldBoot, 80},
+	{BugLateWake, 50},
 }
 
 func TestPlantedInTheWorld(t *testing.T) {

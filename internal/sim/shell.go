@@ -109,8 +109,12 @@ func (h *host) resume() {
 		h.rebirth()
 		return
 	}
-	if h.w.cfg.Bug == BugExtendCreates {
+	switch h.w.cfg.Bug {
+	case BugExtendCreates:
 		h.extend()
+	case BugLateWake: // what was wanted is still wanted
+		clear(h.put)
+		h.carryOut()
 	}
 	inbox := h.inbox
 	h.inbox = nil

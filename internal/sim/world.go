@@ -46,7 +46,7 @@ const (
 	BugFarewellFirst Bug = "farewell-before-removal"
 	BugExtendCreates Bug = "extension-creates"
 	BugOldBoot       Bug = "restart-with-lower-boot"
-	BugLateWake      Bug = "late-wake-keeps-its-boot"
+	BugLateWake      Bug = "late-wake-restores"
 )
 
 // A group is one group of any plan.
