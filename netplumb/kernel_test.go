@@ -242,6 +242,7 @@ func TestCarrierIsNoticed(t *testing.T) {
 func TestErrorsNameTheAddressAndTheNextStep(t *testing.T) {
 	net := newLAN(t)
 	plan := vips(t, "10.1.2.3/32 on eth0")
+	net.a.must(net.a.enter(Permitted))
 	// A thread without capabilities, as a daemon of an ordinary user.
 	err := net.a.enter(func() error {
 		hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -262,8 +263,14 @@ func TestErrorsNameTheAddressAndTheNextStep(t *testing.T) {
 		if len(r.Failed) != 1 || !strings.HasPrefix(r.Failed[0].Err.Error(), "plumb 10.1.2.3/32 on eth0: operation not permitted (needs CAP_NET_ADMIN)") {
 			t.Errorf("failed: %v", r.Failed)
 		}
-		if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Error(), "ARP socket on eth0") || !strings.Contains(r.Errors[0].Error(), "needs CAP_NET_RAW") {
+		if len(r.Errors) != 1 || r.Errors[0].Error() != "ARP socket on eth0: operation not permitted (needs CAP_NET_RAW)" {
 			t.Errorf("errors: %v", r.Errors)
+		}
+		if len(r.Links) != 1 || text(r.Links[0].Deaf) != "operation not permitted (needs CAP_NET_RAW)" {
+			t.Errorf("links: %+v", r.Links)
+		}
+		if err := Permitted(); err == nil || !strings.HasPrefix(err.Error(), "missing CAP_NET_ADMIN and CAP_NET_RAW: ") {
+			t.Errorf("permitted: %v", err)
 		}
 		return nil
 	})

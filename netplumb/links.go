@@ -1,6 +1,8 @@
 package netplumb
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -10,8 +12,8 @@ import (
 type link struct {
 	facts  linkFacts
 	exists bool
-	// refused is the last error of opening its ARP socket, told once.
-	refused string
+	// deaf is why it has no ARP socket; told once.
+	deaf error
 }
 
 // carries says whether frames can pass.
@@ -67,12 +69,11 @@ func (w *worker) pollLink(name string, l *link) {
 		w.stale = true
 	}
 	opened, err := w.speaker.tend(name, l.facts, l.exists)
-	switch {
-	case err != nil && err.Error() != l.refused:
-		l.refused = err.Error()
-		w.fault(err)
-	case err == nil:
-		l.refused = ""
+	if l.deaf = err; text(err) != text(before.deaf) {
+		w.report = true
+		if err != nil && !errors.Is(err, errNoARP) {
+			w.fault(fmt.Errorf("ARP socket on %s: %w", name, err))
+		}
 	}
 	if opened {
 		for at := range w.held {
@@ -88,6 +89,13 @@ func (w *worker) pollLink(name string, l *link) {
 		before.facts.index != l.facts.index || before.facts.mac.String() != l.facts.mac.String() {
 		w.report = true
 	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // ask sends a probe where the address can be.
@@ -122,7 +130,7 @@ func (w *worker) linkReports() []Link {
 	out := make([]Link, 0, len(w.links))
 	for _, name := range slices.Sorted(maps.Keys(w.links)) {
 		l := w.links[name]
-		r := Link{Name: name, Exists: l.exists, Index: l.facts.index, Up: l.facts.up, Carrier: l.facts.carrier}
+		r := Link{Name: name, Exists: l.exists, Index: l.facts.index, Up: l.facts.up, Carrier: l.facts.carrier, Deaf: l.deaf}
 		if len(l.facts.mac) == len(r.MAC) {
 			r.MAC = MAC(l.facts.mac)
 		}

@@ -64,14 +64,14 @@ func (d Desired) equal(e Desired) bool {
 		slices.Equal(d.Managed, e.Managed) && slices.Equal(d.Links, e.Links)
 }
 
-func (o *orders) queue(list *[]netip.Addr, addrs []netip.Addr) {
+// queue adds to a list and returns how many found no room.
+func (o *orders) queue(list *[]netip.Addr, addrs []netip.Addr) (cut int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if room := maxQueued - len(*list); len(addrs) > room {
-		addrs = addrs[:room]
-	}
-	*list = append(*list, addrs...)
+	room := min(len(addrs), maxQueued-len(*list))
+	*list = append(*list, addrs[:room]...)
 	signal(o.wake)
+	return len(addrs) - room
 }
 
 // order is everything that was in the mailbox.

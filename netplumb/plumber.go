@@ -81,16 +81,18 @@ func (p *Plumber) Changed() <-chan struct{} { return p.reports.changed }
 // since the last call.
 func (p *Plumber) Report() Report { return p.reports.take() }
 
-// Heard delivers the ARP frames that others sent. Who doesn't receive misses some
-// (counted in Report.HeardDropped); the reader never waits.
+// Heard delivers the ARP frames that others sent. Who doesn't receive misses some (see
+// Report.HeardDropped); the reader never waits.
 func (p *Plumber) Heard() <-chan Heard { return p.speaker.heard }
 
 // Ask sends a broadcast probe (RFC 5227 section 2.1.1: sender address 0) for each address
 // on the link of the plan's VIP; for others on the links that have the address's subnet,
-// else on all links in use. Answers come by Heard. IPv6 addresses are passed over.
+// else on all links in use. Answers come by Heard. IPv6 addresses are passed over, and a
+// deaf link (see Link) is never answered on. More than 4096 waiting addresses are cut
+// (see Report.HeardDropped).
 func (p *Plumber) Ask(addrs ...netip.Addr) {
 	if len(addrs) > 0 {
-		p.orders.queue(&p.orders.ask, addrs)
+		p.speaker.dropped.Add(uint64(p.orders.queue(&p.orders.ask, addrs)))
 	}
 }
 

@@ -26,26 +26,60 @@ type port struct {
 	// schedule is what is announced on this link.
 	schedule schedule
 	// broken is set when the reader gave up.
-	broken atomic.Bool
+	broken atomic.Pointer[error]
 	done   chan struct{}
 }
+
+// portBuffer holds the answers of some 5,000 hosts that are asked at once, in either
+// direction: a lost answer looks like an address that nobody has.
+const portBuffer = 4 << 20
 
 func openPort(name string, index int, mac MAC) (*port, error) {
 	// arp.Dial wants an IPv4 address on the link, which a VIP's link need not have.
 	conn, err := packet.Listen(&net.Interface{Index: index, Name: name, HardwareAddr: mac[:]}, packet.Raw, etherTypeARP, nil)
 	if err != nil {
-		err = fmt.Errorf("open ARP socket on %s: %w", name, err)
-		if errors.Is(err, unix.EPERM) {
-			err = fmt.Errorf("%w (needs CAP_NET_RAW)", err)
-		}
-		return nil, err
+		return nil, rawHint(err)
 	}
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("open ARP socket on %s: %w", name, err)
+		return nil, err
 	}
-	return &port{name: name, index: index, mac: mac, conn: conn, raw: raw, done: make(chan struct{})}, nil
+	p := &port{name: name, index: index, mac: mac, conn: conn, raw: raw, done: make(chan struct{})}
+	p.buffer(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)
+	p.buffer(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)
+	return p, nil
+}
+
+// rawHint reduces the error of a packet socket to what went wrong and the next step.
+func rawHint(err error) error {
+	var errno unix.Errno
+	if !errors.As(err, &errno) {
+		return err
+	}
+	if errno == unix.EPERM {
+		return fmt.Errorf("%w (needs CAP_NET_RAW)", errno)
+	}
+	return errno
+}
+
+// buffer enlarges a buffer beyond the host's limit, or up to it without CAP_NET_ADMIN.
+// What a small one loses is counted.
+func (p *port) buffer(force, limited int) {
+	_ = p.raw.Control(func(fd uintptr) {
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, force, portBuffer) != nil {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, limited, portBuffer)
+		}
+	})
+}
+
+// lost returns how many frames the kernel had no room for since the last call.
+func (p *port) lost() uint64 {
+	s, err := p.conn.Stats()
+	if err != nil {
+		return 0 // the socket is closed; whoever opens the next one counts that
+	}
+	return uint64(s.Drops)
 }
 
 // close ends listen and waits for it.
@@ -81,7 +115,8 @@ func (p *port) listen(hear func(Heard)) {
 		case errors.Is(err, unix.ENETDOWN):
 			continue // told once, when the link goes down; the socket hears again when it is up
 		case err != nil:
-			p.broken.Store(true)
+			err = rawHint(err)
+			p.broken.Store(&err)
 			return
 		}
 		if h, ok := parseARP(buf[:n]); ok {

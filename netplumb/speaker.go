@@ -1,9 +1,12 @@
 package netplumb
 
 import (
+	"errors"
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // heardRoom is how many ARP frames wait for the daemon before further ones are dropped.
@@ -15,7 +18,8 @@ type speaker struct {
 	ports map[string]*port
 	rate  int
 
-	heard      chan Heard
+	heard chan Heard
+	// dropped counts answers that may have been lost, and questions that were not asked.
 	dropped    atomic.Uint64
 	neighbours neighbours
 	// own are this host's hardware addresses: frames from them are no news.
@@ -32,6 +36,9 @@ func (s *speaker) hear(h Heard) {
 		return
 	}
 	s.neighbours.learn(h.Addr, h.MAC)
+	if h.Kind == Other && len(s.heard) > heardRoom/2 {
+		return // it only says that somebody lives, and must not displace answers
+	}
 	select {
 	case s.heard <- h:
 	default:
@@ -39,18 +46,32 @@ func (s *speaker) hear(h Heard) {
 	}
 }
 
+// errNoARP is why a loopback, point-to-point or other link without Ethernet addresses is
+// deaf.
+var errNoARP = errors.New("the link does not speak ARP")
+
 // tend opens, replaces or closes the port of a link, as the link now is, and says
-// whether it was opened: then it announces nothing yet.
+// whether it was opened: then it announces nothing yet. An error says why an existing
+// link has none.
 func (s *speaker) tend(name string, f linkFacts, exists bool) (opened bool, err error) {
 	able := exists && len(f.mac) == len(MAC{}) && MAC(f.mac) != MAC{}
 	if p := s.ports[name]; p != nil {
-		if able && p.index == f.index && p.mac == MAC(f.mac) && !p.broken.Load() {
+		broken := p.broken.Load()
+		if able && p.index == f.index && p.mac == MAC(f.mac) && broken == nil {
+			s.dropped.Add(p.lost())
 			return false, nil
 		}
 		s.drop(name)
+		s.dropped.Add(1) // what comes before the next one is open
+		if able && broken != nil {
+			return false, *broken // tried again with the next look at the link
+		}
 	}
-	if !able {
+	switch {
+	case !exists:
 		return false, nil
+	case !able:
+		return false, errNoARP
 	}
 	p, err := openPort(name, f.index, MAC(f.mac))
 	if err != nil {
@@ -129,8 +150,12 @@ func (s *speaker) ask(link string, addr netip.Addr) {
 	if p == nil || !addr.Is4() {
 		return
 	}
-	if f, err := probeFrame(p.mac, addr); err == nil {
-		_ = p.send(f) // silence is asked again
+	f, err := probeFrame(p.mac, addr)
+	if err != nil {
+		return // only an address that is not IPv4 can't be encoded
+	}
+	if err := p.send(f); err != nil && !errors.Is(err, unix.ENETDOWN) {
+		s.dropped.Add(1) // silence says nothing; of a link that is down it never does
 	}
 }
 

@@ -153,11 +153,113 @@ func TestOwnFramesAreNotHeard(t *testing.T) {
 	if h := <-s.heard; h.MAC != them {
 		t.Errorf("heard %+v", h)
 	}
-	for range heardRoom + 5 {
+	// What only says that somebody lives takes no answer's place, and isn't missed.
+	for range heardRoom {
+		s.hear(Heard{Kind: Other, Addr: vip, MAC: them})
+	}
+	if room, got := heardRoom-len(s.heard), s.dropped.Load(); room < heardRoom/4 || got != 0 {
+		t.Errorf("room for %d answers, %d dropped", room, got)
+	}
+	for range heardRoom - len(s.heard) + 5 {
 		s.hear(Heard{Addr: vip, MAC: them})
 	}
 	if got := s.dropped.Load(); got != 5 {
 		t.Errorf("%d dropped, want 5", got)
+	}
+}
+
+// Answers that the kernel had no room for are told, and there is room for many more than
+// by default: a thousand come at once when a node of a large cluster starts.
+func TestLostAnswersAreTold(t *testing.T) {
+	net := newLAN(t)
+	s := newSpeaker(1000)
+	index := net.a.link("eth0").Attrs().Index
+	open := func(n *namespace, index int, mac MAC) (p *port) {
+		n.must(n.enter(func() (err error) { p, err = openPort("eth0", index, mac); return err }))
+		t.Cleanup(func() { _ = p.conn.Close() }) // nobody listens, so close would wait for ever
+		return p
+	}
+	s.ports["eth0"] = open(net.a, index, us)
+	from := open(net.b, net.b.link("eth0").Attrs().Index, them)
+	frame, err := probeFrame(them, vip)
+	net.b.must(err)
+	flood := func(n int) {
+		t.Helper()
+		for range n {
+			net.b.must(from.send(frame))
+		}
+	}
+	tend := func() uint64 {
+		t.Helper()
+		opened, err := s.tend("eth0", linkFacts{index: index, mac: us[:]}, true)
+		if opened || err != nil {
+			t.Fatalf("opened %v, %v", opened, err)
+		}
+		return s.dropped.Load()
+	}
+	flood(3000)
+	if got := tend(); got != 0 {
+		t.Errorf("%d of 3000 frames found no room", got)
+	}
+	flood(20000)
+	lost := tend()
+	if lost == 0 {
+		t.Error("none of 20000 frames that nobody read was told to be lost")
+	}
+	if again := tend(); again != lost {
+		t.Errorf("%d lost, then %d", lost, again)
+	}
+}
+
+// What can't be asked must not look like silence.
+func TestUnaskedIsTold(t *testing.T) {
+	p := New(Options{})
+	p.Ask(make([]netip.Addr, maxQueued)...)
+	if got := p.speaker.dropped.Load(); got != 0 {
+		t.Errorf("%d cut while there was room", got)
+	}
+	p.Ask(make([]netip.Addr, 7)...)
+	if got := p.speaker.dropped.Load(); got != 7 {
+		t.Errorf("%d cut, want 7", got)
+	}
+	o := p.orders.take()
+	if len(o.ask) != maxQueued {
+		t.Errorf("%d wait", len(o.ask))
+	}
+}
+
+// The daemon hears of it without anything else to report.
+func TestDroppedIsReported(t *testing.T) {
+	net := newLAN(t)
+	p, _ := net.a.start()
+	p.reach(granted(nil, vips(t, "10.1.2.3/32 on eth0")))
+	p.speaker.dropped.Add(3)
+	p.until("told", func(r Report) bool { return r.HeardDropped == 3 })
+}
+
+func TestDeafLinks(t *testing.T) {
+	net := newLAN(t)
+	p, _ := net.a.start()
+	p.reach(granted(nil, vips(t, "10.1.2.3/32 on eth0", "10.1.2.4/32 on lo", "10.1.2.5/32 on eth9")))
+	deaf := func(eth0 bool) func(Report) bool {
+		return func(r Report) bool { // sorted by name, and lo is always there
+			return len(r.Links) == 3 && (r.Links[0].Deaf != nil) == eth0 && r.Links[1].Deaf == nil && r.Links[2].Deaf != nil
+		}
+	}
+	p.until("able on eth0", deaf(false))
+	net.a.must(net.a.h.LinkSetARPOff(net.a.link("eth0")))
+	r := p.until("deaf on eth0", deaf(true))
+	if got, want := r.Links[0].Deaf.Error(), "the link does not speak ARP"; got != want {
+		t.Errorf("deaf for %q, want %q", got, want)
+	}
+	before := r.HeardDropped
+	net.a.must(net.a.h.LinkSetARPOn(net.a.link("eth0")))
+	p.until("able again", deaf(false))
+	if before == 0 {
+		t.Error("that a socket was closed is not told")
+	}
+	if len(p.errs) != 0 {
+		t.Errorf("errors: %v", p.errs)
 	}
 }
 

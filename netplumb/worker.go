@@ -52,9 +52,10 @@ type worker struct {
 	lookAt    time.Duration
 	extension extension
 
-	report bool // there is something new to report
-	ops    []Op
-	errs   []error
+	report  bool   // there is something new to report
+	dropped uint64 // the HeardDropped of the last report
+	ops     []Op
+	errs    []error
 }
 
 // A holding is a wanted address that this process has put into the kernel.
@@ -116,7 +117,7 @@ func (w *worker) turn() {
 	}
 	w.extend()
 	w.speaker.announce(w.want.GrantUntil)
-	if w.report {
+	if w.report || w.speaker.dropped.Load() != w.dropped {
 		w.publish()
 	}
 }
@@ -234,13 +235,13 @@ func (w *worker) wake() time.Duration {
 
 // publish hands out what is new.
 func (w *worker) publish() {
-	w.report = false
+	w.report, w.dropped = false, w.speaker.dropped.Load()
 	r := Report{
 		Seq:          w.settled,
 		Links:        w.linkReports(),
 		Gateways:     w.gateways,
 		Frames:       w.frames,
-		HeardDropped: w.speaker.dropped.Load(),
+		HeardDropped: w.dropped,
 		Ops:          w.ops,
 		Errors:       w.errs,
 	}
