@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,6 +15,7 @@ import (
 	"github.com/vippy-ha/vippy/internal/config"
 	"github.com/vippy-ha/vippy/netplumb"
 	"github.com/vippy-ha/vippy/plugin"
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 // Options are what a daemon starts with.
@@ -44,6 +46,11 @@ const clearWithin = 5 * time.Second
 // or go on.
 func Run(ctx context.Context, o Options) error {
 	c := o.Config
+	if slices.ContainsFunc(c.Plan.Groups, func(g vipgroup.Group) bool { return len(vips(g)) > 0 }) {
+		if err := netplumb.Permitted(); err != nil {
+			return err
+		}
+	}
 	state, err := openState(c.StateDir)
 	if err != nil {
 		return err

@@ -17,6 +17,11 @@ import (
 // links can carry nothing, what the kernel refused, and that frames arrive.
 func (l *loop) kernelNews(now time.Time) {
 	report, news := l.kernel.observe()
+	if report.HeardDropped != l.wire.dropped {
+		l.wire.dropped = report.HeardDropped
+		l.node.Missed(now)
+		l.complain(now, "ARP answers may be lost, so silent addresses are asked anew: is there a flood of ARP, or is this host short of CPU?")
+	}
 	for _, n := range news {
 		l.node.Report(now, n)
 	}
@@ -25,7 +30,10 @@ func (l *loop) kernelNews(now time.Time) {
 		l.node.Sign(now, cluster.Sign{Kind: cluster.Frame})
 	}
 	groups := l.config.Plan.Groups
-	if l.linksChanged(report.Links) {
+	if before := l.links; l.linksChanged(report.Links) {
+		if regained(before, l.links) {
+			l.node.Missed(now) // nobody was asked there meanwhile
+		}
 		l.ballots.judgeLinks(now, l.node, groups, report.Links)
 		l.chat.lookAtLinks()
 	}
@@ -41,13 +49,21 @@ func (l *loop) kernelNews(now time.Time) {
 func (l *loop) linksChanged(links []netplumb.Link) bool {
 	state := make([]netplumb.Link, len(links))
 	for i, link := range links {
-		state[i] = netplumb.Link{Name: link.Name, Exists: link.Exists, Up: link.Up, Carrier: link.Carrier}
+		state[i] = netplumb.Link{Name: link.Name, Exists: link.Exists, Up: link.Up, Carrier: link.Carrier, Deaf: link.Deaf}
 	}
 	if equalLinks(state, l.links) {
 		return false
 	}
 	l.links = state
 	return true
+}
+
+// regained says whether a link works that did not before.
+func regained(before, now []netplumb.Link) bool {
+	return slices.ContainsFunc(now, func(link netplumb.Link) bool {
+		i := slices.IndexFunc(before, func(b netplumb.Link) bool { return b.Name == link.Name })
+		return i >= 0 && linkFault(before[i]) != "" && linkFault(link) == ""
+	})
 }
 
 func equalLinks(a, b []netplumb.Link) bool {

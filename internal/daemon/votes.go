@@ -148,7 +148,8 @@ func (b *ballots) withdraw(now time.Time, core voter, old vipgroup.Plan) {
 	}
 }
 
-// judgeLinks bars the groups whose link can carry nothing.
+// judgeLinks bars the groups whose link can carry nothing, and those whose addresses
+// can't be asked for: they would be taken while another node has them.
 func (b *ballots) judgeLinks(now time.Time, core voter, groups []vipgroup.Group, links []netplumb.Link) {
 	faults := map[string]string{}
 	for _, link := range links {
@@ -157,8 +158,12 @@ func (b *ballots) judgeLinks(now time.Time, core voter, groups []vipgroup.Group,
 	for _, g := range groups {
 		reason := ""
 		for _, v := range vips(g) {
-			if f := faults[v.Interface]; f != "" && reason == "" {
+			switch f := faults[v.Interface]; {
+			case reason != "":
+			case f != "":
 				reason = f
+			case v.Address.Addr().Is6():
+				reason = "IPv6 addresses can't be asked for yet"
 			}
 		}
 		b.bar(now, core, sourceLink, g.Key, reason)
@@ -173,6 +178,8 @@ func linkFault(l netplumb.Link) string {
 		return l.Name + " is down"
 	case !l.Carrier:
 		return l.Name + " has no carrier"
+	case l.Deaf != nil:
+		return l.Name + ": cannot ask by ARP: " + l.Deaf.Error()
 	}
 	return ""
 }

@@ -13,11 +13,22 @@ import (
 type wire struct {
 	// hosts are the addresses from which believed packets came, with the node.
 	hosts map[netip.Addr]string
+	// learned are hardware addresses of nodes on links where they don't chat.
+	learned map[netplumb.MAC]learned
 	// answers are the last hosts that spoke for a virtual address.
 	answers map[netip.Addr]answer
 	// chatLinks are where every node of the plan is heard.
 	chatLinks []string
-	frames    uint64
+	// frames and dropped are those of the last report.
+	frames, dropped uint64
+}
+
+// learned is the node that was heard to hold what a hardware address spoke for.
+type learned struct {
+	node  string
+	since time.Time
+	// sure: so it was again later.
+	sure bool
 }
 
 type answer struct {
@@ -28,8 +39,15 @@ type answer struct {
 // maxHosts bounds hosts: a node's address may change, but not often.
 const maxHosts = 256
 
+// maxLearned bounds learned, which whoever is on the wire can fill.
+const maxLearned = 256
+
+// learnedAfter is how long a node must have held what a hardware address speaks for: an
+// announcement may be heard just when the address goes from one node to another.
+const learnedAfter = 500 * time.Millisecond
+
 func newWire() wire {
-	return wire{hosts: map[netip.Addr]string{}, answers: map[netip.Addr]answer{}}
+	return wire{hosts: map[netip.Addr]string{}, learned: map[netplumb.MAC]learned{}, answers: map[netip.Addr]answer{}}
 }
 
 // meet remembers the node behind an address, and asks for the hardware address of a new
@@ -50,20 +68,21 @@ func (l *loop) meet(from netip.Addr) {
 // hear turns an ARP frame into a sign, and says whether it is worth a turn by itself.
 func (l *loop) hear(now time.Time, h netplumb.Heard) bool {
 	if l.kernel.manages(h.Addr) && h.Kind != netplumb.Other {
+		l.learn(now, h)
 		node := l.nodeOf(h.MAC)
 		who := node
 		if who == "" {
 			who = h.MAC.String()
 		}
 		l.wire.answers[h.Addr] = answer{who, now}
-		l.node.Sign(now, cluster.Sign{Kind: signKind(h.Kind), Addr: h.Addr, Node: node})
+		l.node.Sign(now, cluster.Sign{Kind: signKind(h.Kind), Addr: h.Addr, Node: node, At: h.At})
 		return true
 	}
 	kind := cluster.Frame
 	if l.outsider(h) {
 		kind = cluster.Outsider
 	}
-	l.node.Sign(now, cluster.Sign{Kind: kind, Addr: h.Addr})
+	l.node.Sign(now, cluster.Sign{Kind: kind, Addr: h.Addr, At: h.At})
 	return false
 }
 
@@ -74,14 +93,48 @@ func signKind(k netplumb.HeardKind) cluster.SignKind {
 	return cluster.Announced
 }
 
-// nodeOf returns the node whose host was last heard with a hardware address, or "".
+// nodeOf returns the node that a hardware address belongs to, or "".
 func (l *loop) nodeOf(mac netplumb.MAC) string {
+	if node := l.chatter(mac); node != "" {
+		return node
+	}
+	if known := l.wire.learned[mac]; known.sure {
+		return known.node
+	}
+	return ""
+}
+
+// chatter returns the node that chats from a host last heard with a hardware address.
+func (l *loop) chatter(mac netplumb.MAC) string {
 	for host, node := range l.wire.hosts {
 		if known, ok := l.kernel.MAC(host); ok && known == mac {
 			return node
 		}
 	}
 	return ""
+}
+
+// learn notes whose hardware address speaks for a virtual address: that of its one
+// holder. So a node is known on links where it doesn't chat.
+func (l *loop) learn(now time.Time, h netplumb.Heard) {
+	holder := l.node.Holder(h.Addr)
+	if holder == "" || l.chatter(h.MAC) != "" {
+		return
+	}
+	known, ok := l.wire.learned[h.MAC]
+	switch {
+	case known.node != holder:
+		known = learned{node: holder, since: now}
+	case now.Sub(known.since) >= learnedAfter:
+		known.sure = true
+	}
+	if !ok && len(l.wire.learned) >= maxLearned {
+		for some := range l.wire.learned {
+			delete(l.wire.learned, some)
+			break
+		}
+	}
+	l.wire.learned[h.MAC] = known
 }
 
 // outsider says whether a frame surely came from a host that is no node of the plan. A
