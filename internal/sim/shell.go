@@ -113,7 +113,9 @@ func (h *host) resume() {
 	case BugExtendCreates:
 		h.extend()
 	case BugLateWake: // what was wanted is still wanted
-		clear(h.put)
+		for a, has := range h.kernel.has {
+			h.put[a] = h.put[a] && has
+		}
 		h.carryOut()
 	}
 	inbox := h.inbox
