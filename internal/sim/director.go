@@ -205,7 +205,7 @@ func (d *director) plans(long time.Duration) {
 		}
 	}
 	come := []FaultKind{Leave, Lose, Kill, Drain, Bar, BarOne, Forget, Freeze}
-	for at := time.Second; at < long-5*time.Second; at += time.Duration(1+d.rng.IntN(4)) * time.Second {
+	for at := time.Second; at < long-5*time.Second; at += time.Duration(500+d.rng.IntN(2000)) * time.Millisecond {
 		f, lasting := d.draw(come)
 		d.w.During(at, lasting, f)
 	}
