@@ -108,7 +108,7 @@ func newCluster(o Options) (_ *cluster, err error) {
 		if err := os.Mkdir(n.dir, 0o700); err != nil {
 			return nil, err
 		}
-		if err := writeConfig(n.dir, secret, names, c.groups, o.Interval, o.Stale); err != nil {
+		if err := writeConfig(n.dir, secret, names, c.groups, c.client.addr, o.Interval, o.Stale); err != nil {
 			return nil, err
 		}
 		if n.responder, err = respond(n.port, n.num); err != nil {

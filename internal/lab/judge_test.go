@@ -288,7 +288,7 @@ func TestConfigLoads(t *testing.T) {
 	dir := t.TempDir()
 	nodes := []string{"node1", "node2", "node3"}
 	groups := layout(nodes, 300)
-	if err := writeConfig(dir, newSecret(), nodes, groups, 20*time.Millisecond, 150*time.Millisecond); err != nil {
+	if err := writeConfig(dir, newSecret(), nodes, groups, netip.MustParseAddr("10.99.0.9"), 20*time.Millisecond, 150*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(configPath(dir))

@@ -55,8 +55,9 @@ func socketPath(dir string) string { return filepath.Join(dir, "socket") }
 func logPath(dir string) string    { return filepath.Join(dir, "log") }
 
 // writeConfig writes what a node reads, for vippyd and for people: only what differs
-// from the defaults is in it.
-func writeConfig(dir, secret string, nodes []string, groups []group, interval, stale time.Duration) error {
+// from the defaults is in it. The witness is the client: of two nodes, each must know
+// whether silence means that the other is lost or that it is cut off itself.
+func writeConfig(dir, secret string, nodes []string, groups []group, witness netip.Addr, interval, stale time.Duration) error {
 	type address struct {
 		Interface string `json:"interface"`
 		IP        string `json:"ip"`
@@ -75,8 +76,9 @@ func writeConfig(dir, secret string, nodes []string, groups []group, interval, s
 		Interval      float64    `json:"interval,omitempty"`
 		Stale         float64    `json:"stale,omitempty"`
 		Nodes         []string   `json:"nodes"`
+		Witness       []string   `json:"witness"`
 		VIPs          []vipGroup `json:"vips"`
-	}{"lab", secret, linkName, socketPath(dir), filepath.Join(dir, "state"), interval.Seconds(), stale.Seconds(), nodes, nil}
+	}{"lab", secret, linkName, socketPath(dir), filepath.Join(dir, "state"), interval.Seconds(), stale.Seconds(), nodes, []string{witness.String()}, nil}
 	for _, g := range groups {
 		vg := vipGroup{Name: g.name, Prefer: g.prefer}
 		for _, v := range g.vips {
