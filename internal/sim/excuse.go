@@ -58,7 +58,8 @@ func (c *checker) excuse(o *overlap) excuse {
 		}
 	}
 	if oneway && dumb {
-		// The link is cut one way while the holder's daemon is hung or dead: its
+		// The link is cut one way (or the host stood still) while the holder's daemon
+		// is hung or dead: its
 		// kernel can't be told and doesn't get the question.
 		return excuse{why: "one-way link and a silent daemon", most: w.clocked(int64(w.cfg.Lifetime)) + sweepMax + slack}
 	}
@@ -135,8 +136,10 @@ func (w *World) mutedWithin(from, to int, d int64) bool {
 	return p.udp || p.group || w.now-p.lastUDP <= d || w.hosts[from].foreign || w.hosts[to].foreign
 }
 
+// idleWithin says whether a process was dead or hung lately. One that stood still with
+// its host, and nothing else, is not meant: that alone has no excuse once it goes on.
 func (w *World) idleWithin(h int, d int64) bool {
-	return !w.hosts[h].alive() || w.now-w.hosts[h].idle <= d
+	return w.hosts[h].state != running || w.hosts[h].stopped > 0 || w.now-w.hosts[h].idle <= d
 }
 
 // firstChat is when the first chat since a moment arrived between two hosts, now where

@@ -60,7 +60,7 @@ type host struct {
 	leaving bool
 	speaks  int64 // world time since which it has a say; a quick restart is no break, as what it said
 	// stands with the others for stale - T
-	idle int64 // world time at which it last didn't run
+	idle int64 // world time at which it was last dead or hung
 
 	inbox   []recorded // what waits in its sockets
 	want    []bool     // by address: the kernel should have it
@@ -180,7 +180,6 @@ func (h *host) stand(pause bool) {
 	h.stoodSince = h.w.now
 	h.frozen, h.paused = !pause, pause
 	h.plumbAt = 0
-	h.idle = h.w.now
 	h.w.check.dirty = true
 }
 
@@ -198,7 +197,7 @@ func (h *host) thaw() {
 		}
 	}
 	h.frozen, h.paused = false, false
-	h.idle, h.speaks = w.now, w.now
+	h.speaks = w.now
 	w.check.reachedAgain(h.id)
 	for a := range h.kernel.has {
 		if h.kernel.has[a] && !h.kernel.armed[a] {
