@@ -68,7 +68,7 @@ func Run(ctx context.Context, o Options) (ok bool, err error) {
 		}
 		return inUserNamespace(ctx, o)
 	}
-	defer steady()()
+	defer steady(o.Nodes)()
 	s := newScreen(o)
 	s.say("lab: %d nodes and a client on a bridge, %d groups; every VIP is probed every %v", o.Nodes, o.Groups,
 		resolution(len(vipsOf(layout(make([]string, 1), o.Groups)))))

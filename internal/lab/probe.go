@@ -119,11 +119,24 @@ func urgent() {
 	}
 }
 
-// steady keeps Go's scheduler and collector from making the probe late: a thread that
+// control runs f on the descriptor of a connection.
+func control(c *net.UDPConn, f func(fd int) error) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	if err := raw.Control(func(fd uintptr) { inner = f(int(fd)) }); err != nil {
+		return err
+	}
+	return inner
+}
+
+// steady keeps Go's scheduler and collector from making probe or responders late: a thread that
 // comes back from the kernel finds a free processor slot, and the world is not stopped
 // before the heap is large. What it returns undoes it.
-func steady() (undo func()) {
-	slots := runtime.GOMAXPROCS(runtime.NumCPU() + 2)
+func steady(nodes int) (undo func()) {
+	slots := runtime.GOMAXPROCS(runtime.NumCPU() + 2 + nodes)
 	percent, limit := debug.SetGCPercent(-1), debug.SetMemoryLimit(256<<20)
 	return func() {
 		runtime.GOMAXPROCS(slots)
