@@ -1,6 +1,7 @@
 package netplumb
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -34,8 +35,9 @@ type events struct {
 	done     chan struct{}
 }
 
-// subscribe opens the socket. listen reads it until close.
-func subscribe(buffer int) (*events, error) {
+// subscribe opens the socket, which is not told of additions that the netlink port own
+// causes; 0 means all. listen reads it until close.
+func subscribe(buffer int, own uint32) (*events, error) {
 	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to netlink events: %w", err)
@@ -44,19 +46,48 @@ func subscribe(buffer int) (*events, error) {
 		// Without CAP_NET_ADMIN the kernel's own limit must do.
 		_ = s.SetReceiveBufferSize(buffer, false)
 	}
+	if own != 0 {
+		// Without the filter they are known by their addresses, as those of IPv6 are
+		// anyway, whose events don't say who caused them.
+		_ = unix.SetsockoptSockFprog(s.GetFd(), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, otherThan(own))
+	}
 	return &events{socket: s, wake: make(chan struct{}, 1), done: make(chan struct{})}, nil
+}
+
+// otherThan is a socket filter that drops the RTM_NEWADDR that a netlink port causes: some
+// a second for each address that is held, which would wake the reader each.
+func otherThan(own uint32) *unix.SockFprog {
+	// Filters load big-endian, netlink has the host's order; offsets as in struct nlmsghdr.
+	kind := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.RTM_NEWADDR))
+	port := binary.BigEndian.Uint32(binary.NativeEndian.AppendUint32(nil, own))
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: 4}, // nlmsg_type
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(kind), Jf: 3},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 12}, // nlmsg_pid
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: port, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1 << 18}, // as much as there is
+	}
+	return &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 }
 
 // listen never waits for anybody but the kernel. Its error ends the subscription.
 func (e *events) listen() {
 	defer close(e.done)
+	congested := false
 	for {
+		if congested && e.drained() {
+			congested = false
+			e.all()
+		}
 		messages, from, err := e.socket.Receive()
 		switch {
 		case errors.Is(err, unix.ENOBUFS):
 			// The kernel dropped events: anything may have happened. The socket lives on.
+			// It goes on to drop, without a word, until what waits is read.
 			e.overruns.Add(1)
 			e.all()
+			congested = true
 			continue
 		case errors.Is(err, os.ErrClosed):
 			return
@@ -83,6 +114,12 @@ func (e *events) listen() {
 			signal(e.wake)
 		}
 	}
+}
+
+// drained says whether no event waits.
+func (e *events) drained() bool {
+	_, _, err := unix.Recvfrom(e.socket.GetFd(), nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return errors.Is(err, unix.EAGAIN)
 }
 
 func (e *events) all() {

@@ -39,7 +39,7 @@ func (x *extension) wake() time.Duration {
 }
 
 // extend gives the next batch of held addresses a full lifetime again. Netlink can't
-// extend without creating, so each is seen in the kernel right before: in a dump after
+// extend without creating, so all are seen in the kernel right before: in a dump after
 // which no address was reported gone.
 func (w *worker) extend() {
 	x := &w.extension
@@ -52,16 +52,34 @@ func (w *worker) extend() {
 		x.deletions = w.events.deletions.Load() - 1 // so that addresses are read first
 		x.queue = slices.SortedFunc(maps.Keys(w.held), func(a, b place) int { return a.addr.Compare(b.addr) })
 	}
-	for range min(batch, len(x.queue)) {
-		if w.events.deletions.Load() != x.deletions && !w.lookAtHeld() {
-			x.queue, x.at = nil, Boottime()+extendEvery/5 // unseen, so not extended
-			return
+	if w.events.deletions.Load() != x.deletions && !w.lookAtHeld() {
+		x.queue, x.at = nil, Boottime()+extendEvery/5 // unseen, so not extended
+		return
+	}
+	now := Boottime()
+	if now >= w.want.GrantUntil {
+		x.queue, x.skipped = nil, true
+		return
+	}
+	next := x.queue[:min(batch, len(x.queue))]
+	x.queue = x.queue[len(next):]
+	var due []*holding
+	var ops []Op
+	for _, at := range next {
+		if op, ok := w.extensionOf(at, now); ok {
+			due, ops = append(due, w.held[at]), append(ops, op)
 		}
-		at := x.queue[0]
-		x.queue = x.queue[1:]
-		if h := w.held[at]; h != nil {
-			w.extendOne(at, h)
+	}
+	if len(ops) == 0 {
+		return
+	}
+	for i, err := range w.k.extend(ops) {
+		if err != nil {
+			w.suspect = true
+			w.fault(fmt.Errorf("extend %s on %s: %w", ops[i].Address, ops[i].Link, err))
+			continue
 		}
+		due[i].op, due[i].extended = ops[i], now
 	}
 }
 
@@ -83,23 +101,19 @@ func (w *worker) lookAtHeld() bool {
 	return true
 }
 
-func (w *worker) extendOne(at place, h *holding) {
-	now := Boottime()
-	if now >= w.want.GrantUntil {
-		w.extension.skipped = true
-		return
+// extensionOf returns what extends a held address. One that comes too late is given up:
+// the kernel may be dropping it right now.
+func (w *worker) extensionOf(at place, now time.Duration) (Op, bool) {
+	h := w.held[at]
+	if h == nil {
+		return Op{}, false
 	}
 	if h.extended != 0 && now-h.extended >= h.op.Lifetime-extendMargin {
 		w.fault(fmt.Errorf("extend %s on %s: %v late: released, to be claimed anew", h.op.Address, h.op.Link, now-h.extended-extendEvery))
 		w.lose(at)
-		return
+		return Op{}, false
 	}
 	op := h.op
 	op.Lifetime = w.lifetime()
-	if err := w.k.add(op); err != nil {
-		w.suspect = true
-		w.fault(fmt.Errorf("extend %s on %s: %w", op.Address, op.Link, err))
-		return
-	}
-	h.op, h.extended = op, now
+	return op, true
 }

@@ -18,6 +18,7 @@ import (
 type kernel struct {
 	h     *netlink.Handle
 	names map[int]string // of links by index, forgotten on every link event
+	*extender
 }
 
 func openKernel() (*kernel, error) {
@@ -25,13 +26,21 @@ func openKernel() (*kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
+	x, err := openExtender()
+	if err != nil {
+		_ = h.Close()
+		return nil, err
+	}
 	// Strict checking makes the kernel dump one link's addresses when asked for one;
 	// before Linux 4.20 it dumps all and the library picks.
 	_ = h.SetStrictCheck(true)
-	return &kernel{h: h.DisableVFInfoCollection().RetryInterrupted(), names: map[int]string{}}, nil
+	return &kernel{h: h.DisableVFInfoCollection().RetryInterrupted(), names: map[int]string{}, extender: x}, nil
 }
 
-func (k *kernel) close() { _ = k.h.Close() }
+func (k *kernel) close() {
+	k.extender.close()
+	_ = k.h.Close()
+}
 
 // look reads the addresses of one link, or with index 0 those of all.
 func (k *kernel) look(index int) ([]Observed, error) {
@@ -95,7 +104,7 @@ func (k *kernel) remove(op Op) error {
 }
 
 // add puts an address there, or gives the one that is there its full lifetime again:
-// netlink has no call that does only the latter.
+// netlink has no request that does only the latter.
 func (k *kernel) add(op Op) error {
 	return hint(k.h.AddrReplace(nil, kernelAddr(op)))
 }

@@ -291,7 +291,7 @@ func TestGateways(t *testing.T) {
 func TestEventOverrun(t *testing.T) {
 	net := newLAN(t)
 	var e *events
-	net.a.must(net.a.enter(func() (err error) { e, err = subscribe(4096); return err }))
+	net.a.must(net.a.enter(func() (err error) { e, err = subscribe(4096, 0); return err }))
 	for _, v := range many(200) {
 		net.a.add(v.Address.String(), "eth0")
 	}

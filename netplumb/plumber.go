@@ -59,7 +59,7 @@ func (p *Plumber) Run(ctx context.Context) error {
 		return err
 	}
 	defer k.close()
-	e, err := subscribe(eventBuffer)
+	e, err := subscribe(eventBuffer, k.pid)
 	if err != nil {
 		return err
 	}

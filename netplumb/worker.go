@@ -198,7 +198,7 @@ func (w *worker) notice() {
 
 func (w *worker) resubscribe(cause error) {
 	w.fault(cause)
-	e, err := subscribe(eventBuffer)
+	e, err := subscribe(eventBuffer, w.k.pid)
 	if err != nil {
 		w.fault(err)
 		return // everything is still read once a second, when this is tried again
