@@ -125,6 +125,7 @@ type fakeKernel struct {
 	desired  netplumb.Desired
 	lost     map[vipgroup.VIP]bool
 	link     netplumb.Link
+	dropped  uint64       // HeardDropped
 	refuse   error        // whatever should be added
 	broken   error        // ends Run
 	stuck    vipgroup.VIP // can't be removed
@@ -192,7 +193,7 @@ func (k *fakeKernel) MAC(netip.Addr) (netplumb.MAC, bool) { return netplumb.MAC{
 func (k *fakeKernel) Report() netplumb.Report {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	r := netplumb.Report{Seq: k.seq, Links: []netplumb.Link{k.link}, Ops: k.ops}
+	r := netplumb.Report{Seq: k.seq, Links: []netplumb.Link{k.link}, Ops: k.ops, HeardDropped: k.dropped}
 	k.ops = nil
 	for _, v := range k.desired.Managed {
 		if k.have[v] {

@@ -132,7 +132,7 @@ func TestReloadMovesTheChat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w world
 		n := w.start(t, "a", soloText)
-		time.Sleep(10 * time.Second)
+		time.Sleep(10*time.Second + rescanEvery/2) // not just when it looks for links
 		first := w.sockets[0]
 		n.setFile(soloText + "chat: 224.0.0.253:5008\n")
 		if _, err := n.loop.Do(t.Context(), reloadCommand); err != nil {

@@ -75,7 +75,7 @@ func (l *loop) hear(now time.Time, h netplumb.Heard) bool {
 			who = h.MAC.String()
 		}
 		l.wire.answers[h.Addr] = answer{who, now}
-		l.node.Sign(now, cluster.Sign{Kind: signKind(h.Kind), Addr: h.Addr, Node: node, At: h.At})
+		l.node.Sign(now, signOf(h, node))
 		return true
 	}
 	kind := cluster.Frame
@@ -86,11 +86,14 @@ func (l *loop) hear(now time.Time, h netplumb.Heard) bool {
 	return false
 }
 
-func signKind(k netplumb.HeardKind) cluster.SignKind {
-	if k == netplumb.Answer {
-		return cluster.Answered
+// signOf is what it means that a node's host spoke for a virtual address. When it did is
+// told, for a frame may have waited while a newer packet was taken.
+func signOf(h netplumb.Heard, node string) cluster.Sign {
+	kind := cluster.Announced
+	if h.Kind == netplumb.Answer {
+		kind = cluster.Answered
 	}
-	return cluster.Announced
+	return cluster.Sign{Kind: kind, Addr: h.Addr, Node: node, At: h.At}
 }
 
 // nodeOf returns the node that a hardware address belongs to, or "".

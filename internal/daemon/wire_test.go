@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/vippy-ha/vippy/cluster"
 	"github.com/vippy-ha/vippy/internal/config"
 	"github.com/vippy-ha/vippy/netplumb"
 )
@@ -91,4 +92,81 @@ func TestAnAnsweredAddressIsContested(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Silence proves nothing while answers may be lost, or nobody could be asked.
+func TestNothingIsTakenWhileAnswersAreLost(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		lose   func(k *fakeKernel)
+		settle func(k *fakeKernel)
+	}{
+		{"lost answers", func(k *fakeKernel) { k.dropped++ }, func(*fakeKernel) {}},
+		{"a link that comes and goes",
+			func(k *fakeKernel) { k.link.Carrier = !k.link.Carrier },
+			func(k *fakeKernel) { k.link.Carrier = true }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var w world
+				n := w.start(t, "a", soloText)
+				for range 100 { // 10 s
+					time.Sleep(100 * time.Millisecond)
+					n.kernel.meddle(func() { tt.lose(n.kernel) })
+				}
+				if i := w.find(0, "a adds"); i >= 0 {
+					t.Errorf("something was taken\n%s", n.log)
+				}
+				n.kernel.meddle(func() { tt.settle(n.kernel) })
+				time.Sleep(5 * time.Second)
+				if got := n.kernel.addresses(); len(got) != 2 {
+					t.Errorf("after that the node has %v\n%s", got, n.log)
+				}
+				if err := n.end(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// On links where nodes don't chat they are known by what they hold.
+func TestHoldersAreKnownByWhatTheyAnnounce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		a, b := w.start(t, "a", planText), w.start(t, "b", planText)
+		time.Sleep(10 * time.Second)
+		if len(a.kernel.addresses()) != 1 || len(b.kernel.addresses()) != 1 {
+			t.Fatalf("a has %v, b has %v; the test needs one each", a.kernel.addresses(), b.kernel.addresses())
+		}
+		of := func(n *fakeNode) netip.Addr { return netip.MustParseAddr(n.kernel.addresses()[0]) }
+		announce := func(addr netip.Addr, last byte) {
+			a.kernel.heard <- netplumb.Heard{Link: "eth1", Kind: netplumb.Announcement, Addr: addr, MAC: netplumb.MAC{2, 0, 0, 0, 0, last}}
+		}
+		theirs := of(b)
+		for range 3 {
+			announce(theirs, 9)
+			time.Sleep(time.Second)
+		}
+		announce(theirs, 8) // once: it may have been announced before b took it
+		announce(of(a), 7)  // nobody's but ours
+		time.Sleep(time.Second)
+		for _, n := range []*fakeNode{a, b} {
+			if err := n.end(); err != nil {
+				t.Error(err)
+			}
+		}
+		for last, want := range map[byte]string{9: "b", 8: "", 7: ""} {
+			if got := a.loop.nodeOf(netplumb.MAC{2, 0, 0, 0, 0, last}); got != want {
+				t.Errorf("host %d is %q, want %q", last, got, want)
+			}
+		}
+	})
+}
+
+func TestSignSaysWhenTheFrameCame(t *testing.T) {
+	h := netplumb.Heard{Kind: netplumb.Answer, Addr: netip.MustParseAddr("10.0.0.1"), At: time.Unix(7, 0)}
+	if s := signOf(h, "b"); s != (cluster.Sign{Kind: cluster.Answered, Addr: h.Addr, Node: "b", At: h.At}) {
+		t.Errorf("%+v", s)
+	}
 }
