@@ -151,7 +151,7 @@ func TestMeasuresTwoOwners(t *testing.T) {
 		}
 	}
 	// The watchers may be late by whatever the machine pleases, but see the order.
-	if d, most := overlap(c.kernels(t), at, now()), now()-at; d <= 0 || d > most {
+	if d, most := overlap(c.kernels(t), at, now()), time.Duration(now()-at); d <= 0 || d > most {
 		t.Errorf("two owners for %v, the test took %v", d, most)
 	}
 }
