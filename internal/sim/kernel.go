@@ -9,7 +9,8 @@ const sweepMax = int64(1020 * time.Millisecond)
 // A kernel is the address table of one host.
 type kernel struct {
 	has     []bool
-	expires []int64 // world time; only where has
+	expires []int64 // world time at which the lifetime ends; only where has
+	sweep   []int64 // how much later the kernel notices
 	armed   []bool  // an expire event is under way
 }
 
@@ -35,7 +36,7 @@ func (h *host) add(addr int, why string) {
 
 func (h *host) prolong(addr int, sweep int64) {
 	w, k := h.w, &h.kernel
-	k.expires[addr] = w.now + h.clock.span(int64(w.cfg.Lifetime)) + sweep
+	k.expires[addr], k.sweep[addr] = w.now+h.clock.span(int64(w.cfg.Lifetime)), sweep
 	if !k.armed[addr] {
 		k.armed[addr] = true
 		w.queue.push(event{at: k.expires[addr], kind: expire, host: int16(h.id), arg: int16(addr)})
@@ -59,9 +60,13 @@ func (h *host) expireNow(addr int) {
 	case !k.has[addr]:
 	case h.paused || h.frozen:
 		// Nothing runs; thawing looks again.
-	case k.expires[addr] > w.now:
+	case k.expires[addr]+k.sweep[addr] > w.now:
 		k.armed[addr] = true
-		w.queue.push(event{at: k.expires[addr], kind: expire, host: int16(h.id), arg: int16(addr)})
+		at := k.expires[addr]
+		if at <= w.now {
+			at += k.sweep[addr]
+		}
+		w.queue.push(event{at: at, kind: expire, host: int16(h.id), arg: int16(addr)})
 	default:
 		h.remove(addr, "expired")
 		h.look(addr)

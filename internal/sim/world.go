@@ -104,7 +104,7 @@ func New(cfg Config) *World {
 	for i := range n {
 		h := &host{w: w, id: i, addr: w.vips + i, state: off, plan: &w.plans[0], file: &w.plans[0],
 			known: make([]bool, n), want: make([]bool, w.vips), put: make([]bool, w.vips), due: make([]bool, len(w.groups)),
-			kernel: kernel{has: make([]bool, w.vips), expires: make([]int64, w.vips), armed: make([]bool, w.vips)}}
+			kernel: kernel{has: make([]bool, w.vips), expires: make([]int64, w.vips), sweep: make([]int64, w.vips), armed: make([]bool, w.vips)}}
 		switch i {
 		case w.gateway:
 			h.name, h.role, h.down = "gateway", gateway, !cfg.Gateway
