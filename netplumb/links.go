@@ -61,7 +61,6 @@ func (w *worker) pollLink(name string, l *link) {
 	}
 	if n := l.facts.received; n > before.facts.received {
 		w.frames += n - before.facts.received
-		w.report = true
 	} else if n < before.facts.received {
 		w.frames += n // the driver began anew
 	}

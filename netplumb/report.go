@@ -86,6 +86,17 @@ func (r *reports) put(n Report) {
 	signal(r.changed)
 }
 
+// count renews the counts alone, which change all the time.
+func (r *reports) count(frames, dropped uint64) {
+	r.mu.Lock()
+	same := r.report.Frames == frames && r.report.HeardDropped == dropped
+	r.report.Frames, r.report.HeardDropped = frames, dropped
+	r.mu.Unlock()
+	if !same {
+		signal(r.changed)
+	}
+}
+
 func (r *reports) take() Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -52,10 +52,9 @@ type worker struct {
 	lookAt    time.Duration
 	extension extension
 
-	report  bool   // there is something new to report
-	dropped uint64 // the HeardDropped of the last report
-	ops     []Op
-	errs    []error
+	report bool // there is something new to report
+	ops    []Op
+	errs   []error
 }
 
 // A holding is a wanted address that this process has put into the kernel.
@@ -117,8 +116,10 @@ func (w *worker) turn() {
 	}
 	w.extend()
 	w.speaker.announce(w.want.GrantUntil)
-	if w.report || w.speaker.dropped.Load() != w.dropped {
+	if w.report {
 		w.publish()
+	} else {
+		w.reports.count(w.frames, w.speaker.dropped.Load())
 	}
 }
 
@@ -235,13 +236,13 @@ func (w *worker) wake() time.Duration {
 
 // publish hands out what is new.
 func (w *worker) publish() {
-	w.report, w.dropped = false, w.speaker.dropped.Load()
+	w.report = false
 	r := Report{
 		Seq:          w.settled,
 		Links:        w.linkReports(),
 		Gateways:     w.gateways,
 		Frames:       w.frames,
-		HeardDropped: w.dropped,
+		HeardDropped: w.speaker.dropped.Load(),
 		Ops:          w.ops,
 		Errors:       w.errs,
 	}
