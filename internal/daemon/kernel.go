@@ -54,7 +54,9 @@ type kernel struct {
 	hold    []vipgroup.Key      // as last desired
 	// dirty: the desired addresses must be computed anew.
 	dirty bool
-	seq   uint64 // of the newest Desired
+	// unseen: the groups changed since a report was last compared with them.
+	unseen bool
+	seq    uint64 // of the newest Desired
 	// report is the newest one, without what happened since the one before.
 	report netplumb.Report
 	// present has the addresses of the newest report. It is replaced, never changed.
@@ -101,7 +103,7 @@ func (k *kernel) adopt(plan vipgroup.Plan) {
 		}
 		manage(h.group)
 	}
-	k.dirty = true
+	k.dirty, k.unseen = true, true
 }
 
 // vips are the addresses that a group plumbs.
@@ -129,6 +131,7 @@ func (k *kernel) desire(hold []vipgroup.Key, grantUntil time.Duration) {
 	for _, h := range k.groups {
 		if h.pending {
 			h.pending, h.since = false, k.seq
+			k.unseen = true
 		}
 	}
 }
@@ -181,6 +184,7 @@ func (k *kernel) mark() {
 // rejoin forgets what was held: nothing is desired any more.
 func (k *kernel) rejoin() {
 	k.desire(nil, 0)
+	k.unseen = true
 	for _, h := range k.groups {
 		h.told = nothingTold
 	}
@@ -192,6 +196,7 @@ func (k *kernel) rejoin() {
 func (k *kernel) observe() (r netplumb.Report, news []cluster.Report) {
 	r = k.plumber.Report()
 	same := slices.Equal(r.Present, k.report.Present)
+	quiet := same && !k.unseen && r.Seq == k.report.Seq && slices.Equal(r.Lost, k.report.Lost)
 	k.report = r
 	k.report.Ops, k.report.Errors = nil, nil
 	if !same {
@@ -200,6 +205,10 @@ func (k *kernel) observe() (r netplumb.Report, news []cluster.Report) {
 			k.present[v.Address.Addr()] = true
 		}
 	}
+	if quiet {
+		return r, nil // but for counts and links
+	}
+	k.unseen = false
 	lost := map[netip.Addr]bool{}
 	for _, v := range r.Lost {
 		lost[v.Address.Addr()] = true

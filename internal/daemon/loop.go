@@ -160,7 +160,9 @@ func (l *loop) run(ctx context.Context) error {
 			l.receive(now, b)
 		case <-l.kernel.Changed():
 			now = l.arise()
-			l.kernelNews(now)
+			if !l.kernelNews(now) {
+				continue
+			}
 		case h := <-l.kernel.Heard():
 			now = l.arise()
 			if !l.hear(now, h) {

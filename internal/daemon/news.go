@@ -15,11 +15,15 @@ import (
 
 // kernelNews tells the core what the plumber reports: what is there and gone, which
 // links can carry nothing, what the kernel refused, and that frames arrive.
-func (l *loop) kernelNews(now time.Time) {
+func (l *loop) kernelNews(now time.Time) (worth bool) {
+	seq := l.kernel.report.Seq
 	report, news := l.kernel.observe()
+	worth = len(news) > 0 || report.Seq != seq || len(report.Ops) > 0 || len(report.Errors) > 0 ||
+		len(report.Lost) > 0 || len(report.Failed) > 0
 	if report.HeardDropped != l.wire.dropped {
 		l.wire.dropped = report.HeardDropped
 		l.node.Missed(now)
+		worth = true
 		l.complain(now, "ARP answers may be lost, so silent addresses are asked anew: is there a flood of ARP, or is this host short of CPU?")
 	}
 	for _, n := range news {
@@ -36,6 +40,7 @@ func (l *loop) kernelNews(now time.Time) {
 		}
 		l.ballots.judgeLinks(now, l.node, groups, report.Links)
 		l.chat.lookAtLinks()
+		worth = true
 	}
 	l.ballots.judgeFailures(now, l.node, groups, report.Failed)
 	l.node.Witness(now, l.witnesses())
@@ -43,6 +48,7 @@ func (l *loop) kernelNews(now time.Time) {
 		l.story.stir(now)
 	}
 	l.logOps(report)
+	return worth
 }
 
 // linksChanged says whether the links differ from those last judged.
