@@ -33,7 +33,6 @@ type voice struct {
 
 	objections []objection // what holds now
 	said       []objection // what the newest announcement carried
-	answerable bool        // some peer asked for an answer
 
 	announce []netip.Addr // addresses to announce by ARP this turn
 	repeated time.Time    // when all held ones were last announced for an unheard node

@@ -26,7 +26,6 @@ type world struct {
 	mu      sync.Mutex
 	sockets []*fakeSocket
 	diary   []string
-	began   time.Time
 }
 
 func (w *world) write(format string, args ...any) {
