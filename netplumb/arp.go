@@ -27,7 +27,7 @@ const (
 	// (RFC 5227 section 3): the host with MAC says that it has Addr.
 	Announcement
 	// Other is an ordinary request or a probe. Addr is the host that asks (0.0.0.0 in
-	// a probe).
+	// a probe). Of a host that asks often only one in 25 ms is delivered.
 	Other
 )
 

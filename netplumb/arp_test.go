@@ -3,6 +3,7 @@ package netplumb
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ethernet"
@@ -136,5 +137,27 @@ func TestNeighboursAreBounded(t *testing.T) {
 	n.learn(none, them)
 	if _, ok := n.mac(none); ok {
 		t.Error("a probe's sender taught an address")
+	}
+}
+
+func TestABusyAskerIsHeardNowAndThen(t *testing.T) {
+	var l lulls
+	start := time.Unix(0, 0)
+	at := func(ms int, k HeardKind, mac MAC) bool {
+		return l.drop(Heard{Kind: k, MAC: mac, At: start.Add(time.Duration(ms) * time.Millisecond)})
+	}
+	for _, tt := range []struct {
+		ms   int
+		kind HeardKind
+		mac  MAC
+		drop bool
+	}{
+		{0, Other, us, false}, {1, Other, us, true}, {1, Other, them, false}, {2, Other, them, true},
+		{3, Answer, us, false}, {3, Answer, us, false}, {4, Announcement, us, false},
+		{24, Other, us, true}, {25, Other, us, false}, {25, Other, them, false}, {49, Other, them, true}, {60, Other, them, false},
+	} {
+		if got := at(tt.ms, tt.kind, tt.mac); got != tt.drop {
+			t.Errorf("after %d ms: %v of %v dropped: %v", tt.ms, tt.kind, tt.mac, got)
+		}
 	}
 }

@@ -25,6 +25,7 @@ type port struct {
 	raw   syscall.RawConn
 	// schedule is what is announced on this link.
 	schedule schedule
+	lulls    lulls // of listen
 	// broken is set when the reader gave up.
 	broken atomic.Pointer[error]
 	done   chan struct{}
@@ -121,7 +122,31 @@ func (p *port) listen(hear func(Heard)) {
 		}
 		if h, ok := parseARP(buf[:n]); ok {
 			h.Link, h.At = p.name, time.Now()
-			hear(h)
+			if !p.lulls.drop(h) {
+				hear(h)
+			}
 		}
 	}
+}
+
+// lulls thins out what the busiest askers of a link send.
+type lulls struct {
+	since time.Time
+	heard map[MAC]bool // whose questions were heard since
+}
+
+// lullEvery is how often a host that goes on asking is heard to live.
+const lullEvery = 25 * time.Millisecond
+
+// drop says whether a frame only repeats that a host lives, which need not wake anybody.
+func (l *lulls) drop(h Heard) bool {
+	if h.Kind != Other {
+		return false
+	}
+	if h.At.Sub(l.since) >= lullEvery || l.heard == nil {
+		l.since, l.heard = h.At, make(map[MAC]bool)
+	}
+	again := l.heard[h.MAC]
+	l.heard[h.MAC] = true
+	return again
 }

@@ -96,7 +96,7 @@ func TestAnnouncementMovesTheNeighbour(t *testing.T) {
 	// Once it is gone, nothing more is announced.
 	p.reach(granted(nil, plan))
 	q.follow(p)
-	for range 100 { // one alone may be held back by the rate
+	for range 20 { // one alone may be held back by the rate
 		p.Announce(addr)
 		if n := q.follow(p); n > 0 {
 			t.Fatalf("%d announcements after it was removed", n)
@@ -110,6 +110,7 @@ func TestAnnouncementMovesTheNeighbour(t *testing.T) {
 func (r *running) follow(p *running) (announcements int) {
 	r.t.Helper()
 	for _, host := range []string{"10.1.2.253", "10.1.2.254"} {
+		time.Sleep(2 * lullEvery) // or it may pass for a repetition
 		p.Ask(netip.MustParseAddr(host))
 		r.hears("the question", func(h Heard) bool {
 			if h.Kind == Announcement {
