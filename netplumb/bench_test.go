@@ -51,3 +51,55 @@ func BenchmarkGiveAndTake(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkMove measures a planned move of all addresses of a group of many: from Set to
+// the report that the first and the last are gone, and from Set to the return of the
+// calls that added the first and the last, after each of which it is announced at once.
+func BenchmarkMove(b *testing.B) {
+	for _, n := range []int{1, 100} {
+		b.Run(fmt.Sprintf("%d", n), func(b *testing.B) {
+			net := newLAN(b)
+			p := New(Options{})
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan error, 1)
+			go func() { done <- net.a.enter(func() error { return p.Run(ctx) }) }()
+			defer func() { cancel(); <-done }()
+			plan := many(250)
+			reach := func(d Desired, see func(Report)) {
+				for seq := p.Set(d); ; <-p.Changed() {
+					r := p.Report()
+					see(r)
+					if r.Seq >= seq {
+						return
+					}
+				}
+			}
+			reach(granted(plan, plan), func(Report) {})
+			var firstGone, allGone, firstThere, allThere time.Duration
+			for b.Loop() {
+				start, first, last := Monotonic(), time.Duration(0), time.Duration(0)
+				note := func(at time.Duration) {
+					if last = at - start; first == 0 {
+						first = last
+					}
+				}
+				reach(granted(plan[n:], plan), func(r Report) {
+					if len(r.Ops) > 0 {
+						note(Monotonic())
+					}
+				})
+				firstGone, allGone = firstGone+first, allGone+last
+				start, first = Monotonic(), 0
+				reach(granted(plan, plan), func(r Report) {
+					for _, op := range r.Ops {
+						note(op.At)
+					}
+				})
+				firstThere, allThere = firstThere+first, allThere+last
+			}
+			for name, d := range map[string]time.Duration{"first-gone-µs": firstGone, "all-gone-µs": allGone, "first-there-µs": firstThere, "all-there-µs": allThere} {
+				b.ReportMetric(float64(d.Microseconds())/float64(b.N), name)
+			}
+		})
+	}
+}
