@@ -23,7 +23,7 @@ func Clear(managed []vipgroup.VIP) ([]Op, error) {
 	refused := make(map[place]error)
 	for _, op := range Diff(nil, managed, have, 0) {
 		if op.Kind == Promote {
-			if link, exists := k.link(op.Link); exists {
+			if link, exists, err := k.link(op.Link); exists && err == nil {
 				_ = k.promote(link.index) // without it the removal may take others along, but must not wait
 			}
 			continue

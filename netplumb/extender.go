@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// extender gives many addresses their full lifetime again in one system call, by a socket
-// of its own whose events can be told from those that others cause.
+// extender does what is done all the time without the library's detours: it gives many
+// addresses their full lifetime again in one system call, and looks at links. Its socket
+// is its own, so that the events that it causes can be told from others'.
 type extender struct {
 	socket *nl.NetlinkSocket
 	pid    uint32 // its netlink port, by which the kernel names who caused an event
@@ -29,7 +30,7 @@ func openExtender() (*extender, error) {
 		_ = s.Close()
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
-	return &extender{socket: s, pid: pid, buf: make([]byte, 8<<10)}, nil
+	return &extender{socket: s, pid: pid, buf: make([]byte, 64<<10)}, nil
 }
 
 func (x *extender) close() { _ = x.socket.Close() }

@@ -164,28 +164,6 @@ type linkFacts struct {
 	received    uint64
 }
 
-// link looks at a link by name; false where there is none.
-func (k *kernel) link(name string) (linkFacts, bool) {
-	l, err := k.h.LinkByName(name)
-	if err != nil {
-		return linkFacts{}, false
-	}
-	a := l.Attrs()
-	f := linkFacts{
-		index:   a.Index,
-		up:      a.RawFlags&unix.IFF_UP != 0,
-		carrier: a.RawFlags&unix.IFF_LOWER_UP != 0,
-		mac:     a.HardwareAddr,
-	}
-	if a.RawFlags&(unix.IFF_LOOPBACK|unix.IFF_NOARP) != 0 {
-		f.mac = nil // nobody to speak to
-	}
-	if a.Statistics != nil {
-		f.received = a.Statistics.RxPackets
-	}
-	return f, true
-}
-
 // gateways returns the next hops of the default route. It asks for the route of one
 // outside address (of TEST-NET-1, RFC 5737) instead of reading a table that may have a
 // million of them.

@@ -319,3 +319,42 @@ func TestEventOverrun(t *testing.T) {
 
 // cmpopts lets cmp look at addresses.
 var cmpopts = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+
+// What is read of a link is what the library reads of it.
+func TestLinkFacts(t *testing.T) {
+	net := newLAN(t)
+	net.b.must(net.b.h.LinkSetDown(net.b.link("eth0")))
+	net.a.must(net.a.enter(func() error {
+		k, err := openKernel()
+		if err != nil {
+			return err
+		}
+		defer k.close()
+		for _, name := range []string{"eth0", "lo"} {
+			l, err := k.h.LinkByName(name)
+			if err != nil {
+				return err
+			}
+			a := l.Attrs()
+			f, ok, err := k.link(name)
+			if err != nil || !ok || f.index != a.Index || !f.up || f.carrier != (a.RawFlags&unix.IFF_LOWER_UP != 0) || f.received > a.Statistics.RxPackets+100 {
+				t.Errorf("%s: %+v, %v; the library says %+v", name, f, ok, a)
+			}
+			if want := map[string]string{"eth0": us.String()}[name]; f.mac.String() != want {
+				t.Errorf("%s has %v, want %q", name, f.mac, want)
+			}
+		}
+		for _, name := range []string{"eth9", "a-name-that-is-far-too-long", ""} {
+			if f, ok, err := k.link(name); ok || err != nil {
+				t.Errorf("%q: %+v, %v", name, f, err)
+			}
+		}
+		return nil
+	}))
+}
+
+func FuzzParseLink(f *testing.F) {
+	f.Add(make([]byte, 16))
+	f.Add(append(make([]byte, 16), 10, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 0))
+	f.Fuzz(func(t *testing.T, b []byte) { parseLink(b) })
+}

@@ -55,7 +55,12 @@ func (w *worker) poll() {
 
 func (w *worker) pollLink(name string, l *link) {
 	before := *l
-	l.facts, l.exists = w.k.link(name)
+	facts, exists, err := w.k.link(name)
+	if err != nil {
+		w.fault(err) // it is as it was until more is known
+		return
+	}
+	l.facts, l.exists = facts, exists
 	if !before.exists || before.facts.index != l.facts.index {
 		before.facts.received = l.facts.received // counts from here
 	}
