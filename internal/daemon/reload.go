@@ -139,6 +139,9 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 	for _, notice := range c.Notices {
 		l.log.Info(notice)
 	}
+	if !slices.EqualFunc(c.Secrets, old.Secrets, config.Secret.Equal) {
+		said = append(said, "the secrets changed")
+	}
 	if c.Plan.Version < old.Plan.Version {
 		said = append(said, fmt.Sprintf("its version %d is lower than the running plan's %d, so that plan stays", c.Plan.Version, old.Plan.Version))
 		c.Plan = old.Plan
