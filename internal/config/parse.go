@@ -152,7 +152,7 @@ func (w *walker) idleKeys(given map[string]node) {
 	}
 	for _, g := range w.plan.Groups {
 		if slices.ContainsFunc(g.VIPs, func(v vipgroup.VIP) bool { return v.Address.Addr().Is6() }) {
-			w.notice("vips: IPv6 addresses are not yet asked for or announced on the wire: two nodes that can't hear each other may both have one")
+			w.notice("vips: groups with an IPv6 address are barred for now: it can't be asked for yet, and what can't be asked for is not taken")
 			break
 		}
 	}
