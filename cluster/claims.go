@@ -298,7 +298,9 @@ func (n *Node) refusedBy(g int) string {
 			return p.name + " has it"
 		case p.state != Live && p.claimed.has(g):
 			return p.name + " claims it and does not hear this node"
-		case p.state != Live:
+		case !p.hearsUs:
+			// One that lists us is asked even when its acknowledgement has aged: it may
+			// just have died, and what it said last stands until it is absent.
 		case p.acked < begin:
 			return p.name + " has not acknowledged the claim"
 		case p.claimed.has(g) && n.rivalClaims(p, g):

@@ -197,7 +197,7 @@ func (n *Node) taken(p *peer, at, g int) bool {
 		return false
 	}
 	for _, q := range n.peers {
-		if q == nil || q == p || q.state != Live {
+		if q == nil || q == p || !q.isHeard() || !q.hearsUs {
 			continue
 		}
 		if s := q.hears[at]; s.boot != p.boot || s.seq < begin || n.objectedTo(q, p, g) {

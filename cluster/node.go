@@ -319,7 +319,11 @@ func (n *Node) noteHolding(now time.Time, p *peer) {
 	}
 	at := n.plan.Node(p.name)
 	for g := range p.held.all {
-		n.signs.held(g, at, p.boot, now)
+		if p.table.covers(g, p.ann.held) {
+			n.signs.held(g, at, p.boot, now)
+		} else {
+			n.signs.heldInPart(g, now)
+		}
 	}
 	if before := p.scratch[0]; before.meets(n.holds.wanted) {
 		for g := range n.holds.wanted.all {

@@ -17,6 +17,7 @@ type table struct {
 	same  bool    // it is our own plan: places are equal
 	mine  [][]int // for each of its groups, ours that share an address
 	their [][]int // for each of ours, its groups that share an address
+	whole []bool  // for each of ours: all its addresses are in groups of theirs
 }
 
 // plans knows the plan of every peer that is heard, and fetches those it lacks.
@@ -55,7 +56,8 @@ func (p *plans) learn(other vipgroup.Plan) *table {
 			at[r] = i
 		}
 	}
-	t := &table{plan: other, mine: make([][]int, len(other.Groups)), their: make([][]int, len(p.own.Groups))}
+	t := &table{plan: other, mine: make([][]int, len(other.Groups)), their: make([][]int, len(p.own.Groups)),
+		whole: make([]bool, len(p.own.Groups))}
 	for i, g := range other.Groups {
 		for _, r := range g.Resources() {
 			j, ok := at[r]
@@ -65,6 +67,9 @@ func (p *plans) learn(other vipgroup.Plan) *table {
 			t.mine[i] = append(t.mine[i], j)
 			t.their[j] = append(t.their[j], i)
 		}
+	}
+	for j, g := range p.own.Groups {
+		t.whole[j] = !slices.ContainsFunc(g.Resources(), func(r string) bool { return other.Owns(r) < 0 })
 	}
 	p.tables[other.Digest()] = t
 	return t
@@ -97,6 +102,15 @@ func (t *table) translate(dst, theirs set, all set) {
 			dst.add(j)
 		}
 	}
+}
+
+// covers says whether whoever holds these groups of the table's plan has every address of
+// our group.
+func (t *table) covers(group int, theirs set) bool {
+	if t.same {
+		return theirs.has(group)
+	}
+	return t.whole[group] && !slices.ContainsFunc(t.their[group], func(i int) bool { return !theirs.has(i) })
 }
 
 // overlap returns the groups of the table's plan that share an address with our group.

@@ -57,6 +57,14 @@ func (s signs) held(group, node int, boot uint64, now time.Time) {
 	x.silent = time.Time{}
 }
 
+// heldInPart notes that a node with another plan holds some of the group's addresses.
+// Nobody can release such a group as a whole: it must fall silent.
+func (s signs) heldInPart(group int, now time.Time) {
+	x := &s[group]
+	x.newest, x.holder, x.freed, x.fresh = now, nobody, time.Time{}, false
+	x.silent = time.Time{}
+}
+
 // freedBy notes that the node last heard to hold the group no longer does. recent is how
 // long ago it may have said otherwise for us to have witnessed the event; a farewell may
 // also follow a recent sign of the address, since it speaks for a process that had

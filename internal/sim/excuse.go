@@ -100,7 +100,7 @@ func (c *checker) connected(a, b int) (since int64, ok bool) {
 	}
 	for k := range w.cfg.Nodes {
 		third := w.hosts[k]
-		if k == a || k == b || !third.alive() && w.now-third.idle > int64(w.cfg.Interval)/4 || third.foreign {
+		if k == a || k == b || !third.alive() && w.now-third.fell > int64(w.cfg.Interval)/4 || third.foreign {
 			continue
 		}
 		t, all := third.speaks+5*int64(w.cfg.Interval), true

@@ -204,7 +204,7 @@ func (w *World) During(after, lasting time.Duration, f *Fault) {
 // said doesn't stand for it.
 func (h *host) rekey(foreign bool) {
 	h.kill("killed")
-	h.idle -= int64(h.w.cfg.Interval)
+	h.fell -= int64(h.w.cfg.Interval)
 	h.foreign = foreign
 	h.start()
 }

@@ -61,6 +61,7 @@ type host struct {
 	speaks  int64 // world time since which it has a say; a quick restart is no break, as what it said
 	// stands with the others for stale - T
 	idle int64 // world time at which it was last dead or hung
+	fell int64 // world time at which it last ceased to take turns
 
 	inbox   []recorded // what waits in its sockets
 	want    []bool     // by address: the kernel should have it
@@ -131,7 +132,7 @@ func (h *host) begin() {
 		clear(h.put)
 		clear(h.due)
 		h.plumbAt, h.wakeAt, h.wakeSet = 0, 0, 0
-		if h.w.now-h.idle > int64(h.w.cfg.Interval)/4 {
+		if h.w.now-h.fell > int64(h.w.cfg.Interval)/4 {
 			h.speaks = h.w.now
 		}
 		h.lastTurn, h.lastExtend, h.lastFrame = h.clock.at(h.w.now), 0, 0
@@ -145,6 +146,9 @@ func (h *host) kill(why string) {
 		return
 	}
 	h.w.check.rewire()
+	if h.alive() {
+		h.fell = h.w.now
+	}
 	h.gen++
 	h.state, h.node, h.inbox = off, nil, nil
 	h.idle = h.w.now
@@ -153,6 +157,9 @@ func (h *host) kill(why string) {
 
 // stop keeps the process from running until cont.
 func (h *host) stop() {
+	if h.alive() {
+		h.fell = h.w.now
+	}
 	h.stopped++
 	h.idle = h.w.now
 	h.plumbAt = 0 // it checks again before any system call

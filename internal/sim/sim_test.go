@@ -45,6 +45,9 @@ var fixedSeeds = []struct {
 	{41349, Torture, "simultaneous claims without chat"},
 	{90051, Thirds, "a third that was away for longer than its word stands"},
 	{90001, Plans, "two plans, nodes that come and go"},
+	{304189970628, Torture, "a third that hung long before it was killed is no way round a cut"},
+	{304189970838, Plans, "who held a part of a group released the whole, and the rest was still held"},
+	{304189971759, Thirds, "a third that had just died lost its say before it was absent"},
 	{7, Chat, "chat and processes"},
 	{5, Calm, "nothing moves"},
 }

@@ -1,0 +1,55 @@
+package cluster
+
+import (
+	"testing"
+	"time"
+)
+
+// TestReleaseOfAPart: who held only some of a group's addresses can't release it, for
+// another's kernel may still have the rest.
+func TestReleaseOfAPart(t *testing.T) {
+	for _, tt := range []struct {
+		held string // of the groups a and b of the peer's plan
+		want bool   // our group a+b counts as released afterwards
+	}{
+		{"a", false},
+		{"b", false},
+		{"ab", true},
+	} {
+		ours, theirs := planOf(t, 2, 2, "a+b"), planOf(t, 1, 2, "a b")
+		now := time.Unix(1000, 0)
+		n := New(now, Options{Name: "node1", Cluster: "test", Boot: 1, Keys: []Key{testKey()}, Plan: ours, Timing: testTiming()})
+		p := n.peers[1]
+		p.table = n.plans.learn(theirs)
+		p.ann.held = newSet(len(theirs.Groups))
+		for _, letter := range tt.held {
+			p.ann.held.add(theirs.Find(string(letter)))
+		}
+		p.interpret(len(ours.Groups), n.all)
+		n.noteHolding(now, p)
+		p.ann.held = newSet(len(theirs.Groups))
+		p.interpret(len(ours.Groups), n.all)
+		n.noteHolding(now.Add(time.Millisecond), p)
+		if got := n.signs[0].released(); got != tt.want {
+			t.Errorf("the peer held %s and let go: a+b released %v, want %v", tt.held, got, tt.want)
+		}
+	}
+}
+
+// TestAgedAcknowledgementStillBinds: a third that lists this node but fell silent just
+// now is asked for permission until it is absent; what it said last stands so long.
+func TestAgedAcknowledgementStillBinds(t *testing.T) {
+	now := time.Unix(1000, 0)
+	n := New(now, Options{Name: "node1", Cluster: "test", Boot: 1, Keys: []Key{testKey()}, Plan: testPlan(t, 3, 1), Timing: testTiming()})
+	n.claims.open.add(0)
+	n.claims.groups[0].begin = 9
+	p := n.peers[1]
+	p.state, p.hearsUs, p.acked = OneWay, true, 8
+	if got := n.refusedBy(0); got != "node2 has not acknowledged the claim" {
+		t.Errorf("a silent third that lists us: %q", got)
+	}
+	p.hearsUs = false
+	if got := n.refusedBy(0); got != "" {
+		t.Errorf("a third that does not list us: %q", got)
+	}
+}
