@@ -326,16 +326,43 @@ func groupPenalties(row []int) []barred {
 // and its boot id is over. Send them several times; they outrank every announcement
 // still in flight.
 func (n *Node) Farewell(now time.Time) []Datagram {
-	n.compose(now, false)
-	a := &n.voice.out
-	a.seq, a.farewell, a.eligible = farewellSeq, true, false
-	a.held.clear()
-	a.claims, a.objections = nil, nil
-	out := []Datagram{{Data: n.sealAnnouncement(a)}}
+	out := []Datagram{{Data: n.lastWords()}}
 	for _, p := range n.peers {
 		if p != nil && p.unreached && n.copies(now, p) {
 			out = append(out, Datagram{To: p.from, Data: out[0].Data})
 		}
 	}
 	return out
+}
+
+// Will returns the farewell for another to say, if this process can't: made ahead of time,
+// with a copy for every peer that can be reached directly, and with nothing of the moment
+// in it. It is void after New, Rekey or Adopt. Only who has ended this process and seen
+// its addresses gone may send it.
+func (n *Node) Will(now time.Time) []Datagram {
+	out := []Datagram{{Data: n.lastWords()}}
+	for _, p := range n.peers {
+		if p != nil && n.copies(now, p) {
+			out = append(out, Datagram{To: p.from, Data: out[0].Data})
+		}
+	}
+	return out
+}
+
+// lastWords seals a farewell without touching what the next announcement is made of.
+func (n *Node) lastWords() []byte {
+	a := announcement{
+		cluster: n.cluster, sender: n.name, boot: n.boot, seq: farewellSeq, farewell: true,
+		interval: n.timing.Interval, stale: n.timing.Stale,
+		version: n.plan.Version, digest: n.plan.Digest(), held: newSet(len(n.plan.Groups)),
+	}
+	if len(n.life.reasons) > 0 {
+		a.reason = n.life.reasons[0]
+	}
+	for _, p := range n.peers {
+		if p != nil && p.isHeard() {
+			a.heard = append(a.heard, heard{p.id, p.boot, p.said})
+		}
+	}
+	return n.sealAnnouncement(&a)
 }

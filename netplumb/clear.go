@@ -10,11 +10,40 @@ import (
 // Clear removes every address that carries the Mark or is one of managed, sees them
 // gone, and returns the removals. It is for processes that run no Plumber.
 func Clear(managed []vipgroup.VIP) ([]Op, error) {
+	c, err := NewCleaner()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.Clear(managed)
+}
+
+// A Cleaner is ready to Clear: its socket is open, so that nothing but the removal is
+// left to be done when it must be quick. It belongs to one goroutine, and works in the
+// network namespace of the thread that made it.
+type Cleaner struct{ k *kernel }
+
+// NewCleaner opens the socket and looks at all addresses once, so that the way there is
+// known to work.
+func NewCleaner() (*Cleaner, error) {
 	k, err := openKernel()
 	if err != nil {
 		return nil, err
 	}
-	defer k.close()
+	if _, err := k.look(0); err != nil {
+		k.close()
+		return nil, err
+	}
+	return &Cleaner{k}, nil
+}
+
+// Close closes the socket.
+func (c *Cleaner) Close() { c.k.close() }
+
+// Clear does what the function Clear does.
+func (c *Cleaner) Clear(managed []vipgroup.VIP) ([]Op, error) {
+	k := c.k
+	clear(k.names) // a link may have got another name since
 	have, err := k.look(0)
 	if err != nil {
 		return nil, err

@@ -48,7 +48,13 @@ type Conn struct {
 
 // Open binds the port and joins the group on the chosen links that there are. It fails
 // when the port is taken or a socket option is refused, not for want of a link.
-func Open(c Config) (*Conn, error) {
+func Open(c Config) (*Conn, error) { return open(c, c.Group.Port()) }
+
+// OpenSender opens a Conn to speak with beside the one that has the port: its datagrams
+// come from a port that the kernel chooses, and it hears nothing.
+func OpenSender(c Config) (*Conn, error) { return open(c, 0) }
+
+func open(c Config, port uint16) (*Conn, error) {
 	if !c.Group.Addr().Is4() || !c.Group.Addr().IsMulticast() || c.Group.Port() == 0 {
 		return nil, fmt.Errorf("chat %s: not an IPv4 multicast address with a port (224.0.0.254:5007 is the default)", c.Group)
 	}
@@ -63,7 +69,7 @@ func Open(c Config) (*Conn, error) {
 
 	// Not bound to the group itself: answers come by unicast.
 	lc := net.ListenConfig{Control: control}
-	pc, err := lc.ListenPacket(context.Background(), "udp4", netip.AddrPortFrom(netip.IPv4Unspecified(), c.Group.Port()).String())
+	pc, err := lc.ListenPacket(context.Background(), "udp4", netip.AddrPortFrom(netip.IPv4Unspecified(), port).String())
 	if err != nil {
 		if errors.Is(err, unix.EADDRINUSE) {
 			err = fmt.Errorf("%w (does another vippyd run? see `ss -lunp`, or choose another port for chat)", err)

@@ -1,0 +1,121 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// child is a guard process as the daemon has it.
+type child struct {
+	cmd  *exec.Cmd
+	line *net.UnixConn
+	raw  syscall.RawConn
+	// asked and answered count messages.
+	asked, answered atomic.Uint64
+	ended           chan struct{}
+	result          error // how it ended, once ended is closed
+}
+
+// lineBuffer holds the largest message several times.
+const lineBuffer = 4 * maxMessage
+
+// The guard's Go runtime is told to be small: it has next to nothing to collect.
+var environment = []string{"GOMAXPROCS=1", "GOMEMLIMIT=4MiB", "GOGC=20"}
+
+// spawn starts a guard with this program, whatever has become of its file meanwhile. It
+// gets a session of its own, so that what is meant for the daemon and its checks doesn't
+// reach it, and nothing of the daemon's environment.
+func spawn(args []string, lock *os.File) (*child, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("guard: make a socket pair: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "guard"), os.NewFile(uintptr(pair[1]), "daemon")
+	defer ours.Close()
+	defer theirs.Close()
+	for _, fd := range pair {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, lineBuffer) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, lineBuffer) // as much as there may be
+		}
+	}
+	self, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return nil, fmt.Errorf("guard: refer to this process: %w (needs Linux 5.3)", err)
+	}
+	me := os.NewFile(uintptr(self), "pidfd")
+	defer me.Close()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+	line := conn.(*net.UnixConn)
+	raw, err := line.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("guard: %w", err), line.Close())
+	}
+	c := &child{cmd: exec.Command("/proc/self/exe", args...), line: line, raw: raw, ended: make(chan struct{})}
+	c.cmd.Args[0] = os.Args[0]
+	c.cmd.Env = environment
+	c.cmd.Dir = "/"
+	c.cmd.Stderr = os.Stderr
+	c.cmd.ExtraFiles = []*os.File{theirs, me}
+	if lock != nil {
+		c.cmd.ExtraFiles = append(c.cmd.ExtraFiles, lock)
+	}
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := c.cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("guard: %w", err), line.Close())
+	}
+	go c.wait()
+	return c, nil
+}
+
+// wait counts answers until the guard has ended. The line stays open as long as the guard
+// lives, for its end is the guard's sign.
+func (c *child) wait() {
+	buf := make([]byte, 16)
+	for {
+		n, err := c.line.Read(buf)
+		if err != nil || n == 0 {
+			break
+		}
+		c.answered.Add(1)
+	}
+	if c.result = c.cmd.Wait(); c.result == nil {
+		c.result = errors.New("it left")
+	}
+	_ = c.line.Close()
+	close(c.ended)
+}
+
+func (c *child) pid() int { return c.cmd.Process.Pid }
+
+// send sends a message or fails; it never waits.
+func (c *child) send(m []byte) error {
+	var err error
+	if e := c.raw.Write(func(fd uintptr) bool {
+		for {
+			err = unix.Sendto(int(fd), m, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+			if !errors.Is(err, unix.EINTR) {
+				return true
+			}
+		}
+	}); e != nil {
+		err = e
+	}
+	if err != nil {
+		return fmt.Errorf("guard %d takes no message: %w", c.pid(), err)
+	}
+	c.asked.Add(1)
+	return nil
+}
+
+// kill makes sure that the guard does nothing any more.
+func (c *child) kill() { _ = c.cmd.Process.Kill() }
