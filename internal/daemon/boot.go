@@ -31,12 +31,11 @@ func openState(dir string) (*state, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state_dir: %w (%s)", err, hint)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := lockState(f); err != nil {
 		defer f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			pid, _ := os.ReadFile(f.Name())
 			return nil, fmt.Errorf("state_dir: another vippyd (pid %s) uses %s: stop it, or give this one a state_dir and a management socket of its own",
-				strings.TrimSpace(string(pid)), dir)
+				lockedBy(f), dir)
 		}
 		return nil, fmt.Errorf("state_dir: lock %s: %w", f.Name(), err)
 	}
@@ -46,6 +45,33 @@ func openState(dir string) (*state, error) {
 		return nil, fmt.Errorf("state_dir: %w (is the disk full?)", err)
 	}
 	return s, nil
+}
+
+// A guard shares the lock, and may still be removing what a dead daemon left: until it
+// has ended, this process must not write addresses.
+const (
+	guardEndsWithin = 3 * time.Second
+	lockEvery       = 10 * time.Millisecond
+)
+
+// lockState takes the lock, at once or when the guard of a dead daemon has ended.
+func lockState(f *os.File) error {
+	for began := time.Now(); ; time.Sleep(lockEvery) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Since(began) > guardEndsWithin {
+			return err
+		}
+		pid, _ := strconv.Atoi(lockedBy(f))
+		if pid <= 0 || pid != os.Getpid() && unix.Kill(pid, 0) == nil {
+			return err // it lives
+		}
+	}
+}
+
+// lockedBy returns the process that a lock file names.
+func lockedBy(f *os.File) string {
+	pid, _ := os.ReadFile(f.Name())
+	return strings.TrimSpace(string(pid))
 }
 
 // writePID writes the pid in place: a renamed file would lose the lock.

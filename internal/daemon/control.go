@@ -33,12 +33,15 @@ type snapshot struct {
 	grant   time.Duration // what is left of it
 	changes uint64
 	leaving bool
+	guard   ctlsocket.Guard
 	// unwanted are the groups that are about to go from this host.
 	unwanted map[vipgroup.Key]bool
 }
 
 func (l *loop) snapshot(now time.Time) *snapshot {
 	l.trouble.state(ctlsocket.AlarmCannotPlumb, now, l.refusals())
+	pid, noGuard := l.guard.Status()
+	l.trouble.state(ctlsocket.AlarmNoGuard, now, noGuard)
 	return &snapshot{
 		now:     now,
 		status:  l.node.Status(now),
@@ -50,6 +53,7 @@ func (l *loop) snapshot(now time.Time) *snapshot {
 		grant:   l.grant - l.boottime(),
 		changes: l.story.changes,
 		leaving: l.leaving.asked,
+		guard:   ctlsocket.Guard{PID: pid, OK: pid != 0 && noGuard == ""},
 
 		unwanted: l.kernel.unwanted(),
 	}

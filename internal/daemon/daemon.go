@@ -13,6 +13,7 @@ import (
 	"github.com/vippy-ha/vippy/cluster/multicast"
 	"github.com/vippy-ha/vippy/ctlsocket"
 	"github.com/vippy-ha/vippy/internal/config"
+	"github.com/vippy-ha/vippy/internal/guard"
 	"github.com/vippy-ha/vippy/netplumb"
 	"github.com/vippy-ha/vippy/plugin"
 	"github.com/vippy-ha/vippy/vipgroup"
@@ -35,6 +36,9 @@ type Options struct {
 	Reload <-chan struct{}
 	// Hurry, once closed, ends the handing over: everything held is dropped.
 	Hurry <-chan struct{}
+	// Guard are the arguments with which this program is a guard (guard.Main); none means
+	// that no guard is started.
+	Guard []string
 }
 
 // clearWithin bounds how long left-overs of an earlier process may take to go away.
@@ -70,7 +74,12 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("chat: %w", err)
 	}
+	var guarded guardian
+	if len(o.Guard) > 0 {
+		guarded = guard.NewKeeper(guard.Options{Args: o.Guard, Lock: state.lock, Log: o.Log})
+	}
 	l := newLoop(o, parts{
+		guard:    guarded,
 		socket:   conn,
 		plumber:  netplumb.New(netplumb.Options{NotifyRate: c.NotifyRate}),
 		boottime: netplumb.Boottime,
@@ -84,6 +93,7 @@ func Run(ctx context.Context, o Options) error {
 
 // parts are what the loop works with; tests bring their own.
 type parts struct {
+	guard    guardian // nil for none
 	socket   socket
 	plumber  plumber
 	boottime func() time.Duration
@@ -113,6 +123,7 @@ func (l *loop) live(ctx context.Context, boot uint64, serve func(context.Context
 	}
 	start("service manager", l.notifier.run)
 	start("kernel", l.kernel.plumber.Run)
+	start("guard", l.guard.Run)
 	l.startChat(l.chat)
 	err := l.prepare(ctx)
 	if err == nil && ctx.Err() == nil {
@@ -126,6 +137,11 @@ func (l *loop) live(ctx context.Context, boot uint64, serve func(context.Context
 	end()
 	l.chat.close()
 	failure := helpers.Wait()
+	// Nothing writes addresses any more. Who left for good has said goodbye before.
+	l.guard.Yours()
+	if err := l.guard.End(); err != nil {
+		l.log.Error(err.Error())
+	}
 	if errors.Is(err, errHelper) {
 		return failure
 	}
@@ -147,6 +163,7 @@ func (l *loop) prepare(ctx context.Context) error {
 	if err := l.runner.Set(l.plugins(l.config)); err != nil {
 		return fmt.Errorf("plugins: %w", err)
 	}
+	l.awaitGuard(ctx)
 	return l.clear(ctx)
 }
 

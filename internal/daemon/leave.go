@@ -69,6 +69,7 @@ func (l *loop) farewell(now time.Time) error {
 		l.log.Error(err.Error())
 		return err
 	}
+	l.guard.Bye()
 	last := l.node.Farewell(now)
 	for i := range farewells {
 		if i > 0 {

@@ -35,6 +35,7 @@ type loop struct {
 	chat    *chat
 	kernel  *kernel
 	ballots *ballots
+	keeping keeping
 	wire    wire
 	trouble trouble
 	leaving leaving
@@ -88,6 +89,9 @@ func newLoop(o Options, p parts) *loop {
 		requests:   make(chan request),
 		swaps:      make(chan swap),
 	}
+	if l.guard == nil {
+		l.guard = unguarded{}
+	}
 	l.story.log, l.story.emit = o.Log, l.runner.Emit
 	l.reloader = newReloader(l)
 	return l
@@ -126,6 +130,7 @@ func (l *loop) newNode(now time.Time, boot uint64) {
 	if l.leaving.asked {
 		l.node.Leave(now)
 	}
+	l.keeping.stale()
 }
 
 func keysOf(c *config.Config) []cluster.Key {
@@ -182,6 +187,9 @@ func (l *loop) run(ctx context.Context) error {
 		case names := <-l.chat.links:
 			now = l.arise()
 			l.chatOn(names)
+		case <-l.guard.Changed():
+			now = l.arise()
+			l.story.stir(now)
 		case <-l.reload:
 			now = l.arise()
 			l.reloader.ask(reloadRequest{why: "SIGHUP"})
@@ -291,7 +299,8 @@ func (l *loop) turn(now time.Time) {
 	if l.leaving.dropped {
 		hold = nil
 	}
-	l.extend(boot, r.Announced)
+	l.instruct(now)
+	l.extend(boot, r.Announced, len(hold) == 0 && len(l.kernel.hold) == 0 && l.kernel.empty())
 	changed := !slices.Equal(hold, l.kernel.hold)
 	l.kernel.desire(hold, l.grant)
 	if len(r.Ask) > 0 {
@@ -315,15 +324,6 @@ func (l *loop) turn(now time.Time) {
 	}
 	// Not longer than a quarter of the lifetime: it is by turning that a grant lasts.
 	l.wake = earliest(r.Wake, l.story.next, l.ballots.expire(now, l.node), now.Add(l.config.Lifetime/4))
-}
-
-// extend grants the addresses another lifetime, if this turn's announcement went out. A
-// grant that is nearly as long is left as it is: the plumber need not wake for it.
-func (l *loop) extend(boot time.Duration, announced bool) {
-	until := boot + l.config.Lifetime
-	if announced && until-l.grant > l.config.Lifetime/20 {
-		l.grant = until
-	}
 }
 
 // send sends to one host, or to the group and to every configured peer. What fails is

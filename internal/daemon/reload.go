@@ -246,6 +246,7 @@ func (l *loop) swap(now time.Time, s swap) {
 		l.startChat(s.chat)
 	}
 	l.node.Witness(now, l.witnesses())
+	l.keeping.stale()
 	l.story.stir(now)
 }
 

@@ -22,6 +22,7 @@ func render(s *snapshot) ctlsocket.Status {
 		Config:   ctlsocket.Config{Version: plan.Version, Nodes: plan.Nodes},
 		State:    renderState(s),
 		Grant:    ctlsocket.Grant{Valid: s.grant > 0, RemainingMS: max(s.grant, 0).Milliseconds()},
+		Guard:    s.guard,
 		Alarms:   renderAlarms(s),
 	}
 	for _, i := range inOrder(plan) {

@@ -55,11 +55,12 @@ const (
 // Run starts a guard, and another whenever one ended, until ctx ends. The guard stays
 // then; End ends it.
 func (k *Keeper) Run(ctx context.Context) error {
-	for {
+	for level := slog.LevelDebug; ; level = slog.LevelInfo {
 		began := time.Now()
 		g, err := spawn(k.args, k.lock)
 		if err == nil {
 			k.welcome(g)
+			k.log.Log(ctx, level, "guard started", "pid", g.pid())
 			err = k.attend(ctx, g)
 		}
 		if ctx.Err() != nil {
@@ -86,6 +87,10 @@ func (k *Keeper) welcome(g *child) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.guard, k.why = g, ""
+	if k.over {
+		k.put([]byte{byte(letterBye)})
+		return
+	}
 	for _, m := range [][]byte{k.charge, k.will, k.grant} {
 		if m != nil && k.guard != nil {
 			k.put(m)
@@ -96,7 +101,6 @@ func (k *Keeper) welcome(g *child) {
 
 // attend returns when the guard has ended, or ctx has.
 func (k *Keeper) attend(ctx context.Context, g *child) error {
-	k.log.Debug("guard started", "pid", g.pid())
 	tick := time.NewTicker(listenEvery)
 	defer tick.Stop()
 	for unheard := uint64(0); ; {

@@ -62,10 +62,14 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		n.wanted, n.hung = false, false
 		return n.proc.kill()
 	case "hang":
-		n.hung = true
+		n.hung, n.wanted = true, false // its guard ends it
 		return n.proc.signal(unix.SIGSTOP)
 	case "wake":
 		n.hung = false
+		if !n.proc.running() {
+			return c.start(n) // as a service manager would
+		}
+		n.wanted = true
 		return n.proc.signal(unix.SIGCONT)
 	case "link-down":
 		n.cut = true

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vippy-ha/vippy/internal/config"
+	"github.com/vippy-ha/vippy/internal/guard"
 	"github.com/vippy-ha/vippy/plugin"
 )
 
@@ -30,10 +31,17 @@ const (
 	exitCantTell = 2 // also: wrong usage
 )
 
+// guardCommand makes this program a guard. It is for vippyd itself, and comes before
+// everything that a guard doesn't need.
+const guardCommand = "guard"
+
 // Main runs vippyd with the arguments that follow the program's name and returns its
 // exit code. The plugins run as long as the daemon does, beside the checks of the
 // config file.
 func Main(args []string, plugins ...plugin.Plugin) int {
+	if len(args) == 1 && args[0] == guardCommand {
+		return guard.Main()
+	}
 	return run(args, stdio{os.Stdin, os.Stdout, os.Stderr}, plugins)
 }
 

@@ -53,6 +53,7 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 		Log:     log.logger(),
 		Reload:  s.reload,
 		Hurry:   s.hurry,
+		Guard:   []string{guardCommand},
 	})
 	if err != nil {
 		return exit{exitFailure, err}

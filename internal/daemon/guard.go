@@ -1,0 +1,114 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/vippy-ha/vippy/cluster"
+	"github.com/vippy-ha/vippy/internal/guard"
+)
+
+// guardian is what the daemon uses of guard.Keeper.
+type guardian interface {
+	Run(ctx context.Context) error
+	Changed() <-chan struct{}
+	Status() (pid int, trouble string)
+	Charge(c guard.Charge)
+	Will(will []cluster.Datagram)
+	Grant(until time.Duration) bool
+	Bye()
+	Yours()
+	End() error
+}
+
+// unguarded is the guardian of a daemon that has none.
+type unguarded struct{}
+
+func (unguarded) Run(context.Context) error { return nil }
+func (unguarded) Changed() <-chan struct{}  { return nil }
+func (unguarded) Status() (int, string)     { return 0, "" }
+func (unguarded) Charge(guard.Charge)       {}
+func (unguarded) Will([]cluster.Datagram)   {}
+func (unguarded) Grant(time.Duration) bool  { return true }
+func (unguarded) Bye()                      {}
+func (unguarded) Yours()                    {}
+func (unguarded) End() error                { return nil }
+
+// keeping is when the guard is told what it would need.
+type keeping struct {
+	// due is when it is told next; zero: now.
+	due time.Time
+}
+
+// willEvery is how often the guard gets a new will: what changes in it unnoticed are only
+// the addresses of peers that get a copy.
+const willEvery = time.Second
+
+// stale says that the guard's knowledge is void: before anything is held by the new plan,
+// with the new keys or the new boot id, it must be told.
+func (k *keeping) stale() { k.due = time.Time{} }
+
+// instruct tells the guard what it would have to remove, and what to say then.
+func (l *loop) instruct(now time.Time) {
+	if now.Before(l.keeping.due) {
+		return
+	}
+	if l.keeping.due.IsZero() {
+		l.guard.Charge(guard.Charge{
+			Managed:    l.kernel.desired.Managed,
+			Chat:       l.config.Chat,
+			Interfaces: l.config.ChatInterfaces,
+			Stamps:     l.log.Enabled(context.Background(), slog.LevelDebug),
+		})
+	}
+	l.keeping.due = now.Add(willEvery)
+	will := l.node.Will(now)
+	for _, peer := range l.config.Peers {
+		if !slices.ContainsFunc(will, func(d cluster.Datagram) bool { return d.To == peer }) {
+			will = append(will, cluster.Datagram{To: peer, Data: will[0].Data})
+		}
+	}
+	l.guard.Will(will)
+}
+
+// extend grants the addresses another lifetime, if this turn's announcement went out and
+// the guard knows. A grant that is nearly as long is left as it is: neither guard nor
+// plumber need wake for it. With nothing held, now or after this turn, a grant is for
+// nothing, and the guard needs no proof of life.
+func (l *loop) extend(boot time.Duration, announced, idle bool) {
+	next := l.grant
+	if until := boot + l.config.Lifetime; announced && until-next > l.config.Lifetime/20 {
+		next = until
+	}
+	told := true
+	switch {
+	case idle:
+		told = l.guard.Grant(0)
+	case next > boot:
+		told = l.guard.Grant(next)
+	}
+	if told {
+		l.grant = next
+	}
+}
+
+// guardWithin bounds how long the start waits for the guard. Without one it goes on.
+const guardWithin = 2 * time.Second
+
+// awaitGuard waits until a guard was started, or could not be.
+func (l *loop) awaitGuard(ctx context.Context) {
+	changed := l.guard.Changed()
+	if changed == nil {
+		return
+	}
+	late := time.NewTimer(guardWithin)
+	defer late.Stop()
+	select {
+	case <-changed:
+	case <-late.C:
+	case <-ctx.Done():
+	case <-l.life.Done():
+	}
+}
