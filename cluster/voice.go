@@ -326,7 +326,13 @@ func groupPenalties(row []int) []barred {
 // and its boot id is over. Send them several times; they outrank every announcement
 // still in flight.
 func (n *Node) Farewell(now time.Time) []Datagram {
-	out := []Datagram{{Data: n.lastWords()}}
+	var ears []heard
+	for _, p := range n.peers {
+		if p != nil && p.isHeard() {
+			ears = append(ears, heard{p.id, p.boot, p.said})
+		}
+	}
+	out := []Datagram{{Data: n.lastWords(ears)}}
 	for _, p := range n.peers {
 		if p != nil && p.unreached && n.copies(now, p) {
 			out = append(out, Datagram{To: p.from, Data: out[0].Data})
@@ -340,7 +346,7 @@ func (n *Node) Farewell(now time.Time) []Datagram {
 // in it. It is void after New, Rekey or Adopt. Only who has ended this process and seen
 // its addresses gone may send it.
 func (n *Node) Will(now time.Time) []Datagram {
-	out := []Datagram{{Data: n.lastWords()}}
+	out := []Datagram{{Data: n.lastWords(nil)}}
 	for _, p := range n.peers {
 		if p != nil && n.copies(now, p) {
 			out = append(out, Datagram{To: p.from, Data: out[0].Data})
@@ -350,19 +356,14 @@ func (n *Node) Will(now time.Time) []Datagram {
 }
 
 // lastWords seals a farewell without touching what the next announcement is made of.
-func (n *Node) lastWords() []byte {
+func (n *Node) lastWords(ears []heard) []byte {
 	a := announcement{
 		cluster: n.cluster, sender: n.name, boot: n.boot, seq: farewellSeq, farewell: true,
 		interval: n.timing.Interval, stale: n.timing.Stale,
-		version: n.plan.Version, digest: n.plan.Digest(), held: newSet(len(n.plan.Groups)),
+		version: n.plan.Version, digest: n.plan.Digest(), held: newSet(len(n.plan.Groups)), heard: ears,
 	}
 	if len(n.life.reasons) > 0 {
 		a.reason = n.life.reasons[0]
-	}
-	for _, p := range n.peers {
-		if p != nil && p.isHeard() {
-			a.heard = append(a.heard, heard{p.id, p.boot, p.said})
-		}
 	}
 	return n.sealAnnouncement(&a)
 }

@@ -45,6 +45,9 @@ func (w *worker) extend() {
 	x := &w.extension
 	if len(x.queue) == 0 {
 		now := Boottime()
+		if len(w.held) == 0 {
+			w.reports.oldest.Store(0)
+		}
 		if now < x.at || len(w.held) == 0 {
 			return
 		}
@@ -61,6 +64,7 @@ func (w *worker) extend() {
 		x.queue, x.skipped = nil, true
 		return
 	}
+	defer w.tellOldest()
 	next := x.queue[:min(batch, len(x.queue))]
 	x.queue = x.queue[len(next):]
 	var due []*holding
@@ -81,6 +85,17 @@ func (w *worker) extend() {
 		}
 		due[i].op, due[i].extended = ops[i], now
 	}
+}
+
+// tellOldest publishes when the address was extended that the kernel drops first.
+func (w *worker) tellOldest() {
+	oldest := time.Duration(0)
+	for _, h := range w.held {
+		if h.extended != 0 && (oldest == 0 || h.extended < oldest) {
+			oldest = h.extended
+		}
+	}
+	w.reports.oldest.Store(int64(oldest))
 }
 
 // lookAtHeld reads the addresses of all links that carry held addresses.

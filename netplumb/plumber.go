@@ -74,6 +74,10 @@ func (p *Plumber) Run(ctx context.Context) error {
 // compared. States that differ in the grant alone share a number, and make no report.
 func (p *Plumber) Set(d Desired) uint64 { return p.orders.set(d) }
 
+// Extended returns the instant of CLOCK_BOOTTIME at which the address was extended that
+// was not for the longest, 0 with none held: a lifetime later the kernel may drop it.
+func (p *Plumber) Extended() time.Duration { return time.Duration(p.reports.oldest.Load()) }
+
 // Changed delivers a value when there is something new to Report.
 func (p *Plumber) Changed() <-chan struct{} { return p.reports.changed }
 

@@ -3,6 +3,7 @@ package netplumb
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vippy-ha/vippy/vipgroup"
 )
@@ -70,6 +71,8 @@ type reports struct {
 	mu      sync.Mutex
 	changed chan struct{}
 	report  Report
+	// oldest is the CLOCK_BOOTTIME of the extension that is the longest ago, 0 for none.
+	oldest atomic.Int64
 }
 
 func newReports() *reports { return &reports{changed: make(chan struct{}, 1)} }

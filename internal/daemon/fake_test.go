@@ -184,6 +184,7 @@ func (k *fakeKernel) tell() {
 
 func (k *fakeKernel) Changed() <-chan struct{}     { return k.changed }
 func (k *fakeKernel) Heard() <-chan netplumb.Heard { return k.heard }
+func (k *fakeKernel) Extended() time.Duration      { return 0 }
 func (k *fakeKernel) Ask(...netip.Addr)            {}
 func (k *fakeKernel) Announce(...netip.Addr)       {}
 

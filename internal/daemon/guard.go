@@ -87,11 +87,25 @@ func (l *loop) extend(boot time.Duration, announced, idle bool) {
 	case idle:
 		told = l.guard.Grant(0)
 	case next > boot:
-		told = l.guard.Grant(next)
+		told = l.guard.Grant(l.deadline(next))
 	}
 	if told {
 		l.grant = next
 	}
+}
+
+// guardMargin is how long before the kernel may drop an address the guard acts: a farewell
+// that comes after the address is gone leaves clients without an answer meanwhile. The
+// kernel may be 20 ms early.
+const guardMargin = 50 * time.Millisecond
+
+// deadline returns when the guard must act for a grant: while the kernel has everything
+// that is held.
+func (l *loop) deadline(grant time.Duration) time.Duration {
+	if extended := l.kernel.Extended(); extended != 0 {
+		grant = min(grant, extended+l.config.Lifetime)
+	}
+	return grant - guardMargin
 }
 
 // guardWithin bounds how long the start waits for the guard. Without one it goes on.

@@ -18,6 +18,7 @@ type plumber interface {
 	Set(d netplumb.Desired) uint64
 	Changed() <-chan struct{}
 	Report() netplumb.Report
+	Extended() time.Duration
 	Heard() <-chan netplumb.Heard
 	Ask(addrs ...netip.Addr)
 	Announce(addrs ...netip.Addr)
