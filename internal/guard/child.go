@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,8 +19,9 @@ type child struct {
 	cmd  *exec.Cmd
 	line *net.UnixConn
 	raw  syscall.RawConn
-	// asked and answered count messages.
+	// asked and answered count messages. The first answer is to the start: it is ready.
 	asked, answered atomic.Uint64
+	ready           chan struct{}
 	ended           chan struct{}
 	result          error // how it ended, once ended is closed
 }
@@ -60,7 +63,8 @@ func spawn(args []string, lock *os.File) (*child, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("guard: %w", err), line.Close())
 	}
-	c := &child{cmd: exec.Command("/proc/self/exe", args...), line: line, raw: raw, ended: make(chan struct{})}
+	c := &child{cmd: exec.Command("/proc/self/exe", args...), line: line, raw: raw, ready: make(chan struct{}), ended: make(chan struct{})}
+	c.asked.Store(1)
 	c.cmd.Args[0] = os.Args[0]
 	c.cmd.Env = environment
 	c.cmd.Dir = "/"
@@ -77,6 +81,26 @@ func spawn(args []string, lock *os.File) (*child, error) {
 	return c, nil
 }
 
+// begin returns once the guard is ready, or why it won't be.
+func (c *child) begin(ctx context.Context) error {
+	late := time.NewTimer(startWithin)
+	defer late.Stop()
+	var err error
+	select {
+	case <-c.ready:
+		return nil
+	case <-c.ended:
+		return fmt.Errorf("guard %d ended at its start: %w", c.pid(), c.result)
+	case <-late.C:
+		err = fmt.Errorf("guard %d was not ready after %v and was killed", c.pid(), startWithin)
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	c.kill()
+	<-c.ended
+	return err
+}
+
 // wait counts answers until the guard has ended. The line stays open as long as the guard
 // lives, for its end is the guard's sign.
 func (c *child) wait() {
@@ -86,7 +110,9 @@ func (c *child) wait() {
 		if err != nil || n == 0 {
 			break
 		}
-		c.answered.Add(1)
+		if c.answered.Add(1) == 1 {
+			close(c.ready)
+		}
 	}
 	if c.result = c.cmd.Wait(); c.result == nil {
 		c.result = errors.New("it left")

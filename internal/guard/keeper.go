@@ -47,6 +47,8 @@ func NewKeeper(o Options) *Keeper {
 const (
 	// startPause is how long a guard must have lived for the next to be started at once.
 	startPause = time.Second
+	// startWithin is how long a guard may take to be ready.
+	startWithin = 5 * time.Second
 	// listenEvery is how often the guard is found deaf or not: it answers in
 	// microseconds, and what it didn't answer for so long twice, it won't.
 	listenEvery = time.Second
@@ -59,9 +61,11 @@ func (k *Keeper) Run(ctx context.Context) error {
 		began := time.Now()
 		g, err := spawn(k.args, k.lock)
 		if err == nil {
-			k.welcome(g)
-			k.log.Log(ctx, level, "guard started", "pid", g.pid())
-			err = k.attend(ctx, g)
+			if err = g.begin(ctx); err == nil {
+				k.log.Log(ctx, level, "guard started", "pid", g.pid())
+				k.welcome(g)
+				err = k.attend(ctx, g)
+			}
 		}
 		if ctx.Err() != nil {
 			return nil

@@ -46,6 +46,7 @@ func Main() int {
 		fmt.Fprintln(os.Stderr, "vippyd guard: "+err.Error())
 		return 1
 	}
+	p.answer() // ready
 	d, v := watch(p)
 	tell(d, v)
 	if v.err != nil {

@@ -20,6 +20,8 @@ var drill = []scenario{
 	{faults: []string{"none"}},
 	{faults: []string{"stop", "return"}},
 	{faults: []string{"kill"}, mend: "return"},
+	{faults: []string{"kill-guard"}},
+	{faults: []string{"kill-both"}, mend: "return"},
 	{faults: []string{"hang", "wake"}},
 	{faults: []string{"link-down", "link-up"}},
 	{faults: []string{"cut", "heal"}},
@@ -39,11 +41,26 @@ func FaultNames() []string {
 
 // empties says whether a fault takes everything from its victim.
 func empties(fault string) bool {
-	return slices.Contains([]string{"stop", "kill", "hang", "link-down", "cut", "one-way-in", "one-way-out"}, fault)
+	return slices.Contains([]string{"stop", "kill", "kill-both", "hang", "link-down", "cut", "one-way-in", "one-way-out"}, fault)
 }
 
 // twoOwners says whether a fault may put an address on two nodes (DESIGN: full cut).
 func twoOwners(fault string) bool { return fault == "split" }
+
+// killGuard kills the guard of a node's daemon.
+func (n *node) killGuard(ctx context.Context) error {
+	st, err := n.ask(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.name, err)
+	}
+	if st.Guard.PID == 0 {
+		return fmt.Errorf("%s: vippyd has no guard", n.name)
+	}
+	if err := unix.Kill(st.Guard.PID, unix.SIGKILL); err != nil {
+		return fmt.Errorf("%s: kill guard %d: %w", n.name, st.Guard.PID, err)
+	}
+	return nil
+}
 
 // inflict does a fault to a node.
 func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
@@ -60,6 +77,14 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		return c.start(n)
 	case "kill":
 		n.wanted, n.hung = false, false
+		return n.proc.kill()
+	case "kill-guard":
+		return n.killGuard(ctx)
+	case "kill-both":
+		if err := n.killGuard(ctx); err != nil {
+			return err
+		}
+		n.wanted = false
 		return n.proc.kill()
 	case "hang":
 		n.hung, n.wanted = true, false // its guard ends it

@@ -276,7 +276,7 @@ func TestSummarize(t *testing.T) {
 
 // The drill is CONTRACT's, in its order.
 func TestFaultNames(t *testing.T) {
-	want := []string{"none", "stop", "return", "kill", "hang", "wake", "link-down", "link-up",
+	want := []string{"none", "stop", "return", "kill", "kill-guard", "kill-both", "hang", "wake", "link-down", "link-up",
 		"cut", "heal", "split", "one-way-in", "one-way-out"}
 	if diff := cmp.Diff(want, FaultNames()); diff != "" {
 		t.Error(diff)

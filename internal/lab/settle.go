@@ -125,6 +125,9 @@ func (c *cluster) disagrees(st ctlsocket.Status) string {
 	if !st.State.Mature {
 		return "is not mature yet"
 	}
+	if !st.Guard.OK {
+		return "has no guard"
+	}
 	if len(st.Groups) != len(c.groups) {
 		return fmt.Sprintf("knows %d groups of %d", len(st.Groups), len(c.groups))
 	}
