@@ -343,8 +343,8 @@ func (n *Node) Farewell(now time.Time) []Datagram {
 
 // Will returns the farewell for another to say, if this process can't: made ahead of time,
 // with a copy for every peer that can be reached directly, and with nothing of the moment
-// in it. It is void after New, Rekey or Adopt. Only who has ended this process and seen
-// its addresses gone may send it.
+// in it. It is void after New and Rekey. Only who has ended this process and seen its
+// addresses gone may send it.
 func (n *Node) Will(now time.Time) []Datagram {
 	out := []Datagram{{Data: n.lastWords(nil)}}
 	for _, p := range n.peers {

@@ -62,7 +62,7 @@ func lockState(f *os.File) error {
 			return err
 		}
 		pid, _ := strconv.Atoi(lockedBy(f))
-		if pid <= 0 || pid != os.Getpid() && unix.Kill(pid, 0) == nil {
+		if pid <= 0 || unix.Kill(pid, 0) == nil {
 			return err // it lives
 		}
 	}

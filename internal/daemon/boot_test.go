@@ -1,12 +1,15 @@
 package daemon
 
 import (
+	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestBootIDsGrow(t *testing.T) {
@@ -75,5 +78,37 @@ func TestAStateDirThatCannotBe(t *testing.T) {
 	}
 	if _, err := openState(filepath.Join(file, "state")); err == nil || !strings.Contains(err.Error(), "set state_dir") {
 		t.Errorf("got %v, want the remedy", err)
+	}
+}
+
+// The guard of a dead daemon shares its lock: the next daemon waits for its end.
+func TestTheLockOfADeadDaemonsGuard(t *testing.T) {
+	dir := t.TempDir()
+	first, err := openState(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := exec.Command("/proc/self/exe", "-test.run=^$")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.lock.WriteAt(fmt.Appendf(nil, "%d\n", dead.Process.Pid), 0); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan struct{})
+	go func() {
+		time.Sleep(5 * lockEvery)
+		close(closed)
+		first.close()
+	}()
+	second, err := openState(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.close()
+	select {
+	case <-closed:
+	default:
+		t.Error("the lock was taken while the guard had it")
 	}
 }

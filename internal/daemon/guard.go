@@ -42,8 +42,8 @@ type keeping struct {
 	due time.Time
 }
 
-// willEvery is how often the guard gets a new will: what changes in it unnoticed are only
-// the addresses of peers that get a copy.
+// willEvery is how often the guard gets a new will. What changes in it unnoticed is which
+// peers get a copy, and the plan that it names, which says nothing in a farewell.
 const willEvery = time.Second
 
 // stale says that the guard's knowledge is void: before anything is held by the new plan,

@@ -69,7 +69,6 @@ func (l *loop) farewell(now time.Time) error {
 		l.log.Error(err.Error())
 		return err
 	}
-	l.guard.Bye()
 	last := l.node.Farewell(now)
 	for i := range farewells {
 		if i > 0 {
@@ -79,6 +78,7 @@ func (l *loop) farewell(now time.Time) error {
 			l.send(now, d)
 		}
 	}
+	l.guard.Bye()
 	l.log.Info("stopped")
 	return nil
 }

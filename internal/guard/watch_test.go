@@ -27,7 +27,7 @@ type fakeWorld struct {
 	began  time.Time
 	alive  atomic.Bool // the daemon can run
 	writes atomic.Bool // and may write addresses
-	stuck  int  // that many removals fail
+	stuck  int         // that many removals fail
 	immune error
 	diary  []string
 	fault  string
