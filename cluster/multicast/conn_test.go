@@ -99,6 +99,27 @@ func TestBothWays(t *testing.T) {
 	}
 }
 
+// TestSender: a second process speaks beside the one that has the port.
+func TestSender(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	a.address("a0", "10.0.0.1/24")
+	a.open("a0")
+	cb := b.open(multicast.All)
+	var sender *multicast.Conn
+	a.do("open a sender", func() (err error) {
+		sender, err = multicast.OpenSender(multicast.Config{Group: group, Interfaces: []string{"a0"}})
+		return err
+	})
+	defer sender.Close()
+	send(t, sender, "farewell")
+	p := receive(t, cb, 1)[0]
+	wantData(t, p, "farewell")
+	if p.From.Addr().String() != "10.0.0.1" || p.From.Port() == 5007 || p.TTL != 255 {
+		t.Errorf("got %+v, want from another port of 10.0.0.1 with TTL 255", p)
+	}
+}
+
 func TestUnicast(t *testing.T) {
 	a, b := newSpace(t), newSpace(t)
 	wire(a, "a0", b, "b0")
