@@ -90,6 +90,10 @@ var rooms = []room{
 		path: "internal/guard",
 		uses: []string{"vipgroup", "cluster", "cluster/multicast", "netplumb"},
 		why:  "it acts when the daemon is dead, so it can't lean on it",
+		never: map[string]string{
+			"github.com/spf13/cobra": "its process is small, and started by vippyd alone",
+			"net/http":               "its process is small, and talks to vippyd and the chat alone",
+		},
 	},
 	{
 		path: "internal/daemon",
