@@ -136,9 +136,11 @@ func (d *director) singles(n int) {
 func (c *Config) promised(f *Fault, lasting time.Duration) time.Duration {
 	t := max(c.Interval/2, 50*time.Millisecond)
 	const late = 20 * time.Millisecond // wires, timers, the kernel's work
-	if c.Loss > 0 || c.Attacker && !c.Gateway && c.Nodes == 2 {
-		// With a stranger that speaks now and then, and nobody to ask, a survivor of two
-		// must wait for a frame before it trusts its own ears.
+	if c.Loss > 0 || c.Attacker {
+		// An attacker that hands on late what a cut has lost is a slow wire, and a second
+		// fault: the lost holder seems to speak for as much longer. So is a stranger that
+		// speaks now and then where nobody can be asked: a survivor of two must wait for
+		// a frame before it trusts its own ears.
 		return 0
 	}
 	again := time.Duration(0)
