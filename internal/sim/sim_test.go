@@ -50,6 +50,7 @@ var fixedSeeds = []struct {
 	{304189971759, Thirds, "a third that had just died lost its say before it was absent"},
 	{305035103037, Single, "an attacker hands on late what a cut link lost"},
 	{305414845844, Torture, "half of a joined group was handed to who could only take the whole, again and again"},
+	{305414846748, Torture, "the announcements that end an overlap without chat are lost, too"},
 	{7, Chat, "chat and processes"},
 	{5, Calm, "nothing moves"},
 }
