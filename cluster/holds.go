@@ -215,9 +215,8 @@ func (n *Node) halves(p *peer, at, g int) bool {
 		return false
 	}
 	for _, i := range p.table.overlap(g) {
-		claimed := slices.ContainsFunc(p.ann.claims, func(c claimed) bool { return c.groups.has(i) })
 		stays := slices.ContainsFunc(p.table.mine[i], func(j int) bool { return n.holds.mine.has(j) && n.owner[j] != at })
-		if claimed && stays {
+		if stays && p.claims(i) {
 			return true
 		}
 	}

@@ -51,6 +51,9 @@ var fixedSeeds = []struct {
 	{305035103037, Single, "an attacker hands on late what a cut link lost"},
 	{305414845844, Torture, "half of a joined group was handed to who could only take the whole, again and again"},
 	{305414846748, Torture, "the announcements that end an overlap without chat are lost, too"},
+	{305579635588, Torture, "a claim on a joined group stood for ever and kept the free half from everybody"},
+	{305579638556, Torture, "two holders of the halves of a joined group were taken for two owners"},
+	{305579640972, Torture, "the same, in a group of four"},
 	{7, Chat, "chat and processes"},
 	{5, Calm, "nothing moves"},
 }
