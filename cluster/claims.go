@@ -277,10 +277,11 @@ func (n *Node) giveWay(now time.Time, g int) {
 	}
 }
 
-// pause keeps this node from claiming a group while its rivals have their turn.
+// pause keeps this node from claiming a group while its rivals have their turn, which
+// must be long enough for a claim to stand.
 func (n *Node) pause(now time.Time, g int) {
 	place := time.Duration(n.plan.Rank(n.plan.Groups[g].Key, n.name))
-	n.claims.groups[g].pause = now.Add((2 + place) * n.bounds.interval)
+	n.claims.groups[g].pause = now.Add((2 + place) * max(n.bounds.interval, n.bounds.stand))
 }
 
 func (n *Node) take(now time.Time, g int) {

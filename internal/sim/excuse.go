@@ -138,7 +138,7 @@ func (w *World) cutSince(from, to int, since int64) bool {
 
 func (w *World) mutedWithin(from, to int, d int64) bool {
 	p := &w.paths[from][to]
-	return p.udp || p.group || w.now-p.lastUDP <= d || w.hosts[from].foreign || w.hosts[to].foreign
+	return p.udp || p.group || w.now-p.lastUDP <= d || w.hosts[from].strangeWithin(d) || w.hosts[to].strangeWithin(d)
 }
 
 // idleWithin says whether a process was dead or hung lately. One that stood still with

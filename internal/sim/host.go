@@ -55,6 +55,7 @@ type host struct {
 	plan    *planning // the one that rules in the process
 	file    *planning // the one that it was told, and that a new process starts with
 	foreign bool      // it has another secret
+	rekeyed int64     // world time at which it last got the right one again
 	// stopped counts who stopped it (SIGSTOP, starvation).
 	stopped int
 	leaving bool

@@ -54,6 +54,8 @@ var fixedSeeds = []struct {
 	{305579635588, Torture, "a claim on a joined group stood for ever and kept the free half from everybody"},
 	{305579638556, Torture, "two holders of the halves of a joined group were taken for two owners"},
 	{305579640972, Torture, "the same, in a group of four"},
+	{306218421565, Double, "a rival's pause was shorter than a claim must stand"},
+	{306218425053, Double, "who had another secret until now could not be talked to either"},
 	{7, Chat, "chat and processes"},
 	{5, Calm, "nothing moves"},
 }
