@@ -283,3 +283,22 @@ func TestLeaveWithDeadSuccessor(t *testing.T) {
 	r.never("gave up before its successor had a chance", 900*time.Millisecond, func() bool { return !r.holding(0) })
 	r.until("leaves all the same", time.Second, func() bool { return r.n.Left() })
 }
+
+// TestHasTheLastWord: a stranger that announces our address twice in a row is answered
+// twice, the second time when its turn has come.
+func TestHasTheLastWord(t *testing.T) {
+	r := holderRig(t, 2)
+	said := []int{}
+	for ms := range 300 {
+		if ms == 0 || ms == 20 {
+			r.n.Sign(r.now, Sign{Kind: Announced, Addr: r.n.plan.Groups[0].VIPs[0].Address.Addr()})
+		}
+		if len(r.ready().Announce) > 0 {
+			said = append(said, ms)
+		}
+		r.now = r.now.Add(time.Millisecond)
+	}
+	if len(said) != 2 || said[0] != 0 || said[1] != 100 {
+		t.Errorf("announced at %v ms, want at 0 and 100", said)
+	}
+}

@@ -36,6 +36,7 @@ func (n *Node) Ready(now time.Time) Ready {
 	soonest(&wake, n.ask(now, &out))
 	n.repeatAnnouncements(now)
 	soonest(&wake, n.assureNow(now))
+	soonest(&wake, n.repeatLater(now))
 	out.Hold = n.holds.keys(n.plan)
 	out.Announce, n.voice.announce = n.voice.announce, nil
 	out.Announced = n.speaks(now) && now.Sub(n.voice.last) <= 2*n.bounds.interval

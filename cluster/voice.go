@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -34,9 +35,10 @@ type voice struct {
 	objections []objection // what holds now
 	said       []objection // what the newest announcement carried
 
-	announce []netip.Addr // addresses to announce by ARP this turn
-	repeated time.Time    // when all held ones were last announced for an unheard node
-	turns    map[netip.Addr]time.Time
+	announce []netip.Addr             // addresses to announce by ARP this turn
+	repeated time.Time                // when all held ones were last announced for an unheard node
+	turns    map[netip.Addr]time.Time // when each was last announced in turn
+	later    map[netip.Addr]time.Time // when it is, after a turn that came too soon
 	assure   []assurance
 	out      announcement
 }
@@ -69,11 +71,33 @@ func (v *voice) reannounce(now time.Time, a netip.Addr) {
 	if v.turns == nil {
 		v.turns = map[netip.Addr]time.Time{}
 	}
-	if at, ok := v.turns[a]; ok && now.Sub(at) < announceGap {
+	if at, ok := v.turns[a]; ok && now.Before(at.Add(announceGap)) {
+		// Not now, but not never: the rival must not have the last word.
+		if v.later == nil {
+			v.later = map[netip.Addr]time.Time{}
+		}
+		v.later[a] = at.Add(announceGap)
 		return
 	}
+	delete(v.later, a)
 	v.turns[a] = now
 	v.announce = append(v.announce, a)
+}
+
+// repeatLater announces the addresses whose turn was put off, and returns when the next is.
+func (n *Node) repeatLater(now time.Time) (wake time.Time) {
+	for _, a := range slices.SortedFunc(maps.Keys(n.voice.later), netip.Addr.Compare) {
+		due := n.voice.later[a]
+		switch g, ok := n.byAddr[a]; {
+		case !ok || !n.holds.wanted.has(g):
+			delete(n.voice.later, a)
+		case now.Before(due):
+			soonest(&wake, due)
+		default:
+			n.voice.reannounce(now, a)
+		}
+	}
+	return wake
 }
 
 // reassure announces a group by ARP now and twice more: somebody else announced it until
