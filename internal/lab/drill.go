@@ -208,7 +208,8 @@ func (d *driller) judge(r *Result, victim *node, at instant) (err error) {
 			if its || !concerned {
 				worst = max(worst, silence[v])
 			}
-			if n := d.node(after); n != nil && before != after {
+			// What a meddler deleted counts as moved where it came back, wherever that is.
+			if n := d.node(after); n != nil && (before != after || r.Fault == "meddle") {
 				movers[v] = n.num
 			}
 		}
