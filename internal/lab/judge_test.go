@@ -111,6 +111,8 @@ func TestOverlap(t *testing.T) {
 			[]change{come(1, 0), go_(1, 10), come(2, 11)}, []change{go_(1, 13)}, 0, 99, 0},
 		{"the lab heard of the addition late",
 			[]change{come(1, 0), go_(1, 10), come(2, 14)}, []change{come(2, 9)}, 0, 99, time.Millisecond},
+		{"deleted by somebody else, heard of late, and back with a stamp",
+			[]change{come(1, 0), go_(1, 14), come(1, 14), come(2, 20)}, []change{come(1, 11)}, 0, 25, 5 * time.Millisecond},
 		{"a stamp of another time", []change{come(1, 0), come(2, 1000), go_(1, 1002)}, []change{go_(1, 600)}, 0, 9999, 2 * time.Millisecond},
 		{"a stamp of what the kernel never saw", []change{come(1, 0), come(2, 8), go_(1, 10)}, []change{come(3, 5), go_(2, 9)}, 0, 99, 2 * time.Millisecond},
 	} {
