@@ -35,6 +35,8 @@ type census struct {
 	mu      sync.Mutex
 	answers map[question]net.HardwareAddr
 	doubles int
+	// announced is who announced each VIP last.
+	announced map[netip.Addr]net.HardwareAddr
 }
 
 // A question is one request: the answer comes to the asker.
@@ -49,7 +51,7 @@ func (q question) mac() net.HardwareAddr { return net.HardwareAddr{0x02, 0x99, 0
 // count starts to ask.
 func count(p *port, vips []netip.Addr) (*census, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &census{stop: cancel, answers: map[question]net.HardwareAddr{}}
+	c := &census{stop: cancel, answers: map[question]net.HardwareAddr{}, announced: map[netip.Addr]net.HardwareAddr{}}
 	err := p.space.do(func() (err error) {
 		link := p.link.Attrs()
 		c.conn, err = packet.Listen(&net.Interface{Index: link.Index, Name: link.Name, HardwareAddr: p.mac},
@@ -116,7 +118,11 @@ func (c *census) read() {
 		}
 		var f ethernet.Frame
 		var p arp.Packet
-		if f.UnmarshalBinary(buf[:n]) == nil && p.UnmarshalBinary(f.Payload) == nil && p.Operation == arp.OperationReply {
+		switch {
+		case f.UnmarshalBinary(buf[:n]) != nil || p.UnmarshalBinary(f.Payload) != nil:
+		case p.SenderIP == p.TargetIP:
+			c.noteAnnounced(p)
+		case p.Operation == arp.OperationReply:
 			c.note(p)
 		}
 	}
@@ -143,11 +149,27 @@ func (c *census) note(p arp.Packet) {
 	}
 }
 
+// noteAnnounced keeps who announced an address, as request or reply (RFC 5227 section 3).
+func (c *census) noteAnnounced(p arp.Packet) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.announced[p.SenderIP] = append(net.HardwareAddr(nil), p.SenderHardwareAddr...)
+}
+
+// lastWord returns who announced an address last since begin, nil where nobody did. It is
+// whom most hosts on the wire send to.
+func (c *census) lastWord(vip netip.Addr) net.HardwareAddr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.announced[vip]
+}
+
 // begin forgets what was counted.
 func (c *census) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.doubles = 0
+	clear(c.announced)
 }
 
 // end returns how many requests two hosts answered since begin.

@@ -27,6 +27,11 @@ type node struct {
 	wanted bool // its daemon should be running
 	hung   bool
 	cut    bool // some direction of its link is dead
+	// foreign: its daemon runs with another secret than the others'.
+	foreign bool
+	// frozen is the process id of its guard while that is stopped, else 0.
+	frozen int
+	conf   settings // as its file has them
 	socket ctlsocket.Client
 
 	responder *responder
@@ -35,7 +40,7 @@ type node struct {
 }
 
 // sound says whether the node can be expected to know the state of the cluster.
-func (n *node) sound() bool { return n.proc.running() && !n.hung && !n.cut }
+func (n *node) sound() bool { return n.proc.running() && !n.hung && !n.cut && !n.foreign }
 
 // state is one word for the live table.
 func (n *node) state() string {
@@ -46,6 +51,8 @@ func (n *node) state() string {
 		return "hung"
 	case n.cut:
 		return "cut off"
+	case n.foreign:
+		return "foreign"
 	}
 	return "running"
 }
@@ -62,6 +69,8 @@ type cluster struct {
 	vips   []netip.Addr
 	probe  *prober
 	census *census
+	// conf is what all nodes have in common, with the highest version of any.
+	conf settings
 	// interval and stale are the ones in force.
 	interval, stale time.Duration
 }
@@ -99,16 +108,18 @@ func newCluster(o Options) (_ *cluster, err error) {
 		return nil, err
 	}
 	c.client = c.wire.ports[len(names)]
-	secret := newSecret()
+	c.conf = settings{secret: newSecret(), interval: o.Interval, stale: o.Stale}
 	for i, name := range names {
-		n := &node{port: c.wire.ports[i], name: name, num: byte(i + 1), dir: filepath.Join(c.dir.path, name)}
+		n := &node{port: c.wire.ports[i], name: name, num: byte(i + 1), dir: filepath.Join(c.dir.path, name), conf: c.conf}
 		n.socket.Socket = socketPath(n.dir)
 		n.stamps = stampReader{path: logPath(n.dir), node: n.num}
 		c.nodes = append(c.nodes, n)
 		if err := os.Mkdir(n.dir, 0o700); err != nil {
 			return nil, err
 		}
-		if err := writeConfig(n.dir, secret, names, c.groups, c.client.addr, o.Interval, o.Stale); err != nil {
+	}
+	for _, n := range c.nodes {
+		if err := c.configure(n); err != nil {
 			return nil, err
 		}
 		if n.responder, err = respond(n.port, n.num); err != nil {
@@ -130,6 +141,15 @@ func newCluster(o Options) (_ *cluster, err error) {
 		}
 	}
 	return c, nil
+}
+
+// configure writes a node's settings to its file.
+func (c *cluster) configure(n *node) error {
+	names := make([]string, 0, len(c.nodes))
+	for _, n := range c.nodes {
+		names = append(names, n.name)
+	}
+	return writeConfig(n.dir, n.conf, names, c.groups, c.client.addr)
 }
 
 // start starts a node's daemon.
@@ -218,6 +238,7 @@ func (c *cluster) history() ([]hold, error) {
 func (c *cluster) close() error {
 	var errs []error
 	for _, n := range c.nodes {
+		errs = append(errs, n.endFrozen())
 		if n.proc.running() {
 			errs = append(errs, n.proc.kill())
 		}

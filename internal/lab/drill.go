@@ -114,6 +114,12 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	if r.Before, err = d.owners(); err != nil {
 		return r, err
 	}
+	guard := 0
+	if keepsGuard(fault) && victim.sound() {
+		if guard, err = victim.guardPID(ctx); err != nil {
+			return r, err
+		}
+	}
 	d.screen.doing(fault, victim.name)
 	d.census.begin()
 	d.probe.begin()
@@ -129,6 +135,9 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 		emptied = victim
 	}
 	watch := max(time.Second, 2*d.stale+5*d.interval)
+	if fault == "foreign-key" {
+		watch *= 2 // it starts anew first, and must have had the time to take something
+	}
 	if mend != "" {
 		if err := d.look(ctx, 2*watch); err != nil {
 			return r, err
@@ -152,6 +161,12 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	r.HeldOnce = wrong == ""
 	if wrong != "" {
 		r.fail(wrong)
+	}
+	if guard != 0 {
+		r.failIf(d.sameGuard(ctx, victim, guard))
+	}
+	if fault == "contest" {
+		r.failIf(d.defended(victim))
 	}
 	err = d.judge(&r, victim, at)
 	return r, err
@@ -193,7 +208,8 @@ func (d *driller) judge(r *Result, victim *node, at instant) (err error) {
 			if its || !concerned {
 				worst = max(worst, silence[v])
 			}
-			if n := d.node(after); n != nil && before != after {
+			// What a meddler deleted counts as moved where it came back, wherever that is.
+			if n := d.node(after); n != nil && (before != after || r.Fault == "meddle") {
 				movers[v] = n.num
 			}
 		}
@@ -209,6 +225,7 @@ func (d *driller) judge(r *Result, victim *node, at instant) (err error) {
 	if twoOwners(r.Fault) {
 		return nil
 	}
+	r.failIf(d.keptPeace(r, victim, history, at))
 	if dual > 0 {
 		r.fail("two nodes had the same address")
 	}

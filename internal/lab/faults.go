@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -28,6 +29,12 @@ var drill = []scenario{
 	{faults: []string{"split"}, mend: "heal"},
 	{faults: []string{"one-way-in"}, mend: "heal"},
 	{faults: []string{"one-way-out"}, mend: "heal"},
+	{faults: []string{"starve"}},
+	{faults: []string{"freeze"}, mend: "return"},
+	{faults: []string{"meddle"}},
+	{faults: []string{"contest"}},
+	{faults: []string{"foreign-key"}, mend: "return"},
+	{faults: []string{"reload"}, mend: "reload-back"},
 }
 
 // FaultNames lists the drill in its order.
@@ -41,26 +48,12 @@ func FaultNames() []string {
 
 // empties says whether a fault takes everything from its victim.
 func empties(fault string) bool {
-	return slices.Contains([]string{"stop", "kill", "kill-both", "hang", "link-down", "cut", "one-way-in", "one-way-out"}, fault)
+	return slices.Contains([]string{"stop", "kill", "kill-both", "hang", "link-down", "cut", "one-way-in", "one-way-out",
+		"freeze", "foreign-key"}, fault)
 }
 
 // twoOwners says whether a fault may put an address on two nodes (DESIGN: full cut).
 func twoOwners(fault string) bool { return fault == "split" }
-
-// killGuard kills the guard of a node's daemon.
-func (n *node) killGuard(ctx context.Context) error {
-	st, err := n.ask(ctx)
-	if err != nil {
-		return fmt.Errorf("%s: %w", n.name, err)
-	}
-	if st.Guard.PID == 0 {
-		return fmt.Errorf("%s: vippyd has no guard", n.name)
-	}
-	if err := unix.Kill(st.Guard.PID, unix.SIGKILL); err != nil {
-		return fmt.Errorf("%s: kill guard %d: %w", n.name, st.Guard.PID, err)
-	}
-	return nil
-}
 
 // inflict does a fault to a node.
 func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
@@ -68,16 +61,12 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 	case "none":
 		return nil
 	case "stop":
-		n.wanted = false
-		if err := n.proc.stop(ctx, stopLimit); err != nil {
-			return fmt.Errorf("%s: stop vippyd: %w", n.name, err)
-		}
-		return nil
+		return n.stop(ctx)
 	case "return":
-		return c.start(n)
+		return c.bringBack(ctx, n)
 	case "kill":
-		n.wanted, n.hung = false, false
-		return n.proc.kill()
+		n.wanted, n.hung, n.foreign = false, false, false
+		return errors.Join(n.endFrozen(), n.proc.kill())
 	case "kill-guard":
 		return n.killGuard(ctx)
 	case "kill-both":
@@ -90,10 +79,10 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		n.hung, n.wanted = true, false // its guard ends it
 		return n.proc.signal(unix.SIGSTOP)
 	case "wake":
-		n.hung = false
-		if !n.proc.running() {
-			return c.start(n) // as a service manager would
+		if n.frozen != 0 || !n.proc.running() {
+			return c.bringBack(ctx, n) // as a service manager would
 		}
+		n.hung = false
 		n.wanted = true
 		return n.proc.signal(unix.SIGCONT)
 	case "link-down":
@@ -119,6 +108,20 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		}
 		n.cut = false
 		return n.both(true)
+	case "starve":
+		return n.starve(starved)
+	case "freeze":
+		return n.freeze(ctx)
+	case "meddle":
+		return c.meddle(n)
+	case "contest":
+		return c.contest(ctx, n)
+	case "foreign-key":
+		return c.alienate(ctx, n)
+	case "reload":
+		return c.reload(n, c.interval*4/5, c.stale*6/5)
+	case "reload-back":
+		return c.reloadBack()
 	case "split":
 		for _, other := range c.nodes {
 			if err := other.isolate(true); err != nil {

@@ -111,6 +111,8 @@ func TestOverlap(t *testing.T) {
 			[]change{come(1, 0), go_(1, 10), come(2, 11)}, []change{go_(1, 13)}, 0, 99, 0},
 		{"the lab heard of the addition late",
 			[]change{come(1, 0), go_(1, 10), come(2, 14)}, []change{come(2, 9)}, 0, 99, time.Millisecond},
+		{"deleted by somebody else, heard of late, and back with a stamp",
+			[]change{come(1, 0), go_(1, 14), come(1, 14), come(2, 20)}, []change{come(1, 11)}, 0, 25, 5 * time.Millisecond},
 		{"a stamp of another time", []change{come(1, 0), come(2, 1000), go_(1, 1002)}, []change{go_(1, 600)}, 0, 9999, 2 * time.Millisecond},
 		{"a stamp of what the kernel never saw", []change{come(1, 0), come(2, 8), go_(1, 10)}, []change{come(3, 5), go_(2, 9)}, 0, 99, 2 * time.Millisecond},
 	} {
@@ -277,7 +279,7 @@ func TestSummarize(t *testing.T) {
 // The drill is CONTRACT's, in its order.
 func TestFaultNames(t *testing.T) {
 	want := []string{"none", "stop", "return", "kill", "kill-guard", "kill-both", "hang", "wake", "link-down", "link-up",
-		"cut", "heal", "split", "one-way-in", "one-way-out"}
+		"cut", "heal", "split", "one-way-in", "one-way-out", "starve", "freeze", "meddle", "contest", "foreign-key", "reload"}
 	if diff := cmp.Diff(want, FaultNames()); diff != "" {
 		t.Error(diff)
 	}
@@ -288,7 +290,7 @@ func TestConfigLoads(t *testing.T) {
 	dir := t.TempDir()
 	nodes := []string{"node1", "node2", "node3"}
 	groups := layout(nodes, 300)
-	if err := writeConfig(dir, newSecret(), nodes, groups, netip.MustParseAddr("10.99.0.9"), 20*time.Millisecond, 150*time.Millisecond); err != nil {
+	if err := writeConfig(dir, settings{newSecret(), 7, 20 * time.Millisecond, 150 * time.Millisecond}, nodes, groups, netip.MustParseAddr("10.99.0.9")); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(configPath(dir))
@@ -299,7 +301,7 @@ func TestConfigLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(cfg.Plan.Groups) != 300 || cfg.Interval != 20*time.Millisecond || cfg.Stale != 150*time.Millisecond || cfg.Management != socketPath(dir) {
+	if len(cfg.Plan.Groups) != 300 || cfg.Plan.Version != 7 || cfg.Interval != 20*time.Millisecond || cfg.Stale != 150*time.Millisecond || cfg.Management != socketPath(dir) {
 		t.Errorf("loaded %d groups, interval %v, stale %v, socket %s", len(cfg.Plan.Groups), cfg.Interval, cfg.Stale, cfg.Management)
 	}
 	pair, home := cfg.Plan.Find("pair"), cfg.Plan.Find("home")

@@ -54,10 +54,19 @@ func configPath(dir string) string { return filepath.Join(dir, "vippy.conf") }
 func socketPath(dir string) string { return filepath.Join(dir, "socket") }
 func logPath(dir string) string    { return filepath.Join(dir, "log") }
 
+// settings are what a fault may change in one node's config. Of a zero, vippyd's own
+// default is in force.
+type settings struct {
+	secret          string
+	version         uint64
+	interval, stale time.Duration
+}
+
 // writeConfig writes what a node reads, for vippyd and for people: only what differs
 // from the defaults is in it. The witness is the client: of two nodes, each must know
-// whether silence means that the other is lost or that it is cut off itself.
-func writeConfig(dir, secret string, nodes []string, groups []group, witness netip.Addr, interval, stale time.Duration) error {
+// whether silence means that the other is lost or that it is cut off itself. The file is
+// replaced, so that nobody ever reads half of it.
+func writeConfig(dir string, s settings, nodes []string, groups []group, witness netip.Addr) error {
 	type address struct {
 		Interface string `json:"interface"`
 		IP        string `json:"ip"`
@@ -70,6 +79,7 @@ func writeConfig(dir, secret string, nodes []string, groups []group, witness net
 	file := struct {
 		Cluster       string     `json:"cluster"`
 		Secret        string     `json:"secret"`
+		Version       uint64     `json:"version,omitempty"`
 		ChatInterface string     `json:"chat_interface"`
 		Management    string     `json:"management"`
 		StateDir      string     `json:"state_dir"`
@@ -78,7 +88,8 @@ func writeConfig(dir, secret string, nodes []string, groups []group, witness net
 		Nodes         []string   `json:"nodes"`
 		Witness       []string   `json:"witness"`
 		VIPs          []vipGroup `json:"vips"`
-	}{"lab", secret, linkName, socketPath(dir), filepath.Join(dir, "state"), interval.Seconds(), stale.Seconds(), nodes, []string{witness.String()}, nil}
+	}{"lab", s.secret, s.version, linkName, socketPath(dir), filepath.Join(dir, "state"),
+		s.interval.Seconds(), s.stale.Seconds(), nodes, []string{witness.String()}, nil}
 	for _, g := range groups {
 		vg := vipGroup{Name: g.name, Prefer: g.prefer}
 		for _, v := range g.vips {
@@ -93,7 +104,11 @@ func writeConfig(dir, secret string, nodes []string, groups []group, witness net
 	if err := os.MkdirAll(file.StateDir, 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(configPath(dir), append(text, '\n'), 0o600)
+	next := configPath(dir) + ".new"
+	if err := os.WriteFile(next, append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, configPath(dir))
 }
 
 // newSecret returns a secret for one lab.

@@ -24,7 +24,8 @@ const forever = instant(1<<63 - 1)
 // refine moves the changes that the kernels reported to when they happened. The kernel's
 // list is complete but stamped when the lab got to it; a daemon's stamp is taken right
 // after its call, but a daemon is not asked to be honest or alive. Both are after the
-// fact, so the earlier of the two is the nearer.
+// fact, so the earlier of the two is the nearer. The changes of each node are in the order of
+// its kernel, which stays.
 func refine(kernel, stamps []change) []change {
 	out := slices.Clone(kernel)
 	used := make([]bool, len(stamps))
@@ -42,6 +43,20 @@ func refine(kernel, stamps []change) []change {
 			used[best] = true
 			out[i].at = min(out[i].at, stamps[best].at)
 		}
+	}
+	// What came before another change of the same address happened before it, whenever the
+	// lab got to it: what somebody else deleted has no stamp, its return has one.
+	type key struct {
+		node byte
+		addr netip.Addr
+	}
+	next := map[key]instant{}
+	for i, c := range slices.Backward(out) {
+		k := key{c.node, c.addr}
+		if at, is := next[k]; is {
+			out[i].at = min(c.at, at)
+		}
+		next[k] = out[i].at
 	}
 	return out
 }

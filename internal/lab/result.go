@@ -41,6 +41,13 @@ func (r *Result) fail(why string) {
 	r.Note += why
 }
 
+// failIf notes what went wrong, unless it is empty.
+func (r *Result) failIf(wrong string) {
+	if wrong != "" {
+		r.fail(wrong)
+	}
+}
+
 // Good says whether the fault went as vippy promises.
 func (r *Result) Good() bool { return r.HeldOnce && !r.failed }
 

@@ -128,6 +128,9 @@ func (c *cluster) disagrees(st ctlsocket.Status) string {
 	if !st.Guard.OK {
 		return "has no guard"
 	}
+	if n := c.node(st.Identity); n != nil && st.Config.Version < n.conf.version {
+		return fmt.Sprintf("has plan %d and not %d yet", st.Config.Version, n.conf.version)
+	}
 	if len(st.Groups) != len(c.groups) {
 		return fmt.Sprintf("knows %d groups of %d", len(st.Groups), len(c.groups))
 	}

@@ -35,6 +35,7 @@ type port struct {
 type wire struct {
 	space  *space
 	handle *netlink.Handle
+	bridge netlink.Link
 	ports  []*port
 }
 
@@ -66,6 +67,7 @@ func newWire(names []string) (_ *wire, err error) {
 	if err := w.handle.LinkSetUp(bridge); err != nil {
 		return nil, fmt.Errorf("switch: %w", err)
 	}
+	w.bridge = bridge
 	for i, name := range names {
 		p, err := w.plugIn(bridge, i+1, name)
 		if p != nil {

@@ -1,0 +1,144 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/mdlayher/arp"
+	"github.com/mdlayher/ethernet"
+	"github.com/mdlayher/packet"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// prey is the address that a meddler turns to: the last one that the node has, by its
+// kernel.
+func (c *cluster) prey(n *node) (netip.Addr, error) {
+	has, err := n.table()
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	for _, v := range slices.Backward(c.vips) {
+		if has[v] {
+			return v, nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("%s: it has no address to meddle with", n.name)
+}
+
+// meddle deletes an address behind the daemon's back, as another program on its host might.
+func (c *cluster) meddle(n *node) error {
+	vip, err := c.prey(n)
+	if err != nil {
+		return err
+	}
+	addr := &netlink.Addr{IPNet: &net.IPNet{IP: vip.AsSlice(), Mask: net.CIDRMask(32, 32)}}
+	if err := n.inside.AddrDel(n.link, addr); err != nil {
+		return fmt.Errorf("%s: delete %v: %w", n.name, vip, err)
+	}
+	return nil
+}
+
+// A contest is so many announcements, so far apart.
+const (
+	contestTimes = 5
+	contestEvery = 20 * time.Millisecond
+)
+
+// stranger is the hardware address of a host that nobody configured. Frames to it reach
+// nobody.
+var stranger = net.HardwareAddr{0x02, 0x99, 0xee, 0, 0, 1}
+
+// contest lets a stranger announce an address of the node. It speaks from the switch, as a
+// host on one more port: the client hears it like the nodes do, and believes it.
+func (c *cluster) contest(ctx context.Context, n *node) error {
+	vip, err := c.prey(n)
+	if err != nil {
+		return err
+	}
+	frame, err := announcement(stranger, vip)
+	if err != nil {
+		return err
+	}
+	var conn *packet.Conn
+	err = c.wire.space.do(func() (err error) {
+		link := c.wire.bridge.Attrs()
+		conn, err = packet.Listen(&net.Interface{Index: link.Index, Name: link.Name, HardwareAddr: stranger},
+			packet.Raw, unix.ETH_P_ARP, nil)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("contest %v: %w", vip, err)
+	}
+	defer conn.Close()
+	for range contestTimes {
+		if _, err := conn.WriteTo(frame, &packet.Addr{HardwareAddr: ethernet.Broadcast}); err != nil {
+			return fmt.Errorf("contest %v: %w", vip, err)
+		}
+		if err := pause(ctx, contestEvery); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// announcement is a gratuitous ARP request (RFC 5227 section 2.3).
+func announcement(from net.HardwareAddr, vip netip.Addr) ([]byte, error) {
+	p, err := arp.NewPacket(arp.OperationRequest, from, vip, make(net.HardwareAddr, 6), vip)
+	if err != nil {
+		return nil, err
+	}
+	body, err := p.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	f := ethernet.Frame{Destination: ethernet.Broadcast, Source: from, EtherType: ethernet.EtherTypeARP, Payload: body}
+	return f.MarshalBinary()
+}
+
+// alienate starts a node's daemon anew with a secret that nobody else has.
+func (c *cluster) alienate(ctx context.Context, n *node) error {
+	if err := n.stop(ctx); err != nil {
+		return err
+	}
+	n.foreign, n.conf.secret = true, newSecret()
+	if err := c.configure(n); err != nil {
+		return err
+	}
+	return c.start(n)
+}
+
+// reload gives a node other times and a plan of the next version, which its status shows
+// once they are in force.
+func (c *cluster) reload(n *node, interval, stale time.Duration) error {
+	c.conf.version++
+	n.conf.version, n.conf.interval, n.conf.stale = c.conf.version, interval, stale
+	return c.reread(n)
+}
+
+// reloadBack gives all nodes the same config again, of one more version.
+func (c *cluster) reloadBack() error {
+	c.conf.version++
+	for _, n := range c.nodes {
+		n.conf = c.conf
+		if err := c.reread(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reread writes a node's settings and lets its daemon read them.
+func (c *cluster) reread(n *node) error {
+	if err := c.configure(n); err != nil {
+		return err
+	}
+	if !n.proc.running() {
+		return nil // it reads them when it starts
+	}
+	return n.proc.signal(unix.SIGHUP)
+}
