@@ -31,7 +31,7 @@ const (
 	running
 )
 
-// A host is a kernel, a clock and at most one process.
+// A host is a kernel, a clock, at most one process of the daemon and one of its guard.
 type host struct {
 	w      *World
 	id     int
@@ -55,6 +55,10 @@ type host struct {
 	plan    *planning // the one that rules in the process
 	file    *planning // the one that it was told, and that a new process starts with
 	foreign bool      // it has another secret
+	// process counts the processes, ends the times that one was ended or kept from starting.
+	process, ends uint32
+	guarded       uint32 // the process for which a guard was started
+	waiting       bool // for the guard of the former process, to start the next
 	// stopped counts who stopped it (SIGSTOP, starvation).
 	stopped int
 	leaving bool
@@ -70,6 +74,12 @@ type host struct {
 	held    []vipgroup.Key
 	plumbAt int64  // a plumb event is under way
 	known   []bool // by host: its hardware address is known to be a plan node's
+
+	guard   guard
+	grant   int64              // on its own clock: until then addresses may be added and extended
+	told    int64              // the newest grant that the guard was told
+	will    []cluster.Datagram // the newest that it was told
+	willDue int64              // on its own clock
 
 	lastTurn   int64 // on its own clock
 	lastExtend int64
@@ -90,9 +100,15 @@ func (h *host) start() {
 	if h.down || h.state != off {
 		return
 	}
+	if h.guard.alive {
+		h.waiting = true // it shares the lock of the state directory
+		return
+	}
 	h.gen++
+	h.process++
 	h.state = starting
 	h.stopped, h.leaving = 0, false
+	h.told, h.will = 0, nil
 	h.inbox = h.inbox[:0]
 	h.w.note(h.id, "process starts", -1)
 	h.begin()
@@ -132,6 +148,11 @@ func (h *host) begin() {
 		clear(h.put)
 		clear(h.due)
 		h.plumbAt, h.wakeAt, h.wakeSet = 0, 0, 0
+		h.grant, h.willDue = 0, 0
+		if !h.w.cfg.NoGuard && h.guarded != h.process {
+			h.guarded = h.process
+			h.guard.begin()
+		}
 		if h.w.now-h.fell > int64(h.w.cfg.Interval)/4 {
 			h.speaks = h.w.now
 		}
@@ -142,6 +163,8 @@ func (h *host) begin() {
 
 // kill ends the process; the kernel goes on.
 func (h *host) kill(why string) {
+	h.waiting = false
+	h.ends++
 	if h.state == off {
 		return
 	}
@@ -153,6 +176,7 @@ func (h *host) kill(why string) {
 	h.state, h.node, h.inbox = off, nil, nil
 	h.idle = h.w.now
 	h.w.note(h.id, why, -1)
+	h.guard.orphaned()
 }
 
 // stop keeps the process from running until cont.
@@ -212,6 +236,7 @@ func (h *host) thaw() {
 			w.queue.push(event{at: max(h.kernel.expires[a], w.now), kind: expire, host: int16(h.id), arg: int16(a)})
 		}
 	}
+	h.guard.stir(300_000)
 	gen := h.gen
 	w.after(1+w.upTo(300_000), func() {
 		if h.gen != gen || !h.running() {
@@ -230,6 +255,7 @@ func (h *host) lose() {
 	if h.down {
 		return
 	}
+	h.guard.die("guard lost")
 	h.kill("host lost")
 	h.frozen, h.paused, h.stopped = false, false, 0
 	for a := range h.kernel.has {
