@@ -150,6 +150,9 @@ func (g *guard) step() {
 		}
 		g.in(w.opTime())
 	case saying:
+		if g.said == 0 { // what the daemon said doesn't stand any more
+			h.fell -= int64(w.cfg.Interval)
+		}
 		for _, d := range g.will {
 			h.speak(d)
 		}
@@ -206,7 +209,7 @@ func (g *guard) orphaned() {
 	}
 }
 
-// die ends the guard, and lets in a new daemon that waited for that.
+// die ends the guard, with a word in the story if there is one, and lets in a new daemon that waited for that.
 func (g *guard) die(why string) {
 	if !g.alive {
 		return
@@ -214,7 +217,9 @@ func (g *guard) die(why string) {
 	h := g.h
 	g.alive, g.line, g.due = false, nil, 0
 	g.gen++
-	h.w.note(h.id, why, -1)
+	if why != "" {
+		h.w.note(h.id, why, -1)
+	}
 	if !h.waiting {
 		return
 	}
@@ -330,7 +335,7 @@ func (h *host) granted() bool {
 }
 
 // bye lets the guard end with a process that has nothing and said so.
-func (h *host) bye() { h.guard.die("guard ends") }
+func (h *host) bye() { h.guard.die("") }
 
 // revive has the service manager start the process again that was just killed, unless it
 // is killed or started otherwise before.

@@ -58,7 +58,7 @@ type host struct {
 	// process counts the processes, ends the times that one was ended or kept from starting.
 	process, ends uint32
 	guarded       uint32 // the process for which a guard was started
-	waiting       bool // for the guard of the former process, to start the next
+	waiting       bool   // for the guard of the former process, to start the next
 	// stopped counts who stopped it (SIGSTOP, starvation).
 	stopped int
 	leaving bool
@@ -255,7 +255,7 @@ func (h *host) lose() {
 	if h.down {
 		return
 	}
-	h.guard.die("guard lost")
+	h.guard.die("")
 	h.kill("host lost")
 	h.frozen, h.paused, h.stopped = false, false, 0
 	for a := range h.kernel.has {
