@@ -246,7 +246,8 @@ func (d *director) plans(long time.Duration) {
 	d.w.Run(long)
 }
 
-// thirds cuts a pair and restarts the third, so that what it objected to is forgotten.
+// thirds cuts a pair and restarts the third, so that what it objected to is forgotten. A
+// guard's farewell tells the pair, and so does the silence where there is none.
 func (d *director) thirds(n int) {
 	w := d.w
 	for range n {
@@ -263,6 +264,9 @@ func (d *director) thirds(n int) {
 				return
 			}
 			g := &Fault{Kind: Kill, A: k}
+			if !w.cfg.NoGuard && d.rng.IntN(4) > 0 {
+				g.Kind = KillBoth
+			}
 			w.Begin(g)
 			w.Run(time.Duration(d.rng.Int64N(int64(w.cfg.Interval / 5))))
 			w.End(g)
