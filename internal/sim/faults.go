@@ -297,6 +297,7 @@ func (h *host) vote(v cluster.Vote) {
 
 func (h *host) adopt(plan int) {
 	h.file = &h.w.plans[plan]
+	h.reload = !h.alive()
 	if h.alive() {
 		h.node.Adopt(h.clock.time(h.w.now), h.file.plan)
 		h.turn()

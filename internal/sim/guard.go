@@ -217,6 +217,7 @@ func (g *guard) die(why string) {
 	h := g.h
 	g.alive, g.line, g.due = false, nil, 0
 	g.gen++
+	h.forsake()
 	if why != "" {
 		h.w.note(h.id, why, -1)
 	}
@@ -260,13 +261,30 @@ func (g *guard) replace() {
 }
 
 // stop keeps the guard from running until cont.
-func (g *guard) stop() { g.stopped++ }
+func (g *guard) stop() {
+	g.stopped++
+	g.h.forsake()
+}
 
 func (g *guard) cont() {
+	g.h.forsake()
 	if g.stopped > 0 {
 		g.stopped--
 	}
 	g.stir(200_000)
+}
+
+// forsaken says whether its kernel has addresses that neither daemon nor guard looks
+// after.
+func (h *host) forsaken() bool {
+	return !h.alive() && !h.guard.runs() && slices.Contains(h.kernel.has, true)
+}
+
+// forsake is called where that may begin or end, and remembers when it last was so.
+func (h *host) forsake() {
+	if h.forsaken() {
+		h.forsook = h.w.now
+	}
 }
 
 // stir has a guard look around that didn't run, within so many ns.

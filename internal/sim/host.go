@@ -55,6 +55,7 @@ type host struct {
 	plan    *planning // the one that rules in the process
 	file    *planning // the one that it was told, and that a new process starts with
 	foreign bool      // it has another secret
+	reload  bool      // it was told so while it didn't run
 	// process counts the processes, ends the times that one was ended or kept from starting.
 	process, ends uint32
 	guarded       uint32 // the process for which a guard was started
@@ -64,8 +65,9 @@ type host struct {
 	leaving bool
 	speaks  int64 // world time since which it has a say; a quick restart is no break, as what it said
 	// stands with the others for stale - T
-	idle int64 // world time at which it was last dead or hung
-	fell int64 // world time at which it last ceased to take turns
+	idle    int64 // world time at which it was last dead or hung
+	fell    int64 // world time at which it last ceased to take turns
+	forsook int64 // world time at which neither daemon nor guard last looked after its addresses
 
 	inbox   []recorded // what waits in its sockets
 	want    []bool     // by address: the kernel should have it
@@ -106,6 +108,7 @@ func (h *host) start() {
 	}
 	h.gen++
 	h.process++
+	h.forsake()
 	h.state = starting
 	h.stopped, h.leaving = 0, false
 	h.told, h.will = 0, nil
@@ -124,6 +127,7 @@ func (h *host) begin() {
 			return // killed, or cont or thaw begins anew
 		}
 		for a := range h.kernel.has {
+			h.forsake()
 			h.remove(a, "removed a left-over")
 		}
 		h.boot = max(h.boot+1, uint64(h.clock.at(h.w.now)))
@@ -176,6 +180,7 @@ func (h *host) kill(why string) {
 	h.state, h.node, h.inbox = off, nil, nil
 	h.idle = h.w.now
 	h.w.note(h.id, why, -1)
+	h.forsake()
 	h.guard.orphaned()
 }
 
@@ -186,6 +191,7 @@ func (h *host) stop() {
 	}
 	h.stopped++
 	h.idle = h.w.now
+	h.forsake()
 	h.plumbAt = 0 // it checks again before any system call
 }
 
@@ -193,6 +199,7 @@ func (h *host) cont() {
 	if h.stopped == 0 {
 		return
 	}
+	h.forsake()
 	if h.stopped--; h.stopped > 0 || !h.running() {
 		return
 	}
@@ -210,6 +217,7 @@ func (h *host) stand(pause bool) {
 	h.w.check.rewire()
 	h.stoodSince = h.w.now
 	h.frozen, h.paused = !pause, pause
+	h.forsake()
 	h.plumbAt = 0
 	h.w.check.dirty = true
 }
@@ -227,6 +235,7 @@ func (h *host) thaw() {
 			h.kernel.expires[a] += d
 		}
 	}
+	h.forsake()
 	h.frozen, h.paused = false, false
 	h.speaks = w.now
 	w.check.reachedAgain(h.id)

@@ -118,6 +118,10 @@ func (h *host) resume() {
 		}
 		h.carryOut()
 	}
+	if h.reload {
+		h.reload = false
+		h.node.Adopt(h.clock.time(h.w.now), h.file.plan)
+	}
 	inbox := h.inbox
 	h.inbox = nil
 	for _, f := range inbox {
