@@ -250,18 +250,25 @@ func (n *Node) judgePermission(now time.Time, g int, wake *time.Time) {
 	n.take(now, g)
 }
 
-// giveWay withdraws a claim that has stood for two intervals under an objection for the
-// sake of a node that isn't heard here: that one may claim it, and wait for ours in turn.
-// (If it holds it, it has had the time to let go to a claimant that can't hear it.)
+// giveWay withdraws a claim that others may wait for in turn: one that has stood for two
+// intervals under an objection for the sake of a node that isn't heard here, which may
+// claim it too (if it holds it, it has had the time to let go to who can't hear it); and
+// one that a live holder of a part of what our plan joins has long not met.
 func (n *Node) giveWay(now time.Time, g int) {
 	c := &n.claims.groups[g]
-	objected := slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.state == Live && n.objected(p, g) })
-	if !objected || n.heardHeld.has(g) {
+	anyLive := func(what func(p *peer) bool) bool {
+		return slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.state == Live && what(p) })
+	}
+	patience := 2 * n.bounds.interval
+	switch {
+	case anyLive(func(p *peer) bool { return p.held.has(g) && !p.table.covers(g, p.ann.held) }):
+		patience = 2 * n.bounds.stale
+	case n.heardHeld.has(g) || !anyLive(func(p *peer) bool { return n.objected(p, g) }):
 		c.until = time.Time{}
 		return
 	}
-	if c.until.IsZero() {
-		c.until = now.Add(2 * n.bounds.interval)
+	if due := now.Add(patience); c.until.IsZero() || c.until.After(due) {
+		c.until = due
 	}
 	if !now.Before(c.until) {
 		n.claims.withdraw(g)
@@ -270,10 +277,11 @@ func (n *Node) giveWay(now time.Time, g int) {
 	}
 }
 
-// pause keeps this node from claiming a group while its rivals have their turn.
+// pause keeps this node from claiming a group while its rivals have their turn, which
+// must be long enough for a claim to stand.
 func (n *Node) pause(now time.Time, g int) {
 	place := time.Duration(n.plan.Rank(n.plan.Groups[g].Key, n.name))
-	n.claims.groups[g].pause = now.Add((2 + place) * n.bounds.interval)
+	n.claims.groups[g].pause = now.Add((2 + place) * max(n.bounds.interval, n.bounds.stand))
 }
 
 func (n *Node) take(now time.Time, g int) {

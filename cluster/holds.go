@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"time"
 
 	"github.com/vippy-ha/vippy/vipgroup"
@@ -193,7 +194,7 @@ func (n *Node) handOver(now time.Time) {
 // taken says whether a successor's claim is acknowledged by everybody else.
 func (n *Node) taken(p *peer, at, g int) bool {
 	begin := p.startOf(g)
-	if begin == 0 {
+	if begin == 0 || n.halves(p, at, g) {
 		return false
 	}
 	for _, q := range n.peers {
@@ -205,6 +206,21 @@ func (n *Node) taken(p *peer, at, g int) bool {
 		}
 	}
 	return true
+}
+
+// halves says whether a successor with another plan could not take our group: it claims
+// it together with addresses that stay here.
+func (n *Node) halves(p *peer, at, g int) bool {
+	if p.table.same {
+		return false
+	}
+	for _, i := range p.table.overlap(g) {
+		stays := slices.ContainsFunc(p.table.mine[i], func(j int) bool { return n.holds.mine.has(j) && n.owner[j] != at })
+		if stays && p.claims(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // release gives a group up for whoever may take it.

@@ -1,6 +1,10 @@
 package cluster
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/vippy-ha/vippy/vipgroup"
+)
 
 // objected says whether a live peer's announcement holds a valid objection to our claim
 // or hold of a group. Objections are in places of our plan, so one that was made before
@@ -109,22 +113,31 @@ func (n *Node) contended() bool {
 	return false
 }
 
-// objectionable returns the groups, in places of c's plan, that k has a better right to.
+// objectionable returns the groups, in places of c's plan, of which k has an address by a
+// better right. Addresses decide: what is one group here may be two there.
 func (n *Node) objectionable(c, k *peer) set {
 	out := newSet(len(c.table.plan.Groups))
-	for g := range n.all.all {
-		if !k.held.has(g) && !k.claimed.has(g) {
+	if k.table == nil {
+		return out
+	}
+	for i, group := range c.table.plan.Groups {
+		cHolds, cClaims := c.ann.held.has(i), c.claims(i)
+		if !cHolds && !cClaims {
 			continue
 		}
-		holds := k.held.has(g) && c.held.has(g) && n.plan.Better(n.plan.Groups[g].Key, k.name, c.name)
-		claims := c.claimed.has(g) && (k.held.has(g) || k.claimed.has(g) && k.stampOf(g) < c.stampOf(g))
-		if !holds && !claims {
-			continue
-		}
-		for _, i := range c.table.overlap(g) {
-			held, claimed := c.ann.held.has(i), slices.ContainsFunc(c.ann.claims, func(x claimed) bool { return x.groups.has(i) })
-			if holds && held || claims && claimed {
+		for _, r := range group.Resources() {
+			j := k.table.plan.Owns(r)
+			if j < 0 {
+				continue
+			}
+			kHolds, key := k.ann.held.has(j), vipgroup.KeyOf([]string{r})
+			if g := n.plan.Owns(r); g >= 0 {
+				key = n.plan.Groups[g].Key
+			}
+			if cHolds && kHolds && n.plan.Better(key, k.name, c.name) ||
+				cClaims && (kHolds || k.claims(j) && k.stampOf(j) < c.stampOf(i)) {
 				out.add(i)
+				break
 			}
 		}
 	}

@@ -53,3 +53,46 @@ func TestAgedAcknowledgementStillBinds(t *testing.T) {
 		t.Errorf("a third that does not list us: %q", got)
 	}
 }
+
+// TestHalfIsNotHandedOver: a successor whose plan joins what this node's plan holds apart
+// gets nothing until it can have everything, else it would be handed over for ever.
+func TestHalfIsNotHandedOver(t *testing.T) {
+	ours, theirs := planOf(t, 1, 2, "a b"), planOf(t, 2, 2, "a+b")
+	now := time.Unix(1000, 0)
+	n := New(now, Options{Name: "node1", Cluster: "test", Boot: 1, Keys: []Key{testKey()}, Plan: ours, Timing: testTiming()})
+	p := n.peers[1]
+	p.table = n.plans.learn(theirs)
+	p.ann.claims = []claimed{{begin: 7, groups: setOf(0)}}
+	a, b := ours.Find("a"), ours.Find("b")
+	n.holds.want(a)
+	n.holds.want(b)
+	n.owner[a], n.owner[b] = 1, n.self
+	if n.taken(p, 1, a) {
+		t.Error("a would go to node2, which can't take it without b")
+	}
+	n.owner[b] = 1
+	if !n.taken(p, 1, a) || !n.taken(p, 1, b) {
+		t.Error("a and b would not go to node2, which claims both")
+	}
+}
+
+// TestHalvesAreNoTwoOwners: of two nodes that each hold a part of what is one group here,
+// neither is objected to; of two that hold one address, the worse-ranked is.
+func TestHalvesAreNoTwoOwners(t *testing.T) {
+	ours, theirs := planOf(t, 2, 3, "a+b"), planOf(t, 1, 3, "a b")
+	now := time.Unix(1000, 0)
+	n := New(now, Options{Name: "node1", Cluster: "test", Boot: 1, Keys: []Key{testKey()}, Plan: ours, Timing: testTiming()})
+	c, k := n.peers[1], n.peers[2]
+	for i, p := range []*peer{c, k} {
+		p.table = n.plans.learn(theirs)
+		p.ann.held = newSet(len(theirs.Groups))
+		p.ann.held.add(theirs.Find(string("ab"[i])))
+	}
+	if !n.objectionable(c, k).empty() || !n.objectionable(k, c).empty() {
+		t.Error("a holder of a and a holder of b are taken for two owners")
+	}
+	k.ann.held.add(theirs.Find("a"))
+	if n.objectionable(c, k).empty() == n.objectionable(k, c).empty() {
+		t.Error("of two holders of a, not exactly one is objected to")
+	}
+}

@@ -141,12 +141,22 @@ func (p *peer) startOf(group int) uint64 {
 	return begin
 }
 
-// stampOf orders claims on our group by when they were first heard of; 0 for none.
-func (p *peer) stampOf(group int) uint64 {
-	begin := p.startOf(group)
-	for _, s := range p.starts {
-		if s.begin == begin {
-			return s.stamp
+// claims says whether the peer claims a group of its own plan.
+func (p *peer) claims(place int) bool {
+	return slices.ContainsFunc(p.ann.claims, func(c claimed) bool { return c.groups.has(place) })
+}
+
+// stampOf orders claims on groups of the peer's plan by when they were first heard of; 0
+// for none.
+func (p *peer) stampOf(place int) uint64 {
+	for _, c := range p.ann.claims {
+		if !c.groups.has(place) {
+			continue
+		}
+		for _, s := range p.starts {
+			if s.begin == c.begin {
+				return s.stamp
+			}
 		}
 	}
 	return 0

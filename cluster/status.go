@@ -90,7 +90,7 @@ func (n *Node) Status(now time.Time) Status {
 		s := n.groupStatus(now, g)
 		out.Groups = append(out.Groups, s)
 		name := n.plan.Groups[g].Name
-		if len(s.Owners) > 1 {
+		if n.whollyHeld(g) > 1 {
 			out.Alarms = append(out.Alarms, Alarm{Name: "two-owners", Since: n.since[g], Detail: name + " is held by " + strings.Join(s.Owners, " and ")})
 		}
 		if s.Contested {
@@ -103,6 +103,20 @@ func (n *Node) Status(now time.Time) Status {
 	}
 	slices.SortFunc(out.Alarms, func(a, b Alarm) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Detail, b.Detail)) })
 	return out
+}
+
+// whollyHeld counts the nodes that hold every address of a group; with other plans two may
+// hold a part each, and that is no conflict.
+func (n *Node) whollyHeld(g int) (count int) {
+	if n.holds.mine.has(g) {
+		count++
+	}
+	for _, p := range n.peers {
+		if p != nil && p.isHeard() && p.table != nil && p.table.covers(g, p.ann.held) {
+			count++
+		}
+	}
+	return count
 }
 
 func (n *Node) peerAlarms(now time.Time, p *peer) (out []Alarm) {

@@ -53,6 +53,11 @@ func (c *checker) excuse(o *overlap) excuse {
 		// packets pass. A third, isolation or the returning chat ends it.
 		cut := w.paths[a][b].link || w.paths[b][a].link
 		e := excuse{why: "one-way link and no chat", most: stale + 2*i + slack}
+		if w.lossy(a, b) {
+			// The ARP announcements that end it come every max(stale/2, 100 ms), and
+			// some are lost.
+			e.most += 3 * max(stale/2, int64(100*time.Millisecond))
+		}
 		if e.endless = cut && (w.mutedWithin(a, b, 0) || w.mutedWithin(b, a, 0)); e.endless || !dumb {
 			return e
 		}
@@ -138,7 +143,7 @@ func (w *World) cutSince(from, to int, since int64) bool {
 
 func (w *World) mutedWithin(from, to int, d int64) bool {
 	p := &w.paths[from][to]
-	return p.udp || p.group || w.now-p.lastUDP <= d || w.hosts[from].foreign || w.hosts[to].foreign
+	return p.udp || p.group || w.now-p.lastUDP <= d || w.hosts[from].strangeWithin(d) || w.hosts[to].strangeWithin(d)
 }
 
 // idleWithin says whether a process was dead or hung lately. One that stood still with

@@ -284,8 +284,16 @@ func (w *World) During(after, lasting time.Duration, f *Fault) {
 func (h *host) rekey(foreign bool) {
 	h.kill("killed")
 	h.fell -= int64(h.w.cfg.Interval)
+	if h.foreign && !foreign {
+		h.rekeyed = h.w.now
+	}
 	h.foreign = foreign
 	h.start()
+}
+
+// strangeWithin says whether nobody could talk to it for want of the secret lately.
+func (h *host) strangeWithin(d int64) bool {
+	return h.foreign || h.rekeyed > 0 && h.w.now-h.rekeyed <= d
 }
 
 func (h *host) vote(v cluster.Vote) {

@@ -60,6 +60,7 @@ type host struct {
 	process, ends uint32
 	guarded       uint32 // the process for which a guard was started
 	waiting       bool   // for the guard of the former process, to start the next
+	rekeyed       int64  // world time at which it last got the right one again
 	// stopped counts who stopped it (SIGSTOP, starvation).
 	stopped int
 	leaving bool

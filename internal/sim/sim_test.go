@@ -49,6 +49,13 @@ var fixedSeeds = []struct {
 	{304189970838, Plans, "who held a part of a group released the whole, and the rest was still held"},
 	{304189971759, Thirds, "a third that had just died lost its say before it was absent"},
 	{305035103037, Single, "an attacker hands on late what a cut link lost"},
+	{305414845844, Torture, "half of a joined group was handed to who could only take the whole, again and again"},
+	{305414846748, Torture, "the announcements that end an overlap without chat are lost, too"},
+	{305579635588, Torture, "a claim on a joined group stood for ever and kept the free half from everybody"},
+	{305579638556, Torture, "two holders of the halves of a joined group were taken for two owners"},
+	{305579640972, Torture, "the same, in a group of four"},
+	{306218421565, Double, "a rival's pause was shorter than a claim must stand"},
+	{306218425053, Double, "who had another secret until now could not be talked to either"},
 	{7, Chat, "chat and processes"},
 	{5, Calm, "nothing moves"},
 }
