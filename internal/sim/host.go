@@ -55,12 +55,12 @@ type host struct {
 	plan    *planning // the one that rules in the process
 	file    *planning // the one that it was told, and that a new process starts with
 	foreign bool      // it has another secret
+	rekeyed int64     // world time at which it last got the right one again
 	reload  bool      // it was told so while it didn't run
 	// process counts the processes, ends the times that one was ended or kept from starting.
 	process, ends uint32
 	guarded       uint32 // the process for which a guard was started
 	waiting       bool   // for the guard of the former process, to start the next
-	rekeyed       int64  // world time at which it last got the right one again
 	// stopped counts who stopped it (SIGSTOP, starvation).
 	stopped int
 	leaving bool
