@@ -11,6 +11,9 @@ import (
 type attacker struct {
 	w    *World
 	tape []recorded // old parts are overwritten at random
+	// last is the latest that each host said, ends what each said before a silence: the
+	// farewells among it.
+	last, ends []recorded
 	// recording says whether it listens at all.
 	recording bool
 	key       cluster.Key
@@ -20,13 +23,20 @@ type attacker struct {
 // tapeLength is how many datagrams it keeps.
 const tapeLength = 4000
 
-func (t *attacker) init(w *World) { t.w, t.key = w, cluster.NewKey([]byte("a guess")) }
+func (t *attacker) init(w *World) {
+	t.w, t.key = w, cluster.NewKey([]byte("a guess"))
+	t.last = make([]recorded, len(w.hosts))
+}
 
 // overhear records a datagram.
 func (t *attacker) overhear(h *host, f *frame) {
 	if h.role != stranger || f.kind != chatGroup || !t.recording {
 		return
 	}
+	if l := &t.last[f.src]; l.frame != nil && t.w.now-l.at > 2*int64(t.w.cfg.Interval) && len(t.ends) < tapeLength {
+		t.ends = append(t.ends, *l)
+	}
+	t.last[f.src] = recorded{f, t.w.now}
 	if len(t.tape) < tapeLength {
 		t.tape = append(t.tape, recorded{f, t.w.now})
 		return
@@ -46,6 +56,12 @@ func (t *attacker) act() {
 	case 0:
 		t.impersonate()
 		return
+	case 2:
+		if n := len(t.ends); n > 0 && !w.cfg.NoGuard {
+			old := t.ends[w.rng.IntN(n)]
+			t.say(&frame{data: old.data, from: old.from, ttl: 255}, -1)
+			return
+		}
 	case 1:
 		data := make([]byte, w.rng.IntN(1300))
 		for i := range data {

@@ -27,7 +27,19 @@ var (
 	singleFaults = []FaultKind{Cut, Part, Island, Split, RxDead, TxDead, NoChat, Deaf, Mute, Silence, NoGroup, NoMulti,
 		Blip, Lossy, Slow, Twice, Kill, Leave, Hang, Starve, Wrong, Drain, Bar, BarOne,
 		Worse, Forget, Lose, Freeze, Pause, Adopt}
+	// guardFaults join each of these, and quietGuardFaults the quiet ones, where there are
+	// guards.
+	guardFaults      = []FaultKind{KillGuard, HangGuard, KillBoth, KillBoth, FreezeBoth, FreezeBoth, Doze, Doze, Hang, Kill}
+	quietGuardFaults = []FaultKind{KillGuard, HangGuard}
 )
+
+// with adds the faults that only a world with guards knows.
+func (d *director) with(kinds, more []FaultKind) []FaultKind {
+	if d.w.cfg.NoGuard {
+		return kinds
+	}
+	return slices.Concat(kinds, more)
+}
 
 // draw makes a fault of one of the kinds and how long it lasts.
 func (d *director) draw(kinds []FaultKind) (*Fault, time.Duration) {
@@ -52,6 +64,18 @@ func (d *director) draw(kinds []FaultKind) (*Fault, time.Duration) {
 		f.Arg = 1
 	case Split:
 		f.Arg = 1 + d.rng.IntN(1<<n-2)
+	case Doze: // mostly around the moment in which the guard acts
+		f.Arg = d.rng.IntN(41) - 5
+		if d.rng.IntN(3) == 0 {
+			f.Arg = d.rng.IntN(1200) - 600
+		}
+	case KillBoth:
+		f.Arg = d.rng.IntN(101) - 50
+		if d.rng.IntN(2) == 0 {
+			f.Arg /= 10
+		}
+	case FreezeBoth:
+		f.Arg = d.rng.IntN(2)
 	case Lossy:
 		f.Arg = 20 + d.rng.IntN(180)
 	case Slow:
@@ -64,6 +88,7 @@ func (d *director) draw(kinds []FaultKind) (*Fault, time.Duration) {
 
 // storm lets faults come and overlap for a time.
 func (d *director) storm(long time.Duration, kinds []FaultKind) {
+	kinds = d.with(kinds, guardFaults)
 	pause := time.Duration(500+d.rng.IntN(3000)) * time.Millisecond
 	for at := time.Duration(0); at < long; at += time.Duration(d.rng.ExpFloat64() * float64(pause)) {
 		f, lasting := d.draw(kinds)
@@ -81,7 +106,7 @@ func (d *director) calm(long time.Duration) {
 	}
 	d.w.Calm(why, 0)
 	for at := 2 * time.Second; at < long-10*time.Second; at += 4 * time.Second {
-		f, lasting := d.draw(quietFaults)
+		f, lasting := d.draw(d.with(quietFaults, quietGuardFaults))
 		d.w.During(at, min(lasting, 3*time.Second), f)
 	}
 	d.w.Run(long)
@@ -89,12 +114,13 @@ func (d *director) calm(long time.Duration) {
 }
 
 // ownFaults concern one node: what the others own stays where it is (P3).
-var ownFaults = []FaultKind{Kill, Leave, Hang, Wrong, Drain, Bar, Lose, Freeze, TxDead, RxDead}
+var ownFaults = []FaultKind{Kill, Leave, Hang, Wrong, Drain, Bar, Lose, Freeze, TxDead, RxDead,
+	KillBoth, FreezeBoth, Doze}
 
 // mayMove is which nodes' addresses a fault may move; ok is false where it is any's.
 func (d *director) mayMove(f *Fault) (nodes uint32, ok bool) {
 	switch {
-	case slices.Contains(quietFaults, f.Kind):
+	case slices.Contains(quietFaults, f.Kind), slices.Contains(quietGuardFaults, f.Kind):
 		return 0, true
 	case f.Kind == RxDead && !d.w.cfg.Gateway && d.w.cfg.Nodes == 2:
 		return 0, false // nothing can tell it that it is the deaf one
@@ -108,7 +134,7 @@ func (d *director) mayMove(f *Fault) (nodes uint32, ok bool) {
 func (d *director) singles(n int) {
 	w := d.w
 	for range n {
-		f, lasting := d.draw(singleFaults)
+		f, lasting := d.draw(d.with(singleFaults, guardFaults))
 		if nodes, ok := d.mayMove(f); ok {
 			w.Calm("P3", nodes)
 		}
@@ -135,7 +161,8 @@ func (d *director) singles(n int) {
 // returns in the middle of a take-over is a second event and may add stale.
 func (c *Config) promised(f *Fault, lasting time.Duration) time.Duration {
 	t := max(c.Interval/2, 50*time.Millisecond)
-	const late = 20 * time.Millisecond // wires, timers, the kernel's work
+	const late = 20 * time.Millisecond    // wires, timers, the kernel's work
+	const guarded = 50 * time.Millisecond // the guard's farewell, with all others live
 	if c.Loss > 0 || c.Attacker {
 		// An attacker that hands on late what a cut has lost is a slow wire, and a second
 		// fault: the lost holder seems to speak for as much longer. So is a stranger that
@@ -150,7 +177,12 @@ func (c *Config) promised(f *Fault, lasting time.Duration) time.Duration {
 	switch f.Kind {
 	case Leave, Drain, Bar, BarOne, Worse, Forget:
 		return 12*time.Millisecond + c.Interval/4
-	case Kill, Hang, Wrong:
+	case Kill, Hang, Wrong, Doze:
+		if !c.NoGuard {
+			return guarded
+		}
+		return c.Stale + t + c.Interval + late + again
+	case KillBoth, FreezeBoth:
 		return c.Stale + t + c.Interval + late + again
 	case Lose, Freeze:
 		return c.Stale + 2*c.Interval + late + again
@@ -176,7 +208,7 @@ func (d *director) doubles(n int) {
 		return
 	}
 	chat := []FaultKind{Deaf, Mute, NoChat, NoGroup, NoMulti, Silence, Wrong}
-	fail := []FaultKind{Kill, Lose, Hang, Freeze, Leave}
+	fail := d.with([]FaultKind{Kill, Lose, Hang, Freeze, Leave}, []FaultKind{Kill, Hang, KillBoth, FreezeBoth})
 	for range n {
 		f, _ := d.draw(chat)
 		g, _ := d.draw(fail)
@@ -206,7 +238,7 @@ func (d *director) plans(long time.Duration) {
 			w.Begin(&Fault{Kind: Adopt, A: i, Arg: 1})
 		}
 	}
-	come := []FaultKind{Leave, Lose, Kill, Drain, Bar, BarOne, Forget, Freeze}
+	come := d.with([]FaultKind{Leave, Lose, Kill, Drain, Bar, BarOne, Forget, Freeze}, []FaultKind{Kill, Hang, KillBoth, FreezeBoth, Doze})
 	for at := time.Second; at < long-5*time.Second; at += time.Duration(500+d.rng.IntN(2000)) * time.Millisecond {
 		f, lasting := d.draw(come)
 		d.w.During(at, lasting, f)
@@ -214,7 +246,8 @@ func (d *director) plans(long time.Duration) {
 	d.w.Run(long)
 }
 
-// thirds cuts a pair and restarts the third, so that what it objected to is forgotten.
+// thirds cuts a pair and restarts the third, so that what it objected to is forgotten. A
+// guard's farewell tells the pair, and so does the silence where there is none.
 func (d *director) thirds(n int) {
 	w := d.w
 	for range n {
@@ -231,6 +264,9 @@ func (d *director) thirds(n int) {
 				return
 			}
 			g := &Fault{Kind: Kill, A: k}
+			if !w.cfg.NoGuard && d.rng.IntN(4) > 0 {
+				g.Kind = KillBoth
+			}
 			w.Begin(g)
 			w.Run(time.Duration(d.rng.Int64N(int64(w.cfg.Interval / 5))))
 			w.End(g)

@@ -66,7 +66,12 @@ func (c *checker) excuse(o *overlap) excuse {
 		// The link is cut one way (or the host stood still) while the holder's daemon
 		// is hung or dead: its
 		// kernel can't be told and doesn't get the question.
-		return excuse{why: "one-way link and a silent daemon", most: w.clocked(int64(w.cfg.Lifetime)) + sweepMax + slack}
+		e := excuse{why: "one-way link and a silent daemon", most: w.clocked(int64(w.cfg.Lifetime)) + sweepMax + slack}
+		if !w.forsakenWithin(a, memory) && !w.forsakenWithin(b, memory) {
+			// A guard ends that when the grant runs out.
+			e = excuse{why: "one-way link and a hung daemon", most: w.clocked(int64(w.cfg.Lifetime)) + slack}
+		}
+		return e
 	}
 	if oneway && w.hosts[a].plan != w.hosts[b].plan {
 		// A holder that nobody hears can't fetch the plan of a claimant either, so it
@@ -145,6 +150,11 @@ func (w *World) mutedWithin(from, to int, d int64) bool {
 // its host, and nothing else, is not meant: that alone has no excuse once it goes on.
 func (w *World) idleWithin(h int, d int64) bool {
 	return w.hosts[h].state != running || w.hosts[h].stopped > 0 || w.now-w.hosts[h].idle <= d
+}
+
+// forsakenWithin says whether a host's addresses had neither daemon nor guard lately.
+func (w *World) forsakenWithin(h int, d int64) bool {
+	return w.hosts[h].forsaken() || w.now-w.hosts[h].forsook <= d
 }
 
 // firstChat is when the first chat since a moment arrived between two hosts, now where

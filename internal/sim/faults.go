@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/vippy-ha/vippy/cluster"
@@ -23,6 +24,20 @@ const (
 	BarOne FaultKind = "bar-one" // a bar for group Arg
 	Adopt  FaultKind = "adopt"   // plan Arg; ends with the first plan
 	Forget FaultKind = "forget"  // somebody deletes address Arg by hand
+	// Doze is SIGSTOP until Arg tenths of a millisecond after the guard's deadline.
+	Doze FaultKind = "doze"
+)
+
+// Faults of a guard, alone and with its daemon. A is the node.
+const (
+	KillGuard FaultKind = "kill-guard" // SIGKILL
+	HangGuard FaultKind = "hang-guard" // SIGSTOP; ends with SIGCONT
+	// KillBoth kills the guard, and the daemon Arg ms later; below 0 the daemon first, and
+	// the guard -Arg ms later. Ends with a restart.
+	KillBoth FaultKind = "kill-both"
+	// FreezeBoth stops both; ends with SIGCONT, for the daemon first or, where Arg is 1,
+	// for the guard.
+	FreezeBoth FaultKind = "freeze-both"
 )
 
 // Faults of a host. A is the node.
@@ -59,6 +74,8 @@ type Fault struct {
 	A, B int
 	Arg  int
 	gen  uint32
+	// guard is the guard that it concerns.
+	guard uint32
 }
 
 func (w *World) describe(f *Fault) string {
@@ -83,7 +100,7 @@ func (w *World) describe(f *Fault) string {
 		s += " " + w.addrs[f.Arg].String()
 	case Adopt:
 		s += fmt.Sprintf(" %d", f.Arg+1)
-	case Lossy, Slow, Twice:
+	case Lossy, Slow, Twice, Doze, KillBoth, FreezeBoth:
 		s += fmt.Sprintf(" %d", f.Arg)
 	}
 	return s
@@ -104,6 +121,26 @@ func (w *World) Begin(f *Fault) {
 			h.stop()
 			f.gen = h.gen
 		}
+	case Doze:
+		if h.state != off {
+			h.stop()
+			f.gen = h.gen
+			w.after(max(1, h.deadline()+int64(f.Arg)*100_000-w.now), func() { w.End(f) })
+		}
+	case KillGuard:
+		h.guard.kill()
+	case HangGuard:
+		h.guard.stop()
+		f.guard = h.guard.gen
+	case KillBoth:
+		w.killBoth(h, int64(f.Arg)*int64(time.Millisecond))
+	case FreezeBoth:
+		if h.state != off {
+			h.stop()
+			f.gen = h.gen
+		}
+		h.guard.stop()
+		f.guard = h.guard.gen
 	case Wrong:
 		h.rekey(true)
 	case Drain:
@@ -137,26 +174,68 @@ func (w *World) Begin(f *Fault) {
 	w.rewire()
 }
 
-// End ends a fault that began.
-func (w *World) End(f *Fault) {
-	w.note(-1, "--- end of "+w.describe(f), -1)
-	for i := range w.faults {
-		if w.faults[i] == f {
-			w.faults = append(w.faults[:i:i], w.faults[i+1:]...)
-			break
-		}
+// killBoth kills a guard and so much later its daemon, or the other way round.
+func (w *World) killBoth(h *host, apart int64) {
+	process, guard := h.process, h.guard.gen
+	if apart < 0 {
+		h.kill("killed")
+		w.after(-apart, func() {
+			if h.guard.gen == guard {
+				h.guard.kill()
+			}
+		})
+		return
 	}
+	h.guard.kill()
+	w.after(apart, func() {
+		if h.process == process {
+			h.kill("killed")
+		}
+	})
+}
+
+// deadline is the moment at which the guard acts if the daemon stops now, or would if
+// there was a guard.
+func (h *host) deadline() int64 {
+	if h.guard.alive && h.guard.grant != 0 {
+		return h.clock.when(h.guard.grant)
+	}
+	return h.w.now + int64(h.w.cfg.Lifetime) - guardMargin
+}
+
+// End ends a fault that began, once.
+func (w *World) End(f *Fault) {
+	i := slices.Index(w.faults, f)
+	if i < 0 {
+		return
+	}
+	w.note(-1, "--- end of "+w.describe(f), -1)
+	w.faults = append(w.faults[:i:i], w.faults[i+1:]...)
 	h := w.hosts[f.A]
 	switch f.Kind {
-	case Kill, Leave:
+	case Kill, Leave, KillBoth:
 		if h.leaving && h.state != off {
 			h.kill("killed while leaving")
 		}
 		h.start()
-	case Hang, Starve:
+	case Hang, Starve, Doze:
 		if h.gen == f.gen {
 			h.cont()
 		}
+	case HangGuard:
+		h.contGuard(f)
+	case FreezeBoth:
+		first := func() {
+			if h.gen == f.gen {
+				h.cont()
+			}
+		}
+		second := func() { h.contGuard(f) }
+		if f.Arg == 1 {
+			first, second = second, first
+		}
+		first()
+		w.after(1+w.upTo(2_000_000), second)
 	case Wrong:
 		h.rekey(false)
 	case Drain:
@@ -187,17 +266,17 @@ func (w *World) EndAll() {
 	}
 }
 
+// contGuard lets the guard go on that a fault stopped, if it is still the same.
+func (h *host) contGuard(f *Fault) {
+	if h.guard.gen == f.guard {
+		h.guard.cont()
+	}
+}
+
 // During lets a fault begin after a while and last for some time.
 func (w *World) During(after, lasting time.Duration, f *Fault) {
 	w.after(int64(after), func() { w.Begin(f) })
-	w.after(int64(after+lasting), func() {
-		for _, g := range w.faults {
-			if g == f {
-				w.End(f)
-				return
-			}
-		}
-	})
+	w.after(int64(after+lasting), func() { w.End(f) })
 }
 
 // rekey restarts the process with the right or a mistyped secret. What the former one
@@ -226,6 +305,7 @@ func (h *host) vote(v cluster.Vote) {
 
 func (h *host) adopt(plan int) {
 	h.file = &h.w.plans[plan]
+	h.reload = !h.alive()
 	if h.alive() {
 		h.node.Adopt(h.clock.time(h.w.now), h.file.plan)
 		h.turn()

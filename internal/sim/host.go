@@ -31,7 +31,7 @@ const (
 	running
 )
 
-// A host is a kernel, a clock and at most one process.
+// A host is a kernel, a clock, at most one process of the daemon and one of its guard.
 type host struct {
 	w      *World
 	id     int
@@ -56,13 +56,19 @@ type host struct {
 	file    *planning // the one that it was told, and that a new process starts with
 	foreign bool      // it has another secret
 	rekeyed int64     // world time at which it last got the right one again
+	reload  bool      // it was told so while it didn't run
+	// process counts the processes, ends the times that one was ended or kept from starting.
+	process, ends uint32
+	guarded       uint32 // the process for which a guard was started
+	waiting       bool   // for the guard of the former process, to start the next
 	// stopped counts who stopped it (SIGSTOP, starvation).
 	stopped int
 	leaving bool
 	speaks  int64 // world time since which it has a say; a quick restart is no break, as what it said
 	// stands with the others for stale - T
-	idle int64 // world time at which it was last dead or hung
-	fell int64 // world time at which it last ceased to take turns
+	idle    int64 // world time at which it was last dead or hung
+	fell    int64 // world time at which it last ceased to take turns
+	forsook int64 // world time at which neither daemon nor guard last looked after its addresses
 
 	inbox   []recorded // what waits in its sockets
 	want    []bool     // by address: the kernel should have it
@@ -71,6 +77,12 @@ type host struct {
 	held    []vipgroup.Key
 	plumbAt int64  // a plumb event is under way
 	known   []bool // by host: its hardware address is known to be a plan node's
+
+	guard   guard
+	grant   int64              // on its own clock: until then addresses may be added and extended
+	told    int64              // the newest grant that the guard was told
+	will    []cluster.Datagram // the newest that it was told
+	willDue int64              // on its own clock
 
 	lastTurn   int64 // on its own clock
 	lastExtend int64
@@ -91,9 +103,16 @@ func (h *host) start() {
 	if h.down || h.state != off {
 		return
 	}
+	if h.guard.alive {
+		h.waiting = true // it shares the lock of the state directory
+		return
+	}
 	h.gen++
+	h.process++
+	h.forsake()
 	h.state = starting
 	h.stopped, h.leaving = 0, false
+	h.told, h.will = 0, nil
 	h.inbox = h.inbox[:0]
 	h.w.note(h.id, "process starts", -1)
 	h.begin()
@@ -109,6 +128,7 @@ func (h *host) begin() {
 			return // killed, or cont or thaw begins anew
 		}
 		for a := range h.kernel.has {
+			h.forsake()
 			h.remove(a, "removed a left-over")
 		}
 		h.boot = max(h.boot+1, uint64(h.clock.at(h.w.now)))
@@ -133,6 +153,11 @@ func (h *host) begin() {
 		clear(h.put)
 		clear(h.due)
 		h.plumbAt, h.wakeAt, h.wakeSet = 0, 0, 0
+		h.grant, h.willDue = 0, 0
+		if !h.w.cfg.NoGuard && h.guarded != h.process {
+			h.guarded = h.process
+			h.guard.begin()
+		}
 		if h.w.now-h.fell > int64(h.w.cfg.Interval)/4 {
 			h.speaks = h.w.now
 		}
@@ -143,6 +168,8 @@ func (h *host) begin() {
 
 // kill ends the process; the kernel goes on.
 func (h *host) kill(why string) {
+	h.waiting = false
+	h.ends++
 	if h.state == off {
 		return
 	}
@@ -154,6 +181,8 @@ func (h *host) kill(why string) {
 	h.state, h.node, h.inbox = off, nil, nil
 	h.idle = h.w.now
 	h.w.note(h.id, why, -1)
+	h.forsake()
+	h.guard.orphaned()
 }
 
 // stop keeps the process from running until cont.
@@ -163,6 +192,7 @@ func (h *host) stop() {
 	}
 	h.stopped++
 	h.idle = h.w.now
+	h.forsake()
 	h.plumbAt = 0 // it checks again before any system call
 }
 
@@ -170,6 +200,7 @@ func (h *host) cont() {
 	if h.stopped == 0 {
 		return
 	}
+	h.forsake()
 	if h.stopped--; h.stopped > 0 || !h.running() {
 		return
 	}
@@ -187,6 +218,7 @@ func (h *host) stand(pause bool) {
 	h.w.check.rewire()
 	h.stoodSince = h.w.now
 	h.frozen, h.paused = !pause, pause
+	h.forsake()
 	h.plumbAt = 0
 	h.w.check.dirty = true
 }
@@ -204,6 +236,7 @@ func (h *host) thaw() {
 			h.kernel.expires[a] += d
 		}
 	}
+	h.forsake()
 	h.frozen, h.paused = false, false
 	h.speaks = w.now
 	w.check.reachedAgain(h.id)
@@ -213,6 +246,7 @@ func (h *host) thaw() {
 			w.queue.push(event{at: max(h.kernel.expires[a], w.now), kind: expire, host: int16(h.id), arg: int16(a)})
 		}
 	}
+	h.guard.stir(300_000)
 	gen := h.gen
 	w.after(1+w.upTo(300_000), func() {
 		if h.gen != gen || !h.running() {
@@ -231,6 +265,7 @@ func (h *host) lose() {
 	if h.down {
 		return
 	}
+	h.guard.die("")
 	h.kill("host lost")
 	h.frozen, h.paused, h.stopped = false, false, 0
 	for a := range h.kernel.has {

@@ -76,6 +76,9 @@ func (h *host) expireNow(addr int) {
 // extend prolongs what is there. It changes and never creates.
 func (h *host) extend() {
 	sweep := h.w.upTo(sweepMax)
+	if !h.granted() && h.w.cfg.Bug != BugExtendCreates {
+		return
+	}
 	for a, wanted := range h.want {
 		switch {
 		case !wanted || !h.put[a]:

@@ -17,13 +17,18 @@ import (
 var worldBugs = []struct {
 	bug   Bug
 	seeds uint64
+	// noGuard leaves the guards out, which would make up for the bug.
+	noGuard bool
 }{
-	{BugNoAsking, 5},
-	{BugNoAnswers, 5},
-	{BugFarewellFirst, 30},
-	{BugExtendCreates, 10},
-	{BugOldBoot, 80},
-	{BugLateWake, 50},
+	{BugNoAsking, 5, false},
+	{BugNoAnswers, 5, false},
+	{BugFarewellFirst, 30, false},
+	{BugExtendCreates, 10, true},
+	{BugOldBoot, 80, false},
+	{BugLateWake, 50, false},
+	{BugGuardFarewellFirst, 30, false},
+	{BugGuardSpares, 60, false},
+	{BugUntoldGrant, 10, false},
 }
 
 func TestPlantedInTheWorld(t *testing.T) {
@@ -31,7 +36,7 @@ func TestPlantedInTheWorld(t *testing.T) {
 		t.Run(string(b.bug), func(t *testing.T) {
 			for s := range b.seeds {
 				c, m := Draw(s)
-				c.Bug = b.bug
+				c.Bug, c.NoGuard = b.bug, c.NoGuard || b.noGuard
 				if _, v := Play(c, m); v != nil {
 					t.Logf("caught by seed %d: %s: %s", s, v.Promise, v.Detail)
 					return

@@ -73,6 +73,7 @@ func DrawFor(seed uint64, mode Mode) Config {
 		c.Nodes = max(c.Nodes, 3)
 	}
 	c.Plans = drawPlans(rng, c.Nodes)
+	c.NoGuard = rng.IntN(4) == 0
 	return c
 }
 

@@ -19,6 +19,7 @@ import (
 //	groups 1 2,3 4@n1           the addresses 10.9.0.x of each group, @ names who is preferred
 //	plan 1,2 3 4                a second plan of the same nodes, for "begin adopt n0 2"
 //	gateway, tape               a gateway is on the wire; a stranger records all chat
+//	unguarded                   the daemons have no guards
 //	loss 50, seed 7             per 1000 frames; what random draws depend on
 //
 //	start n0 n1                 start processes, all without names
@@ -96,6 +97,8 @@ func (s *Script) setting(words []string) (known bool, err error) {
 		s.groups = strings.Join(words[1:], " ")
 	case "plan":
 		s.plan = strings.Join(words[1:], " ")
+	case "unguarded":
+		s.cfg.NoGuard = true
 	case "gateway":
 		s.cfg.Gateway = true
 	case "tape":
@@ -228,7 +231,7 @@ func (w *World) parseFault(words []string) (*Fault, error) {
 	case Worse, BarOne:
 		f.Arg = w.groupOf(w.address(f.Arg))
 	}
-	if f.Arg < 0 {
+	if f.Arg < 0 && f.Kind != Doze && f.Kind != KillBoth {
 		return nil, fmt.Errorf("no such address")
 	}
 	if len(hosts) > 0 {

@@ -118,6 +118,10 @@ func (h *host) resume() {
 		}
 		h.carryOut()
 	}
+	if h.reload {
+		h.reload = false
+		h.node.Adopt(h.clock.time(h.w.now), h.file.plan)
+	}
 	inbox := h.inbox
 	h.inbox = nil
 	for _, f := range inbox {
@@ -164,10 +168,13 @@ func (h *host) turn() {
 	if h.plan != h.file && h.node.Plan().Digest() == h.file.plan.Digest() {
 		h.plan = h.file
 		clear(h.due)
+		h.willDue = 0
 	}
 	for _, d := range r.Send {
 		h.speak(d)
 	}
+	h.instruct()
+	h.extendGrant(&r)
 	h.hold(&r)
 	for _, a := range r.Ask {
 		if n, ok := w.number[a]; ok && w.cfg.Bug != BugNoAsking {
@@ -266,12 +273,13 @@ func (h *host) differs() bool {
 func (h *host) carryOut() {
 	w := h.w
 	h.plumbAt = 0
+	granted := h.granted() || w.cfg.Bug == BugLateWake
 	for _, g := range h.plan.groups {
 		touched := h.due[g] // also where nothing is to be done: the core waits for it
 		h.due[g] = false
 		for _, a := range w.groups[g].addrs {
 			switch {
-			case h.want[a] && !h.kernel.has[a] && !h.put[a]:
+			case h.want[a] && !h.kernel.has[a] && !h.put[a] && granted:
 				h.put[a] = true
 				h.add(a, "plumbed")
 				for _, d := range gratuitousAt {
@@ -343,6 +351,7 @@ func (h *host) leave() {
 				for a := range h.kernel.has {
 					h.remove(a, "removed")
 				}
+				h.bye()
 				h.kill("process ends")
 			}
 		})
@@ -354,13 +363,14 @@ func (h *host) leave() {
 // farewell says that this process is over and ends it.
 func (h *host) farewell() {
 	h.sayFarewell()
+	h.bye()
 	h.kill("process ends")
 }
 
 // sayFarewell sends the last datagrams four times, 5 ms apart.
 func (h *host) sayFarewell() {
 	for _, d := range h.node.Farewell(h.clock.time(h.w.now)) {
-		for i := range 4 {
+		for i := range farewells {
 			h.speakLater(d, i)
 		}
 	}
@@ -368,5 +378,5 @@ func (h *host) sayFarewell() {
 
 // speakLater sends a datagram after so many times 5 ms, unless the host has gone.
 func (h *host) speakLater(d cluster.Datagram, times int) {
-	h.w.after(int64(times)*int64(5*time.Millisecond), func() { h.speak(d) })
+	h.w.after(int64(times)*farewellPause, func() { h.speak(d) })
 }

@@ -67,11 +67,11 @@ type Violation struct {
 func (v *Violation) Error() string {
 	w, c := v.World, v.World.cfg
 	return fmt.Sprintf(`seed %d: %s broken at %.4f s: %s
-%d nodes, interval %v, stale %v, gateway %v, attacker %v, loss %d/1000, bug %q
+%d nodes, interval %v, stale %v, gateway %v, attacker %v, guards %v, loss %d/1000, bug %q
 %s%s
 see it again: go test ./internal/sim -run TestFresh -sim.seed=%d -sim.mode=%s -v`,
 		c.Seed, v.Promise, v.At.Seconds(), v.Detail,
-		c.Nodes, c.Interval, c.Stale, c.Gateway, c.Attacker, c.Loss, c.Bug,
+		c.Nodes, c.Interval, c.Stale, c.Gateway, c.Attacker, !c.NoGuard, c.Loss, c.Bug,
 		w.Story(60), w.opinions(), c.Seed, w.mode)
 }
 

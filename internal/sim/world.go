@@ -30,6 +30,8 @@ type Config struct {
 	Loss int
 	// Steady makes every delay the same, so that a trace tells of decisions only.
 	Steady bool
+	// NoGuard leaves the daemons without guards.
+	NoGuard bool
 	// Bug plants a fault into the shells or kernels.
 	Bug Bug
 	// Log, if set, gets every event as a line.
@@ -47,6 +49,10 @@ const (
 	BugExtendCreates Bug = "extension-creates"
 	BugOldBoot       Bug = "restart-with-lower-boot"
 	BugLateWake      Bug = "late-wake-restores"
+
+	BugGuardFarewellFirst Bug = "guard-says-farewell-before-removal"
+	BugGuardSpares        Bug = "guard-does-not-kill"
+	BugUntoldGrant        Bug = "grant-counts-untold"
 )
 
 // A group is one group of any plan.
@@ -105,6 +111,7 @@ func New(cfg Config) *World {
 		h := &host{w: w, id: i, addr: w.vips + i, state: off, plan: &w.plans[0], file: &w.plans[0],
 			known: make([]bool, n), want: make([]bool, w.vips), put: make([]bool, w.vips), due: make([]bool, len(w.groups)),
 			kernel: kernel{has: make([]bool, w.vips), expires: make([]int64, w.vips), sweep: make([]int64, w.vips), armed: make([]bool, w.vips)}}
+		h.guard.h = h
 		switch i {
 		case w.gateway:
 			h.name, h.role, h.down = "gateway", gateway, !cfg.Gateway
