@@ -17,9 +17,8 @@ import (
 
 // fakeGuard writes into the world's diary what it is told.
 type fakeGuard struct {
-	world    *world
-	boottime func() time.Duration
-	changed  chan struct{}
+	world   *world
+	changed chan struct{}
 
 	mu      sync.Mutex
 	deaf    bool
