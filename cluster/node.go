@@ -32,6 +32,9 @@ type Node struct {
 	// heardHeld is what any peer heard holds; candidates is scratch.
 	heardHeld, candidates set
 
+	// incoming is what the newest datagram says, before it is believed.
+	incoming announcement
+
 	peers  []*peer // by place in the plan; nil for ourselves
 	bounds bounds
 	clock  uint64 // orders first sightings of claims
@@ -233,34 +236,26 @@ func (n *Node) receive(now time.Time, in Packet) Refusal {
 
 // receiveAnnouncement believes an announcement, or says why not.
 func (n *Node) receiveAnnouncement(now time.Time, p *peer, e envelope, r *reader, from netip.AddrPort) Refusal {
+	a := &n.incoming
+	if !r.announcement(a) {
+		return Malformed
+	}
 	fresh := func() bool {
-		peek := *r
-		var a announcement
-		if !peek.announcement(&a) {
-			return false
-		}
-		for _, h := range a.heard {
-			if at, ok := n.voice.sentAt(h.seq); ok && h.node == n.id && h.boot == n.boot && now.Sub(at) <= n.bounds.stale {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(a.heard, func(h heard) bool {
+			at, ok := n.voice.sentAt(h.seq)
+			return ok && h.node == n.id && h.boot == n.boot && now.Sub(at) <= n.bounds.stale
+		})
 	}
 	if refusal := p.admit(e.boot, e.seq, fresh); refusal != "" {
 		return refusal
 	}
-	var scratch announcement
-	check := *r
-	if !check.announcement(&scratch) {
-		return Malformed
-	}
 	if e.boot != p.boot {
 		p.restart(e.boot)
 	}
-	if scratch.digest != p.ann.digest {
+	if a.digest != p.ann.digest {
 		p.planned = now
 	}
-	r.announcement(&p.ann)
+	p.ann, n.incoming = n.incoming, p.ann
 	p.ann.boot, p.ann.seq = e.boot, e.seq
 	p.seq, p.said, p.last, p.from, p.farewell = e.seq, e.seq, now, from, p.ann.farewell
 	if p.ann.answer {
