@@ -40,11 +40,14 @@ func newLife(now time.Time) life {
 }
 
 // outsiders remembers when hosts outside the plan were last heard: silence of everything
-// says something about our own ears only where they are heard all the time.
-type outsiders [8]time.Time
+// says something about our own ears only where they are heard all the time. A burst, or a
+// stranger who stops, must not look like deafness.
+type outsiders [16]time.Time
 
-func (o *outsiders) note(now time.Time) {
-	if now.Sub(o[0]) < time.Millisecond {
+// note remembers a moment, or leaves it when the last one is closer than every, so that
+// the whole memory spans at least 15 times that.
+func (o *outsiders) note(now time.Time, every time.Duration) {
+	if now.Sub(o[0]) < every {
 		return
 	}
 	copy(o[1:], o[:])

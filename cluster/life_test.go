@@ -74,11 +74,23 @@ func TestIsolation(t *testing.T) {
 		{"one peer fell silent", 2, func(r *rig) {}, false},
 		{"one peer fell silent, a stranger spoke once", 2, func(r *rig) { r.n.Sign(r.now, Sign{Kind: Outsider}) }, false},
 		{"one peer and a talkative stranger fell silent", 2, func(r *rig) {
-			for range 10 {
+			for range 20 {
 				r.pass(100 * time.Millisecond)
 				r.n.Sign(r.now, Sign{Kind: Outsider})
 			}
 		}, true},
+		{"one peer fell silent, and a stranger after a burst", 2, func(r *rig) {
+			for range 100 {
+				r.pass(2 * time.Millisecond)
+				r.n.Sign(r.now, Sign{Kind: Outsider})
+			}
+		}, false},
+		{"one peer fell silent, and a stranger who had just come", 2, func(r *rig) {
+			for range 10 {
+				r.pass(100 * time.Millisecond)
+				r.n.Sign(r.now, Sign{Kind: Outsider})
+			}
+		}, false},
 		{"one peer and the gateway fell silent", 2, func(r *rig) {
 			r.n.Witness(r.now, []netip.Addr{gateway})
 			r.n.Sign(r.now, Sign{Kind: Answered, Addr: gateway})

@@ -349,7 +349,7 @@ func (n *Node) Sign(now time.Time, s Sign) {
 	case n.isWitness(s.Addr):
 		n.life.answered = now
 	case s.Kind == Outsider:
-		n.life.outsiders.note(now)
+		n.life.outsiders.note(now, n.bounds.deafness/8)
 	}
 	g, ok := n.byAddr[s.Addr]
 	if !ok || (s.Kind != Answered && s.Kind != Announced) {
