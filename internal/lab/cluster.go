@@ -67,8 +67,10 @@ type cluster struct {
 	nodes  []*node
 	groups []group
 	vips   []netip.Addr
-	probe  *prober
-	census *census
+	// filters are the packet filters in force.
+	filters []*filter
+	probe   *prober
+	census  *census
 	// conf is what all nodes have in common, with the highest version of any.
 	conf settings
 	// interval and stale are the ones in force.
@@ -142,6 +144,9 @@ func newCluster(o Options) (_ *cluster, err error) {
 	}
 	return c, nil
 }
+
+// times are the ones in force.
+func (c *cluster) times() times { return times{c.interval, c.stale, lifetime} }
 
 // configure writes a node's settings to its file.
 func (c *cluster) configure(n *node) error {
@@ -234,9 +239,25 @@ func (c *cluster) history() ([]hold, error) {
 	return holds(refine(kernel, stamps)), nil
 }
 
+// forget drops from history what is over: only what the kernels have now is kept. A long
+// drill would otherwise judge its whole past each time.
+func (c *cluster) forget() error {
+	for _, n := range c.nodes {
+		if _, err := n.stamps.read(); err != nil {
+			return err
+		}
+		n.watcher.forget()
+		n.stamps.forget()
+	}
+	return nil
+}
+
 // close ends everything. It kills: a namespace that is about to vanish needs no hand-over.
 func (c *cluster) close() error {
 	var errs []error
+	for _, f := range c.filters {
+		errs = append(errs, f.close())
+	}
 	for _, n := range c.nodes {
 		errs = append(errs, n.endFrozen())
 		if n.proc.running() {

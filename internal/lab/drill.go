@@ -44,7 +44,7 @@ func (d *driller) run(ctx context.Context, wanted []string, runs int) (results [
 // got the kernels' events, which is good to some milliseconds.
 func (d *driller) unstamped() {
 	for _, n := range d.nodes {
-		if len(n.stamps.stamps) > 0 {
+		if n.stamps.told {
 			return
 		}
 	}
@@ -59,8 +59,8 @@ func (d *driller) scenario(ctx context.Context, s scenario, report func(Result))
 	}
 	for _, fault := range s.faults {
 		mend := ""
-		if fault == "split" {
-			mend = s.mend // judged healed: while it lasts, two owners are right
+		if d.times().of(fault).lasts {
+			mend = s.mend
 		}
 		r, err := d.fault(ctx, fault, victim, mend)
 		if err != nil {
@@ -68,7 +68,7 @@ func (d *driller) scenario(ctx context.Context, s scenario, report func(Result))
 		}
 		report(r)
 	}
-	if s.mend == "" || s.faults[0] == "split" {
+	if s.mend == "" || d.times().of(s.faults[0]).lasts {
 		return nil
 	}
 	if err := d.inflict(ctx, s.mend, victim); err != nil {
@@ -107,20 +107,24 @@ func (d *driller) pick(fault string) (*node, error) {
 }
 
 // fault does one fault and watches until all is settled again. mend, where not empty, is
-// done halfway.
+// done on the way.
 func (d *driller) fault(ctx context.Context, fault string, victim *node, mend string) (Result, error) {
 	r := Result{Fault: fault, Victim: victim.name}
+	promised := d.times().of(fault)
 	var err error
 	if r.Before, err = d.owners(); err != nil {
 		return r, err
 	}
 	guard := 0
-	if keepsGuard(fault) && victim.sound() {
+	if promised.sameGuard && victim.sound() {
 		if guard, err = victim.guardPID(ctx); err != nil {
 			return r, err
 		}
 	}
 	d.screen.doing(fault, victim.name)
+	if err := d.forget(); err != nil {
+		return r, err
+	}
 	d.census.begin()
 	d.probe.begin()
 	at := now()
@@ -130,46 +134,53 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 		}
 		r.fail(err.Error())
 	}
-	var emptied *node
-	if empties(fault) {
-		emptied = victim
-	}
-	watch := max(time.Second, 2*d.stale+5*d.interval)
-	if fault == "foreign-key" {
-		watch *= 2 // it starts anew first, and must have had the time to take something
-	}
-	if mend != "" {
-		if err := d.look(ctx, 2*watch); err != nil {
-			return r, err
-		}
-		if err := d.inflict(ctx, mend, victim); err != nil {
-			return r, err
-		}
-	}
-	var wrong string
-	if twoOwners(fault) && mend == "" { // it lasts: there is nothing to wait for
-		if err := d.look(ctx, watch); err != nil {
-			return r, err
-		}
-		wrong, err = d.unsettled(ctx, nil)
-	} else {
-		wrong, err = d.settle(ctx, emptied, watch, d.see)
-	}
+	wrong, err := d.outcome(ctx, &r, promised, victim, mend)
 	if err != nil {
 		return r, err
 	}
 	r.HeldOnce = wrong == ""
-	if wrong != "" {
-		r.fail(wrong)
-	}
+	r.failIf(wrong)
 	if guard != 0 {
-		r.failIf(d.sameGuard(ctx, victim, guard))
+		r.failIf(d.guardKept(ctx, victim, guard))
 	}
 	if fault == "contest" {
 		r.failIf(d.defended(victim))
 	}
-	err = d.judge(&r, victim, at)
+	err = d.judge(&r, promised, victim, at)
 	return r, err
+}
+
+// outcome watches what comes of a fault, mends one that lasts, and says what is wrong in the
+// end.
+func (d *driller) outcome(ctx context.Context, r *Result, promised promise, victim *node, mend string) (wrong string, err error) {
+	var emptied *node
+	if promised.empties {
+		emptied = victim
+	}
+	if !promised.lasts {
+		if wrong, err = d.settle(ctx, emptied, promised.watch, d.see); err == nil {
+			r.meanwhile, err = d.owners()
+		}
+		return wrong, err
+	}
+	if err := d.look(ctx, promised.watch); err != nil {
+		return "", err
+	}
+	if r.meanwhile, err = d.owners(); err != nil {
+		return "", err
+	}
+	if !promised.twoOwners || mend == "" {
+		if wrong, err = d.misplaced(emptied); wrong != "" || err != nil {
+			return wrong, err
+		}
+	}
+	if mend == "" {
+		return "", nil
+	}
+	if err := d.inflict(ctx, mend, victim); err != nil {
+		return "", err
+	}
+	return d.settle(ctx, nil, promised.watch/2, d.see)
 }
 
 // look watches for a while.
@@ -184,7 +195,7 @@ func (d *driller) look(ctx context.Context, length time.Duration) error {
 }
 
 // judge fills in what client, kernels and daemons saw since at.
-func (d *driller) judge(r *Result, victim *node, at instant) (err error) {
+func (d *driller) judge(r *Result, promised promise, victim *node, at instant) (err error) {
 	silence, late := d.probe.end()
 	doubles := d.census.end()
 	end := now()
@@ -200,7 +211,7 @@ func (d *driller) judge(r *Result, victim *node, at instant) (err error) {
 	concerned := false
 	for _, g := range d.groups {
 		before, after := r.Before[g.name], r.After[g.name]
-		its := before == victim.name || after == victim.name
+		its := slices.Contains([]string{before, r.meanwhile[g.name], after}, victim.name)
 		if its && !concerned {
 			concerned, worst = true, 0 // only the victim's count, where it has any
 		}
@@ -209,7 +220,7 @@ func (d *driller) judge(r *Result, victim *node, at instant) (err error) {
 				worst = max(worst, silence[v])
 			}
 			// What a meddler deleted counts as moved where it came back, wherever that is.
-			if n := d.node(after); n != nil && (before != after || r.Fault == "meddle") {
+			if n := d.node(r.meanwhile[g.name]); n != nil && (before != n.name || r.Fault == "meddle") {
 				movers[v] = n.num
 			}
 		}
@@ -222,7 +233,10 @@ func (d *driller) judge(r *Result, victim *node, at instant) (err error) {
 	}
 	dual := overlap(history, at, end)
 	r.DualMS = milliseconds(dual)
-	if twoOwners(r.Fault) {
+	if promised.takesAll {
+		r.failIf(r.tookAll())
+	}
+	if promised.twoOwners {
 		return nil
 	}
 	r.failIf(d.keptPeace(r, victim, history, at))

@@ -113,6 +113,9 @@ func noLeak(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 }
 
+// drilled are the times of a lab at the defaults.
+var drilled = times{defaultInterval, defaultStale, lifetime}
+
 // A short drill on real daemons goes well, says so, and leaves nothing behind.
 func TestDrill(t *testing.T) {
 	kernel(t)
@@ -138,7 +141,7 @@ func TestDrill(t *testing.T) {
 		if !r.HeldOnce || r.DualMS != 0 || len(r.Before) != 6 || len(r.After) != 6 {
 			t.Errorf("bad result: %+v", r)
 		}
-		if moves := empties(r.Fault); moves && r.MovedMS == nil {
+		if moves := drilled.of(r.Fault).empties; moves && r.MovedMS == nil {
 			t.Errorf("%s of %s moved nothing: %+v", r.Fault, r.Victim, r)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,6 +34,11 @@ var drill = []scenario{
 	{faults: []string{"contest"}},
 	{faults: []string{"foreign-key"}, mend: "return"},
 	{faults: []string{"reload"}, mend: "reload-back"},
+	{faults: []string{"deaf"}, mend: "heal"},
+	{faults: []string{"mute"}, mend: "heal"},
+	{faults: []string{"firewall"}, mend: "heal"},
+	{faults: []string{"restart"}},
+	{faults: []string{"all-peers-dead"}, mend: "return-all"},
 }
 
 // FaultNames lists the drill in its order.
@@ -45,15 +49,6 @@ func FaultNames() []string {
 	}
 	return out
 }
-
-// empties says whether a fault takes everything from its victim.
-func empties(fault string) bool {
-	return slices.Contains([]string{"stop", "kill", "kill-both", "hang", "link-down", "cut", "one-way-in", "one-way-out",
-		"freeze", "foreign-key"}, fault)
-}
-
-// twoOwners says whether a fault may put an address on two nodes (DESIGN: full cut).
-func twoOwners(fault string) bool { return fault == "split" }
 
 // inflict does a fault to a node.
 func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
@@ -70,11 +65,13 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 	case "kill-guard":
 		return n.killGuard(ctx)
 	case "kill-both":
-		if err := n.killGuard(ctx); err != nil {
-			return err
-		}
-		n.wanted = false
-		return n.proc.kill()
+		return n.killBoth(ctx)
+	case "all-peers-dead":
+		return c.killPeers(ctx, n)
+	case "return-all":
+		return c.returnAll(ctx)
+	case "restart":
+		return c.restart(ctx, n)
 	case "hang":
 		n.hung, n.wanted = true, false // its guard ends it
 		return n.proc.signal(unix.SIGSTOP)
@@ -94,20 +91,19 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 	case "cut":
 		n.cut = true
 		return n.both(false)
-	case "one-way-in": // it hears nobody
+	case "deaf":
 		n.cut = true
 		return n.input(false)
-	case "one-way-out": // nobody hears it
-		n.cut = true
-		return n.output(false)
+	case "one-way-in":
+		return c.oneWayIn(n)
+	case "one-way-out":
+		return c.oneWayOut(n)
+	case "mute":
+		return c.mute(n)
+	case "firewall":
+		return c.firewall(n)
 	case "heal":
-		for _, other := range c.nodes {
-			if err := other.isolate(false); err != nil {
-				return err
-			}
-		}
-		n.cut = false
-		return n.both(true)
+		return c.heal()
 	case "starve":
 		return n.starve(starved)
 	case "freeze":

@@ -39,6 +39,16 @@ func (n *node) killGuard(ctx context.Context) error {
 	return n.signalGuard(pid, unix.SIGKILL)
 }
 
+// killBoth kills a node's guard and then its daemon: only the kernel is left to remove
+// what it has.
+func (n *node) killBoth(ctx context.Context) error {
+	if err := n.killGuard(ctx); err != nil {
+		return err
+	}
+	n.wanted = false
+	return n.proc.kill()
+}
+
 func (n *node) signalGuard(pid int, sig unix.Signal) error {
 	if err := unix.Kill(pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("%s: send %v to guard %d: %w", n.name, sig, pid, err)
@@ -109,7 +119,7 @@ func (c *cluster) bringBack(ctx context.Context, n *node) error {
 		if err := n.stop(ctx); err != nil {
 			return err
 		}
-		n.foreign, n.conf.secret = false, c.conf.secret
+		n.foreign, n.conf.secret, n.conf.mature = false, c.conf.secret, c.conf.mature
 		if err := c.configure(n); err != nil {
 			return err
 		}

@@ -265,21 +265,39 @@ func TestSummarize(t *testing.T) {
 		{Fault: "none", GapMS: 1, HeldOnce: true},
 		{Fault: "stop", GapMS: 1, MovedMS: &b, DualMS: 2},
 		{Fault: "stop", GapMS: 3, LateMS: 4, HeldOnce: true},
-	})
+	}, drilled)
 	mid := 4.0
 	want := map[string]Summary{
-		"none": {Runs: 1, HeldOnce: 1, GapMedianMS: 1, GapWorstMS: 1},
-		"stop": {Runs: 3, HeldOnce: 2, GapMedianMS: 3, GapWorstMS: 9, MovedMedianMS: &mid, MovedWorstMS: &b, DualWorstMS: 2, LateWorstMS: 4},
+		"none": {Runs: 1, HeldOnce: 1, GapMedianMS: 1, GapWorstMS: 1, Bounds: &Bounds{GapMedianMS: 3, GapWorstMS: 11, Kept: true}},
+		"stop": {Runs: 3, HeldOnce: 2, GapMedianMS: 3, GapWorstMS: 9, MovedMedianMS: &mid, MovedWorstMS: &b, DualWorstMS: 2, LateWorstMS: 4,
+			Bounds: &Bounds{GapMedianMS: 3, GapWorstMS: 11, Kept: true}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
 
+// Bounds stand on the noise floor of the same run, and are not guessed without one.
+func TestBounds(t *testing.T) {
+	moved := 51.0
+	kill := Result{Fault: "kill", GapMS: 14, MovedMS: &moved}
+	if s := summarize([]Result{kill}, drilled)["kill"]; s.Bounds != nil {
+		t.Errorf("without a noise floor: %+v", s.Bounds)
+	}
+	if s := summarize([]Result{kill, {Fault: "none", GapMS: 4}}, drilled)["kill"]; s.Bounds.Kept || s.over() != "moved over 50.0" {
+		t.Errorf("the gap is within and the move is late: %q, %+v", s.over(), s.Bounds)
+	}
+	moved = 49
+	if s := summarize([]Result{kill, {Fault: "none", GapMS: 3}}, drilled)["kill"]; s.Bounds.Kept || s.over() != "gap median over 13.0" {
+		t.Errorf("the gap is too long: %q, %+v", s.over(), s.Bounds)
+	}
+}
+
 // The drill is CONTRACT's, in its order.
 func TestFaultNames(t *testing.T) {
 	want := []string{"none", "stop", "return", "kill", "kill-guard", "kill-both", "hang", "wake", "link-down", "link-up",
-		"cut", "heal", "split", "one-way-in", "one-way-out", "starve", "freeze", "meddle", "contest", "foreign-key", "reload"}
+		"cut", "heal", "split", "one-way-in", "one-way-out", "starve", "freeze", "meddle", "contest", "foreign-key", "reload",
+		"deaf", "mute", "firewall", "restart", "all-peers-dead"}
 	if diff := cmp.Diff(want, FaultNames()); diff != "" {
 		t.Error(diff)
 	}
@@ -290,7 +308,7 @@ func TestConfigLoads(t *testing.T) {
 	dir := t.TempDir()
 	nodes := []string{"node1", "node2", "node3"}
 	groups := layout(nodes, 300)
-	if err := writeConfig(dir, settings{newSecret(), 7, 20 * time.Millisecond, 150 * time.Millisecond}, nodes, groups, netip.MustParseAddr("10.99.0.9")); err != nil {
+	if err := writeConfig(dir, settings{newSecret(), 7, 20 * time.Millisecond, 150 * time.Millisecond, time.Second}, nodes, groups, netip.MustParseAddr("10.99.0.9")); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(configPath(dir))

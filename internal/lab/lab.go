@@ -93,7 +93,7 @@ func Run(ctx context.Context, o Options) (ok bool, err error) {
 	}
 	if wrong != "" {
 		s.say("lab: the cluster does not come up: %s", wrong)
-		s.summary(nil)
+		s.summary(nil, c.times())
 		return false, nil
 	}
 	s.say("lab: all VIPs are held %.1f s after the start", begin.since().Seconds())
@@ -105,7 +105,7 @@ func Run(ctx context.Context, o Options) (ok bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("ended after %d results: %w", len(results), err)
 	}
-	s.summary(results)
+	s.summary(results, c.times())
 	return verdict(results), nil
 }
 

@@ -49,6 +49,9 @@ func vipsOf(groups []group) []netip.Addr {
 	return out
 }
 
+// chatPort is the UDP port of the chat, vippyd's default.
+const chatPort = 5007
+
 // The files in a node's directory.
 func configPath(dir string) string { return filepath.Join(dir, "vippy.conf") }
 func socketPath(dir string) string { return filepath.Join(dir, "socket") }
@@ -60,6 +63,7 @@ type settings struct {
 	secret          string
 	version         uint64
 	interval, stale time.Duration
+	mature          time.Duration
 }
 
 // writeConfig writes what a node reads, for vippyd and for people: only what differs
@@ -85,11 +89,12 @@ func writeConfig(dir string, s settings, nodes []string, groups []group, witness
 		StateDir      string     `json:"state_dir"`
 		Interval      float64    `json:"interval,omitempty"`
 		Stale         float64    `json:"stale,omitempty"`
+		Mature        float64    `json:"mature,omitempty"`
 		Nodes         []string   `json:"nodes"`
 		Witness       []string   `json:"witness"`
 		VIPs          []vipGroup `json:"vips"`
 	}{"lab", s.secret, s.version, linkName, socketPath(dir), filepath.Join(dir, "state"),
-		s.interval.Seconds(), s.stale.Seconds(), nodes, []string{witness.String()}, nil}
+		s.interval.Seconds(), s.stale.Seconds(), s.mature.Seconds(), nodes, []string{witness.String()}, nil}
 	for _, g := range groups {
 		vg := vipGroup{Name: g.name, Prefer: g.prefer}
 		for _, v := range g.vips {

@@ -100,12 +100,16 @@ func announcement(from net.HardwareAddr, vip netip.Addr) ([]byte, error) {
 	return f.MarshalBinary()
 }
 
+// foreignMature is how long a node listens that hears nobody: not vippyd's default, so that
+// nobody needs to wait long for what it does then.
+const foreignMature = time.Second
+
 // alienate starts a node's daemon anew with a secret that nobody else has.
 func (c *cluster) alienate(ctx context.Context, n *node) error {
 	if err := n.stop(ctx); err != nil {
 		return err
 	}
-	n.foreign, n.conf.secret = true, newSecret()
+	n.foreign, n.conf.secret, n.conf.mature = true, newSecret(), foreignMature
 	if err := c.configure(n); err != nil {
 		return err
 	}

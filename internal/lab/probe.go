@@ -180,11 +180,15 @@ func (pr *prober) begin() {
 	}
 }
 
-// end waits until the probes that are under way can be judged and returns each VIP's
-// silence since begin, and how late the worst round was.
+// end waits until the probes that are under way are answered, or can't be any more, and
+// returns each VIP's silence since begin, and how late the worst round was.
 func (pr *prober) end() (silence map[netip.Addr]time.Duration, late time.Duration) {
 	end, late := now(), time.Duration(pr.late.Load())
-	time.Sleep(answerLimit)
+	for _, t := range pr.targets {
+		for t.record.open(end) && end.since() < answerLimit {
+			time.Sleep(tick)
+		}
+	}
 	return pr.silence(end), late
 }
 

@@ -6,18 +6,115 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 )
 
-// stirsNothing says whether a fault may change no kernel's addresses at all.
-func stirsNothing(fault string) bool {
-	return slices.Contains([]string{"none", "starve", "contest", "reload"}, fault)
+// A scope says whose addresses a fault may move.
+type scope int
+
+const (
+	// itsOwn: what the victim has before or afterwards.
+	itsOwn scope = iota
+	nothing
+	// others: all but what the victim has before.
+	others
+	everything
+)
+
+// A promise is what DESIGN ("What a client sees") says about a fault.
+type promise struct {
+	moves scope
+	// empties: its victim has nothing any more. takesAll: its victim has everything.
+	empties, takesAll bool
+	// lasts: the nodes can't agree as long as it lasts. So it is judged by kernels and
+	// client alone, and its end belongs to it.
+	lasts bool
+	// twoOwners: an address may be on two nodes (a full cut).
+	twoOwners bool
+	// sameGuard: the victim has the same guard before and after.
+	sameGuard bool
+	// watch is how long the cluster is watched at least.
+	watch time.Duration
+	bounds
 }
 
-// stirsItsOwn says whether a fault may change only the groups that its victim has.
-func stirsItsOwn(fault string) bool { return fault == "meddle" || fault == "foreign-key" }
+// Bounds are what a fault may cost. Those of the gap are above the noise floor of the same
+// run; 0 for moved means that there is no bound.
+type bounds struct{ median, worst, moved time.Duration }
 
-// keepsGuard says whether the victim has the same guard before and after a fault.
-func keepsGuard(fault string) bool { return stirsNothing(fault) || fault == "meddle" }
+// The times of a cluster, from which promises follow.
+type times struct{ interval, stale, lifetime time.Duration }
+
+const (
+	// lifetime is vippyd's default.
+	lifetime = time.Second
+	// overdue is by how much a kernel may exceed it.
+	overdue = 1020 * time.Millisecond
+)
+
+// asked is T of DESIGN.
+func (t times) asked() time.Duration { return max(t.interval/2, 50*time.Millisecond) }
+
+// lost is when the last address of a lost host is taken.
+func (t times) lost() time.Duration { return t.stale + 2*t.interval }
+
+// of is the promise about a fault.
+func (t times) of(fault string) promise {
+	// No gap at all is noise too.
+	p := promise{bounds: bounds{median: 2 * time.Millisecond, worst: 10 * time.Millisecond},
+		// Whoever is wrongly thought dead is so by then.
+		watch: t.stale + 5*t.interval}
+	both := func(gap, moved time.Duration) bounds { return bounds{gap, gap, moved} }
+	switch fault {
+	case "none", "starve", "reload":
+		p.moves, p.sameGuard = nothing, true
+	case "kill-guard":
+		p.moves = nothing
+	case "stop":
+		p.empties = true
+	case "kill":
+		p.empties = true
+		p.bounds = bounds{10 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond}
+	case "restart": // the worst of several kills
+		p.bounds = both(50*time.Millisecond, 0)
+	case "meddle":
+		p.sameGuard = true
+		p.bounds = bounds{10 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond}
+	case "contest": // until it is defended, which may be every 100 ms
+		p.moves, p.sameGuard = nothing, true
+		p.bounds = both(100*time.Millisecond, 0)
+	case "hang":
+		p.empties = true
+		p.bounds = both(10*time.Millisecond, t.lifetime+50*time.Millisecond)
+	case "kill-both", "freeze":
+		p.empties = true
+		p.bounds = both(t.stale+t.asked(), t.lifetime+overdue+t.stale+t.asked())
+	case "all-peers-dead": // more than one fault: one more stale
+		p.moves, p.takesAll = others, true
+		p.bounds = both(2*t.stale+t.asked(), t.lifetime+overdue+2*t.stale+t.asked())
+	case "link-down", "cut", "deaf":
+		p.empties = true
+		p.bounds = both(t.lost(), t.lost())
+	case "one-way-out":
+		p.empties, p.lasts = true, true
+		p.bounds = both(100*time.Millisecond, t.lost())
+	case "one-way-in": // whoever can't hear the holders is let have what it claims
+		p.moves, p.lasts, p.takesAll = others, true, true
+		p.bounds = both(100*time.Millisecond, t.lost())
+	case "mute", "firewall":
+		// Longer than an address is believed whose host says nothing.
+		p.moves, p.lasts, p.sameGuard = nothing, true, true
+		p.watch = t.lifetime + overdue + 2*t.stale + 5*t.interval
+	case "foreign-key":
+		p.empties = true
+		p.watch = foreignMature + t.lost() + 5*t.interval // it must have had the time to take something
+	case "split":
+		p.moves, p.lasts, p.twoOwners = everything, true, true
+		p.watch = 3*t.stale + 10*t.interval
+		p.bounds = both(100*time.Millisecond, 0) // the client's way back, once healed
+	}
+	return p
+}
 
 // stirred lists the addresses that came to a kernel or left one since an instant, in order.
 func stirred(all []hold, since instant) []netip.Addr {
@@ -38,13 +135,19 @@ func took(all []hold, node byte, since instant) []netip.Addr {
 
 // keptPeace says what a fault moved that it must not move, "" for nothing.
 func (c *cluster) keptPeace(r *Result, victim *node, history []hold, at instant) string {
-	if !stirsNothing(r.Fault) && !stirsItsOwn(r.Fault) {
-		return ""
-	}
+	moves := c.times().of(r.Fault).moves
 	may := map[netip.Addr]bool{}
 	for _, g := range c.groups {
+		before, after := r.Before[g.name] == victim.name, r.After[g.name] == victim.name
 		for _, v := range g.vips {
-			may[v] = stirsItsOwn(r.Fault) && r.Before[g.name] == victim.name
+			switch moves {
+			case itsOwn:
+				may[v] = before || after
+			case others:
+				may[v] = !before
+			case everything:
+				may[v] = true
+			}
 		}
 	}
 	moved := slices.DeleteFunc(stirred(history, at), func(v netip.Addr) bool { return may[v] })
@@ -53,6 +156,16 @@ func (c *cluster) keptPeace(r *Result, victim *node, history []hold, at instant)
 	}
 	if got := took(history, victim.num, at); r.Fault == "foreign-key" && len(got) > 0 {
 		return fmt.Sprintf("%s took %v without the cluster's secret", victim.name, got)
+	}
+	return ""
+}
+
+// tookAll says which group a node doesn't have that should have all of them.
+func (r *Result) tookAll() string {
+	for name, owner := range r.meanwhile {
+		if owner != r.Victim {
+			return fmt.Sprintf("%s went to %q and not to %s, which should have everything", name, owner, r.Victim)
+		}
 	}
 	return ""
 }
@@ -73,8 +186,8 @@ func (d *driller) defended(victim *node) string {
 	return ""
 }
 
-// sameGuard says what became of a guard that must not have fired, "" if it is still there.
-func (d *driller) sameGuard(ctx context.Context, victim *node, before int) string {
+// guardKept says what became of a guard that must not have fired, "" if it is still there.
+func (d *driller) guardKept(ctx context.Context, victim *node, before int) string {
 	pid, err := victim.guardPID(ctx)
 	switch {
 	case err != nil:

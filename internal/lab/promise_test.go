@@ -11,7 +11,7 @@ import (
 // What a fault must not move is noticed by the kernels' history, also when everything is
 // back in its place at the end.
 func TestKeptPeace(t *testing.T) {
-	c := &cluster{groups: []group{{name: "its", vips: vipsOf(layout([]string{""}, 1))}, {name: "other", vips: vipsOf(layout([]string{""}, 2))[1:2]}}}
+	c := &cluster{interval: defaultInterval, stale: defaultStale, groups: []group{{name: "its", vips: vipsOf(layout([]string{""}, 1))}, {name: "other", vips: vipsOf(layout([]string{""}, 2))[1:2]}}}
 	its, other := c.groups[0].vips[0], c.groups[1].vips[0]
 	victim := &node{name: "a", num: 1}
 	before := map[string]string{"its": "a", "other": "b"}
@@ -38,8 +38,19 @@ func TestKeptPeace(t *testing.T) {
 		{"foreign-key", away, "without the cluster's secret"},
 		{"foreign-key", blip, other.String()},
 		{"kill", given, ""},
+		{"kill", blip, other.String()},
+		{"kill-guard", away, its.String()},
+		{"firewall", given, its.String()},
+		{"return", blip, ""}, // what it has afterwards is its own too
+		{"split", blip, ""},
+		{"all-peers-dead", blip, ""},
+		{"all-peers-dead", away, its.String()},
 	} {
-		got := c.keptPeace(&Result{Fault: tt.fault, Before: before}, victim, tt.history, 10)
+		r := &Result{Fault: tt.fault, Before: before, After: before}
+		if tt.fault == "return" {
+			r.After = map[string]string{"its": "b", "other": "a"}
+		}
+		got := c.keptPeace(r, victim, tt.history, 10)
 		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 			t.Errorf("%s with %v: %q, want %q", tt.fault, tt.history, got, tt.want)
 		}
@@ -133,7 +144,7 @@ func drillGoesWell(t *testing.T, path string, wanted []string) {
 		if r.DualMS != 0 || !r.HeldOnce {
 			t.Errorf("bad result: %+v", r)
 		}
-		if moves := !stirsNothing(r.Fault); moves != (r.MovedMS != nil) {
+		if moves := drilled.of(r.Fault).moves != nothing; moves != (r.MovedMS != nil) {
 			t.Errorf("something moved: %v, want %v: %+v", r.MovedMS != nil, moves, r)
 		}
 	}

@@ -30,6 +30,8 @@ type Result struct {
 	Note string `json:"note,omitempty"`
 
 	failed bool
+	// meanwhile names the owners before the fault was mended, where that belongs to it.
+	meanwhile map[string]string
 }
 
 // fail notes what went wrong.
@@ -62,10 +64,49 @@ type Summary struct {
 	MovedWorstMS  *float64 `json:"moved_worst_ms"`
 	DualWorstMS   float64  `json:"dual_worst_ms"`
 	LateWorstMS   float64  `json:"late_worst_ms"`
+	// Bounds are what DESIGN promises at these times; null without the noise floor, which
+	// the fault none measures.
+	Bounds *Bounds `json:"bounds"`
 }
 
-// summarize groups results by fault.
-func summarize(results []Result) map[string]Summary {
+// Bounds are limits of a Summary, in milliseconds.
+type Bounds struct {
+	GapMedianMS float64 `json:"gap_median_ms"`
+	GapWorstMS  float64 `json:"gap_worst_ms"`
+	// MovedWorstMS is null where nothing is promised.
+	MovedWorstMS *float64 `json:"moved_worst_ms"`
+	// Kept says that the summary is within them.
+	Kept bool `json:"kept"`
+}
+
+// judge sets the bounds, which stand on the summary of none.
+func (s *Summary) judge(b bounds, none Summary) {
+	s.Bounds = &Bounds{GapMedianMS: none.GapMedianMS + milliseconds(b.median), GapWorstMS: none.GapWorstMS + milliseconds(b.worst)}
+	if b.moved > 0 {
+		limit := milliseconds(b.moved)
+		s.Bounds.MovedWorstMS = &limit
+	}
+	s.Bounds.Kept = s.over() == ""
+}
+
+// over names the bounds that are exceeded.
+func (s *Summary) over() string {
+	var over []string
+	note := func(what string, ms, limit float64) {
+		if ms > limit {
+			over = append(over, fmt.Sprintf("%s over %.1f", what, limit))
+		}
+	}
+	note("gap median", s.GapMedianMS, s.Bounds.GapMedianMS)
+	note("gap worst", s.GapWorstMS, s.Bounds.GapWorstMS)
+	if s.MovedWorstMS != nil && s.Bounds.MovedWorstMS != nil {
+		note("moved", *s.MovedWorstMS, *s.Bounds.MovedWorstMS)
+	}
+	return strings.Join(over, ", ")
+}
+
+// summarize groups results by fault and holds them against the bounds at the times.
+func summarize(results []Result, t times) map[string]Summary {
 	out := map[string]Summary{}
 	for _, name := range slices.Sorted(slices.Values(FaultNames())) {
 		var gaps, moved []float64
@@ -95,6 +136,12 @@ func summarize(results []Result) map[string]Summary {
 		}
 		out[name] = s
 	}
+	if none, ok := out["none"]; ok {
+		for name, s := range out {
+			s.judge(t.of(name).bounds, none)
+			out[name] = s
+		}
+	}
 	return out
 }
 
@@ -115,10 +162,10 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 // The tables for people.
 
-const resultHead = "fault        victim        gap ms     moved ms  two owners     late ms  held once"
+const resultHead = "fault          victim        gap ms     moved ms  two owners     late ms  held once"
 
 func (r *Result) row() string {
-	return fmt.Sprintf("%-12s %-8s %11.1f %12s %11.1f %11.1f  %s", r.Fault, r.Victim, r.GapMS, optional(r.MovedMS), r.DualMS, r.LateMS, yes(r.HeldOnce))
+	return fmt.Sprintf("%-14s %-8s %11.1f %12s %11.1f %11.1f  %s", r.Fault, r.Victim, r.GapMS, optional(r.MovedMS), r.DualMS, r.LateMS, yes(r.HeldOnce))
 }
 
 func yes(b bool) string {
@@ -136,17 +183,21 @@ func optional(ms *float64) string {
 }
 
 // summaryTable is the end of a drill.
-func summaryTable(results []Result) string {
+func summaryTable(results []Result, t times) string {
 	var out strings.Builder
-	fmt.Fprintln(&out, "fault        runs  gap ms: median    worst  moved ms: median    worst  two owners  late ms  held once")
-	sums := summarize(results)
+	fmt.Fprintln(&out, "fault          runs  gap ms: median    worst  moved ms: median    worst  two owners  late ms  held once  bounds")
+	sums := summarize(results, t)
 	for _, name := range FaultNames() {
 		s, ok := sums[name]
 		if !ok {
 			continue
 		}
-		fmt.Fprintf(&out, "%-12s %4d %15.1f %8.1f %17s %8s %11.1f %8.1f  %d of %d\n", name, s.Runs, s.GapMedianMS, s.GapWorstMS,
-			optional(s.MovedMedianMS), optional(s.MovedWorstMS), s.DualWorstMS, s.LateWorstMS, s.HeldOnce, s.Runs)
+		kept := "-"
+		if s.Bounds != nil {
+			kept = cmp.Or(s.over(), "ok")
+		}
+		fmt.Fprintf(&out, "%-14s %4d %15.1f %8.1f %17s %8s %11.1f %8.1f  %9s  %s\n", name, s.Runs, s.GapMedianMS, s.GapWorstMS,
+			optional(s.MovedMedianMS), optional(s.MovedWorstMS), s.DualWorstMS, s.LateWorstMS, fmt.Sprintf("%d of %d", s.HeldOnce, s.Runs), kept)
 	}
 	return out.String()
 }

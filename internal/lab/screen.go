@@ -79,8 +79,8 @@ func (s *screen) result(r Result) {
 	}
 }
 
-// summary writes the end.
-func (s *screen) summary(results []Result) {
+// summary writes the end; t are the times that the nodes had.
+func (s *screen) summary(results []Result, t times) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ok := verdict(results)
@@ -88,11 +88,11 @@ func (s *screen) summary(results []Result) {
 		io.WriteString(s.out, line(struct {
 			Summary map[string]Summary `json:"summary"`
 			OK      bool               `json:"ok"`
-		}{summarize(results), ok}))
+		}{summarize(results, t), ok}))
 		return
 	}
 	s.erase()
-	fmt.Fprintf(s.out, "\n%s\n", summaryTable(results))
+	fmt.Fprintf(s.out, "\n%s\n", summaryTable(results, t))
 	if ok {
 		fmt.Fprintln(s.out, "ok: every address was on exactly one node after every fault, and never on two where that is promised")
 	} else {

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -72,30 +73,47 @@ func tail(path string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// unsettled says why the cluster isn't settled: by the kernels every VIP is on one node,
-// the client gets its answers from there, and the sound nodes agree and plan no move.
-func (c *cluster) unsettled(ctx context.Context, emptied *node) (string, error) {
+// misplaced says what is wrong by the kernels and the client alone: every VIP must be on
+// one node, and the client get its answers from there.
+func (c *cluster) misplaced(emptied *node) (string, error) {
 	tables, err := c.tables()
 	if err != nil {
 		return "", err
 	}
+	return c.displaced(tables, emptied), nil
+}
+
+func (c *cluster) displaced(tables map[netip.Addr][]*node, emptied *node) string {
 	serving := c.probe.serving()
 	for _, g := range c.groups {
 		for _, v := range g.vips {
 			has := tables[v]
 			switch {
 			case len(has) == 0:
-				return fmt.Sprintf("%v (%s) is on no node", v, g.name), nil
+				return fmt.Sprintf("%v (%s) is on no node", v, g.name)
 			case len(has) > 1:
-				return fmt.Sprintf("%v (%s) is on %s and %s", v, g.name, has[0].name, has[1].name), nil
+				return fmt.Sprintf("%v (%s) is on %s and %s", v, g.name, has[0].name, has[1].name)
 			case has[0] == emptied:
-				return fmt.Sprintf("%v (%s) is still on %s", v, g.name, emptied.name), nil
+				return fmt.Sprintf("%v (%s) is still on %s", v, g.name, emptied.name)
 			case serving[v] == 0:
-				return fmt.Sprintf("%v (%s) is on %s but the client gets no answer", v, g.name, has[0].name), nil
+				return fmt.Sprintf("%v (%s) is on %s but the client gets no answer", v, g.name, has[0].name)
 			case serving[v] != has[0].num:
-				return fmt.Sprintf("%v (%s) is on %s but the client is answered by another", v, g.name, has[0].name), nil
+				return fmt.Sprintf("%v (%s) is on %s but the client is answered by another", v, g.name, has[0].name)
 			}
 		}
+	}
+	return ""
+}
+
+// unsettled says why the cluster isn't settled: what is misplaced, or that the sound nodes
+// don't agree or plan a move.
+func (c *cluster) unsettled(ctx context.Context, emptied *node) (string, error) {
+	tables, err := c.tables()
+	if err != nil {
+		return "", err
+	}
+	if wrong := c.displaced(tables, emptied); wrong != "" {
+		return wrong, nil
 	}
 	for _, n := range c.nodes {
 		if !n.sound() {

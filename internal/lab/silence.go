@@ -75,3 +75,13 @@ func (r *record) silence(first int64, start, end instant) time.Duration {
 	}
 	return max(longest, end.sub(last))
 }
+
+// open says whether a probe that was sent up to end may still be answered: the newest of
+// them was not. What was lost before it stays lost, as answers hardly overtake each other.
+func (r *record) open(end instant) bool {
+	num := r.next.Load() - 1
+	for num > 0 && r.at(num) > end {
+		num--
+	}
+	return num >= 0 && r.answered[r.slot(num)].Load() != num+1
+}

@@ -59,6 +59,8 @@ type stampReader struct {
 	node   byte
 	offset int64
 	stamps []change
+	// told: there was at least one.
+	told bool
 }
 
 // read returns all stamps so far. A line that is not finished yet is left for later.
@@ -82,7 +84,10 @@ func (r *stampReader) read() ([]change, error) {
 		}
 		r.offset += int64(len(line))
 		if c, ok := parseStamp(string(bytes.TrimSpace(line)), r.node); ok {
-			r.stamps = append(r.stamps, c)
+			r.stamps, r.told = append(r.stamps, c), true
 		}
 	}
 }
+
+// forget drops the stamps so far.
+func (r *stampReader) forget() { r.stamps = nil }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -129,6 +130,22 @@ func (w *watcher) seen() ([]change, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]change(nil), w.changes...), w.err
+}
+
+// forget drops all changes but those that brought what is there now.
+func (w *watcher) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var kept []change
+	known := map[netip.Addr]bool{}
+	for _, c := range slices.Backward(w.changes) {
+		if w.present[c.addr] && !known[c.addr] {
+			known[c.addr] = true
+			kept = append(kept, c)
+		}
+	}
+	slices.Reverse(kept)
+	w.changes = kept
 }
 
 func (w *watcher) close() {

@@ -1,0 +1,135 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// A talk is sockets of hosts that know each other's hardware addresses, so that nothing
+// waits for ARP in one step and arrives in another.
+type talk struct {
+	conns map[*port]map[int]*net.UDPConn
+	words int
+}
+
+func newTalk(t *testing.T, hosts []*port, numbers ...int) *talk {
+	t.Helper()
+	k := &talk{conns: map[*port]map[int]*net.UDPConn{}}
+	for _, p := range hosts {
+		k.conns[p] = map[int]*net.UDPConn{}
+		for _, number := range numbers {
+			err := p.space.do(func() (err error) {
+				k.conns[p][number], err = net.ListenUDP("udp4", &net.UDPAddr{Port: number})
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { k.conns[p][number].Close() })
+		}
+		for _, other := range hosts {
+			if other == p {
+				continue
+			}
+			if err := p.inside.NeighSet(&netlink.Neigh{LinkIndex: p.link.Attrs().Index, State: netlink.NUD_PERMANENT,
+				IP: other.addr.AsSlice(), HardwareAddr: other.mac}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return k
+}
+
+// hears says whether a datagram to a UDP port arrives, and whether it was refused at once.
+func (k *talk) hears(t *testing.T, from, to *port, number int) (heard, refused bool) {
+	t.Helper()
+	k.words++
+	word := fmt.Sprint(k.words)
+	_, err := k.conns[from][number].WriteToUDP([]byte(word), &net.UDPAddr{IP: to.addr.AsSlice(), Port: number})
+	refused = errors.Is(err, unix.EPERM)
+	if err != nil && !refused {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 64)
+	for {
+		k.conns[to][number].SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		n, _, err := k.conns[to][number].ReadFromUDP(buf)
+		if err != nil {
+			return false, refused
+		}
+		if string(buf[:n]) == word {
+			return true, refused
+		}
+	}
+}
+
+// Each filter drops exactly what it says: chat or the other nodes, in its direction, and
+// nothing of the service; a heal undoes it.
+func TestFilters(t *testing.T) {
+	c := bench(t)
+	a, b, client := c.nodes[0], c.nodes[1], c.client
+	const service = 9
+	k := newTalk(t, c.wire.ports, service, chatPort)
+	type way struct {
+		from, to *port
+		number   int
+	}
+	ways := []way{{a.port, b.port, chatPort}, {b.port, a.port, chatPort}, {a.port, b.port, service}, {b.port, a.port, service},
+		{client, a.port, service}, {a.port, client, service}, {b.port, client, service}}
+	for _, tt := range []struct {
+		name string
+		do   func() error
+		cut  []way
+		// refused: the sender is told.
+		refused bool
+	}{
+		{"nothing", func() error { return nil }, nil, false},
+		{"mute", func() error { return c.mute(a) }, []way{ways[0]}, false},
+		{"firewall", func() error { return c.firewall(a) }, []way{ways[0], ways[1]}, true},
+		{"one-way-in", func() error { return c.oneWayIn(a) }, []way{ways[1], ways[3]}, false},
+		{"one-way-out", func() error { return c.oneWayOut(a) }, []way{ways[0], ways[2]}, false},
+	} {
+		if err := tt.do(); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range ways {
+			cut := false
+			for _, other := range tt.cut {
+				cut = cut || w == other
+			}
+			heard, refused := k.hears(t, w.from, w.to, w.number)
+			if heard == cut || refused != (tt.refused && cut && w.from == a.port) {
+				t.Errorf("%s: %s hears %s on port %d: %v (refused: %v), want %v", tt.name, w.to.space.name, w.from.space.name, w.number, heard, refused, !cut)
+			}
+		}
+		if err := c.heal(); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range ways {
+			if heard, _ := k.hears(t, w.from, w.to, w.number); !heard {
+				t.Errorf("after %s: %s does not hear %s on port %d", tt.name, w.to.space.name, w.from.space.name, w.number)
+			}
+		}
+	}
+}
+
+// What the kernel refuses is an error that says what is missing, and leaves no filter.
+func TestFilterThatIsRefused(t *testing.T) {
+	c := bench(t)
+	a := c.nodes[0]
+	if err := c.drop(a.space, []rule{{hook{family: unix.NFPROTO_IPV4, number: 99}, toPort(chatPort)}}); err == nil {
+		t.Error("there is no such hook, and it says nothing")
+	}
+	if len(c.filters) != 0 {
+		t.Errorf("%d filters are left", len(c.filters))
+	}
+	if err := c.firewall(a); err != nil {
+		t.Errorf("after a refusal: %v", err)
+	}
+}
