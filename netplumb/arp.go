@@ -16,33 +16,37 @@ type MAC [6]byte
 // String returns the address as "02:00:00:00:00:01".
 func (m MAC) String() string { return net.HardwareAddr(m[:]).String() }
 
-// HeardKind says what an ARP frame means.
+// HeardKind says what a frame of ARP or neighbour discovery means.
 type HeardKind int
 
 // The kinds.
 const (
-	// Answer is a reply to somebody's request: the host with MAC has Addr.
+	// Answer is a reply to somebody's request: the host with MAC has Addr. Of IPv6 it is
+	// also one to everybody that follows a question of ours.
 	Answer HeardKind = iota
 	// Announcement is a request for the sender's own address or an unasked reply
-	// (RFC 5227 section 3): the host with MAC says that it has Addr.
+	// (RFC 5227 section 3, RFC 4861 section 7.2.6): the host with MAC says that it has
+	// Addr.
 	Announcement
-	// Other is an ordinary request or a probe. Addr is the host that asks (0.0.0.0 in
-	// a probe). Of a host that asks often only one in 25 ms is delivered.
+	// Other is an ordinary request or a probe. Addr is the host that asks (0.0.0.0 or ::
+	// in a probe). Of a host that asks often only one in 25 ms is delivered.
 	Other
 )
 
 // String returns the kind's name.
 func (k HeardKind) String() string { return [...]string{"answer", "announcement", "other"}[k] }
 
-// Heard is one ARP frame of another host.
+// Heard is one frame of ARP or neighbour discovery of another host.
 type Heard struct {
 	// Link is the interface it came in on.
 	Link string
 	Kind HeardKind
-	// Addr is the sender's protocol address (SPA), MAC the sender's hardware address.
+	// Addr is the sender's protocol address (SPA; the target of a neighbour
+	// advertisement), MAC the sender's hardware address.
 	Addr netip.Addr
 	MAC  MAC
-	// Target is the target protocol address (TPA).
+	// Target is the target protocol address (TPA; of a neighbour advertisement the
+	// destination).
 	Target netip.Addr
 	// At is when it was read.
 	At time.Time
@@ -96,13 +100,13 @@ func probeFrame(own MAC, addr netip.Addr) ([]byte, error) {
 // announcementFrames tell everybody that own has addr: as a request, and as a reply whose
 // target is ourselves. The usual reply with a broadcast target is ignored by Linux hosts
 // whose entry is less than a second old, which is when it matters.
-func announcementFrames(own MAC, addr netip.Addr) ([2][]byte, error) {
+func announcementFrames(own MAC, addr netip.Addr) ([][]byte, error) {
 	request, err := arpFrame(arp.OperationRequest, own, addr, MAC{}, addr)
 	if err != nil {
-		return [2][]byte{}, err
+		return nil, err
 	}
 	reply, err := arpFrame(arp.OperationReply, own, addr, own, addr)
-	return [2][]byte{request, reply}, err
+	return [][]byte{request, reply}, err
 }
 
 // arpFrame builds a broadcast frame.

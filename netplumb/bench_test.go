@@ -3,8 +3,12 @@ package netplumb
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // BenchmarkGiveAndTake measures what a client waits for in a planned move: from Set to the
@@ -102,4 +106,63 @@ func BenchmarkMove(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkExtend measures one round of extensions, of which there are four a second, and
+// what they take of a core. With IPv6 the kernel goes over all multicast groups of the link
+// for each address, of which each address has one.
+func BenchmarkExtend(b *testing.B) {
+	for _, six := range []bool{false, true} {
+		for _, n := range []int{10, 100, 250} {
+			b.Run(fmt.Sprintf("IPv6=%v/%d", six, n), func(b *testing.B) {
+				net := newLAN(b)
+				plan := many(n)
+				addr := netip.MustParseAddr("2001:db8::1:0")
+				for i := range plan {
+					if six {
+						addr = addr.Next()
+						plan[i].Address = netip.PrefixFrom(addr, 128)
+					}
+				}
+				net.a.must(net.a.enter(func() error {
+					k, err := openKernel()
+					if err != nil {
+						return err
+					}
+					defer k.close()
+					index := net.a.link("eth0").Attrs().Index
+					var ops []Op
+					for _, v := range plan {
+						ops = append(ops, Op{Kind: Add, Address: v.Address, Link: "eth0", Index: index, Lifetime: testLifetime})
+						if err := k.add(ops[len(ops)-1]); err != nil {
+							return err
+						}
+					}
+					start := used()
+					defer func() {
+						b.ReportMetric(100*(used()-start).Seconds()/float64(b.N)/extendEvery.Seconds(), "%-of-core")
+					}()
+					for b.Loop() {
+						for chunk := range slices.Chunk(ops, batch) {
+							for _, err := range k.extend(chunk) {
+								if err != nil {
+									return err
+								}
+							}
+						}
+					}
+					return nil
+				}))
+			})
+		}
+	}
+}
+
+// used is the processor time that this process has had.
+func used() time.Duration {
+	var r unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+		panic(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }

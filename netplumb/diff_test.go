@@ -160,8 +160,8 @@ func TestDiff(t *testing.T) {
 			want: []string{"2001:db8::3/64 on eth0", "2001:db8:1::3/64 on eth0"},
 			have: []string{"inet6 2001:db8::1/64 dev eth0", "inet6 fe80::1/64 dev eth0"},
 			ops: []string{
-				"ip addr add 2001:db8::3/128 dev eth0 proto 86 valid_lft 2 preferred_lft 2",
-				"ip addr add 2001:db8:1::3/64 dev eth0 proto 86 valid_lft 2 preferred_lft 2",
+				"ip addr add 2001:db8::3/128 dev eth0 proto 86 valid_lft 2 preferred_lft 0",
+				"ip addr add 2001:db8:1::3/64 dev eth0 proto 86 valid_lft 2 preferred_lft 0",
 			},
 		},
 	}

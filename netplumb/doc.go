@@ -1,6 +1,7 @@
 // Package netplumb owns what this host's kernel has and what it says about addresses
 // on the wire: it plumbs virtual addresses with a lifetime and extends them, removes
-// what is not wanted, announces what it took, asks addresses by ARP and listens.
+// what is not wanted, announces what it took, asks addresses and listens: by ARP, and for
+// IPv6 by neighbour discovery.
 //
 // It leaves alone why an address is wanted: it knows groups and peers as little as the
 // cluster knows netlink. Desired state goes in whole, again and again; what the kernel
@@ -9,14 +10,14 @@
 // # Wiring
 //
 //	p := netplumb.New(netplumb.Options{NotifyRate: 1000})
-//	go p.Run(ctx)                       // one goroutine owns netlink and the ARP sockets
+//	go p.Run(ctx)                       // one goroutine owns netlink and the sockets
 //
 //	p.Set(netplumb.Desired{Managed: all, Links: chat})  // wants nothing: left-overs go
 //	for {
 //		select {
 //		case <-p.Changed():
 //			r := p.Report()     // newest state, and every op and error since the last one
-//		case h := <-p.Heard():      // ARP answers, announcements, other requests
+//		case h := <-p.Heard():      // answers, announcements, other requests
 //		case ...:                   // packets, timers
 //		}
 //		// one turn of the daemon's loop, then:

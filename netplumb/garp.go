@@ -26,16 +26,14 @@ func nextAnnouncement(elapsed time.Duration) time.Duration {
 	return last + ((elapsed-last)/announceEvery+1)*announceEvery
 }
 
-// framesEach is how many frames one announcement of one address takes.
-const framesEach = 2
-
-// burst is how many frames may go out at once after a pause.
-const burst = 10 * framesEach
+// burst is how many frames may go out at once after a pause: ten announcements by ARP,
+// which take two frames each.
+const burst = 20
 
 // A course is the announcing of one address since it was taken.
 type course struct {
 	addr   netip.Addr
-	frames [framesEach][]byte
+	frames [][]byte
 	taken  time.Duration // all instants are CLOCK_BOOTTIME
 	due    time.Duration
 	place  int // in the heap
@@ -51,7 +49,7 @@ type schedule struct {
 }
 
 // take begins to announce an address whose first announcement has just been sent.
-func (s *schedule) take(now time.Duration, addr netip.Addr, frames [framesEach][]byte) {
+func (s *schedule) take(now time.Duration, addr netip.Addr, frames [][]byte) {
 	s.stop(addr)
 	if s.courses == nil {
 		s.courses = make(map[netip.Addr]*course)
@@ -94,14 +92,14 @@ func (s *schedule) next(now time.Duration, rate int) [][]byte {
 	}
 	s.tokens = min(burst, s.tokens+(now-s.filled).Seconds()*float64(rate))
 	s.filled = now
-	if s.tokens < framesEach {
+	c := s.queue[0]
+	if s.tokens < float64(len(c.frames)) {
 		return nil
 	}
-	s.tokens -= framesEach
-	c := s.queue[0]
+	s.tokens -= float64(len(c.frames))
 	c.due = c.taken + nextAnnouncement(now-c.taken)
 	heap.Fix(&s.queue, 0)
-	return c.frames[:]
+	return c.frames
 }
 
 // wake returns when next should be called again; false when nothing is announced.
@@ -109,10 +107,11 @@ func (s *schedule) wake(now time.Duration, rate int) (time.Duration, bool) {
 	if len(s.queue) == 0 {
 		return 0, false
 	}
-	if due := s.queue[0].due; due > now {
-		return due, true
+	c := s.queue[0]
+	if c.due > now {
+		return c.due, true
 	}
-	missing := max(0, framesEach-s.tokens)
+	missing := max(0, float64(len(c.frames))-s.tokens)
 	return s.filled + time.Duration(missing/float64(rate)*float64(time.Second)), true
 }
 

@@ -41,9 +41,9 @@ func play(s *schedule, now, until time.Duration, rate int) []string {
 	}
 }
 
-func names(i int) (netip.Addr, [framesEach][]byte) {
+func names(i int) (netip.Addr, [][]byte) {
 	a := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
-	return a, [framesEach][]byte{[]byte(a.String())}
+	return a, [][]byte{[]byte(a.String()), nil}
 }
 
 func TestSchedule(t *testing.T) {
@@ -83,7 +83,7 @@ func TestSchedule(t *testing.T) {
 }
 
 func TestSchedulePaces(t *testing.T) {
-	const n, rate, start = 1000, 1000, time.Hour
+	const n, rate, framesEach, start = 1000, 1000, 2, time.Hour
 	var s schedule
 	last := make(map[string]time.Duration)
 	for i := range n {

@@ -122,6 +122,9 @@ func kernelAddr(op Op) *netlink.Addr {
 		// Asking the address has replaced duplicate detection, which would keep it
 		// from answering for a second.
 		a.Flags = unix.IFA_F_NODAD
+		// Nothing that this host begins by itself shall come from a VIP: it would break
+		// when that moves. IPv4 takes its oldest address by itself.
+		a.PreferedLft = 0
 		if op.Address.IsSingleIP() {
 			a.Flags |= unix.IFA_F_NOPREFIXROUTE
 		}
@@ -162,6 +165,8 @@ type linkFacts struct {
 	up, carrier bool
 	mac         net.HardwareAddr
 	received    uint64
+	// router: it forwards IPv6; noIPv6: it has none.
+	router, noIPv6 bool
 }
 
 // gateways returns the next hops of the default route. It asks for the route of one

@@ -114,15 +114,15 @@ func TestIPv6(t *testing.T) {
 		out := make(map[string]int)
 		for _, a := range list {
 			if !a.IP.IsLinkLocalUnicast() {
-				out[a.IPNet.String()] = a.Flags & (unix.IFA_F_TENTATIVE | unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE)
+				out[a.IPNet.String()] = a.Flags & (unix.IFA_F_TENTATIVE | unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_DEPRECATED)
 			}
 		}
 		delete(out, "2001:db8::1/64")
 		return out
 	}
 	want := map[string]int{
-		"2001:db8::3/128":  unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE,
-		"2001:db8:9::3/64": unix.IFA_F_NODAD,
+		"2001:db8::3/128":  unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_DEPRECATED,
+		"2001:db8:9::3/64": unix.IFA_F_NODAD | unix.IFA_F_DEPRECATED,
 	}
 	if d := cmp.Diff(want, flags()); d != "" {
 		t.Errorf("plumbed (-want +got):\n%s", d)

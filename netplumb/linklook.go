@@ -55,6 +55,38 @@ func (x *extender) link(name string) (linkFacts, bool, error) {
 	}
 }
 
+// parseIPv6 reads IFLA_AF_SPEC for what the link does with IPv6.
+func (f *linkFacts) parseIPv6(families []byte) {
+	const (
+		iflaInet6Conf         = 2  // include/uapi/linux/if_link.h
+		ipv6DevconfForwarding = 0  // include/uapi/linux/ipv6.h
+		ipv6DevconfDisable    = 26 // the same
+	)
+	conf := attribute(attribute(families, unix.AF_INET6), iflaInet6Conf)
+	is := func(i int) uint32 {
+		if len(conf) < 4*(i+1) {
+			return 0
+		}
+		return binary.NativeEndian.Uint32(conf[4*i:])
+	}
+	f.router, f.noIPv6 = is(ipv6DevconfForwarding) != 0, conf == nil || is(ipv6DevconfDisable) != 0
+}
+
+// attribute returns the value of the first netlink attribute of a kind, nil for none.
+func attribute(b []byte, kind uint16) []byte {
+	for len(b) >= unix.SizeofRtAttr {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size < unix.SizeofRtAttr || size > len(b) {
+			return nil
+		}
+		if binary.NativeEndian.Uint16(b[2:])&^unix.NLA_F_NESTED == kind {
+			return b[unix.SizeofRtAttr:size]
+		}
+		b = b[min(len(b), (size+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1)):]
+	}
+	return nil
+}
+
 // parseLink reads a struct ifinfomsg and the attributes after it.
 func parseLink(b []byte) (f linkFacts, ok bool) {
 	if len(b) < unix.SizeofIfInfomsg {
@@ -62,6 +94,7 @@ func parseLink(b []byte) (f linkFacts, ok bool) {
 	}
 	flags := binary.NativeEndian.Uint32(b[8:])
 	f.index = int(int32(binary.NativeEndian.Uint32(b[4:])))
+	f.noIPv6 = true // unless it says more
 	f.up, f.carrier = flags&unix.IFF_UP != 0, flags&unix.IFF_LOWER_UP != 0
 	for b = b[unix.SizeofIfInfomsg:]; len(b) >= unix.SizeofRtAttr; {
 		size := int(binary.NativeEndian.Uint16(b))
@@ -74,6 +107,8 @@ func parseLink(b []byte) (f linkFacts, ok bool) {
 			f.mac = net.HardwareAddr(append([]byte(nil), value...))
 		case kind == unix.IFLA_STATS64 && len(value) >= 8:
 			f.received = binary.NativeEndian.Uint64(value) // rx_packets comes first
+		case kind == unix.IFLA_AF_SPEC:
+			f.parseIPv6(value)
 		}
 		b = b[min(len(b), (size+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1)):]
 	}

@@ -12,7 +12,9 @@ import (
 type link struct {
 	facts  linkFacts
 	exists bool
-	// deaf is why it has no ARP socket; told once.
+	// six: VIPs of this link are IPv6.
+	six bool
+	// deaf is why addresses can't be asked for here; told once.
 	deaf error
 }
 
@@ -35,12 +37,19 @@ func (w *worker) useLinks() {
 	for _, name := range w.want.Links {
 		use(name)
 	}
+	six := make(map[string]bool)
 	for at := range w.plan {
 		use(at.link)
+		six[at.link] = six[at.link] || at.addr.Is6()
+	}
+	for name, l := range w.links {
+		if l.six = six[name]; !l.six {
+			w.speaker.drop(portID{name, true})
+		}
 	}
 	for name := range old {
 		if w.links[name] == nil {
-			w.speaker.drop(name)
+			w.speaker.leave(name)
 		}
 	}
 	w.pollAt, w.report = 0, true
@@ -72,19 +81,8 @@ func (w *worker) pollLink(name string, l *link) {
 	if before.exists != l.exists || before.facts.index != l.facts.index {
 		w.stale = true
 	}
-	opened, err := w.speaker.tend(name, l.facts, l.exists)
-	if l.deaf = err; text(err) != text(before.deaf) {
+	if l.deaf = w.tend(name, l); text(l.deaf) != text(before.deaf) {
 		w.report = true
-		if err != nil && !errors.Is(err, errNoARP) {
-			w.fault(fmt.Errorf("ARP socket on %s: %w", name, err))
-		}
-	}
-	if opened {
-		for at := range w.held {
-			if at.link == name {
-				w.speaker.take(at)
-			}
-		}
 	}
 	if !before.carries() && l.carries() {
 		w.speaker.restart(name)
@@ -93,6 +91,32 @@ func (w *worker) pollLink(name string, l *link) {
 		before.facts.index != l.facts.index || before.facts.mac.String() != l.facts.mac.String() {
 		w.report = true
 	}
+}
+
+// tend keeps the ports of a link, and says why addresses can't be asked for there.
+func (w *worker) tend(name string, l *link) (deaf error) {
+	ports := []portID{{name, false}, {name, true}}
+	if !l.six {
+		ports = ports[:1]
+	}
+	for _, id := range ports {
+		opened, err := w.speaker.tend(id, l.facts, l.exists)
+		if deaf == nil {
+			deaf = err
+		}
+		if err != nil && text(err) != text(l.deaf) && !errors.Is(err, errNoARP) && !errors.Is(err, errNoIPv6) {
+			w.fault(fmt.Errorf("%v: %w", id, err))
+		}
+		if !opened {
+			continue
+		}
+		for at := range w.held {
+			if portOf(at) == id {
+				w.speaker.take(at)
+			}
+		}
+	}
+	return deaf
 }
 
 func text(err error) string {

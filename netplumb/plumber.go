@@ -10,8 +10,8 @@ import (
 
 // Options are what a Plumber starts with.
 type Options struct {
-	// NotifyRate is how many ARP announcements a second and link may go out; 0 means
-	// 1000. The first two frames of each address are never held back.
+	// NotifyRate is how many announcing frames a second may go out on a link for each
+	// family; 0 means 1000. The first two frames of each address are never held back.
 	NotifyRate int
 }
 
@@ -85,14 +85,15 @@ func (p *Plumber) Changed() <-chan struct{} { return p.reports.changed }
 // since the last call.
 func (p *Plumber) Report() Report { return p.reports.take() }
 
-// Heard delivers the ARP frames that others sent. Who doesn't receive misses some (see
+// Heard delivers what others said by ARP and neighbour discovery. Who doesn't receive misses some (see
 // Report.HeardDropped); the reader never waits.
 func (p *Plumber) Heard() <-chan Heard { return p.speaker.heard }
 
-// Ask sends a broadcast probe (RFC 5227 section 2.1.1: sender address 0) for each address
-// on the link of the plan's VIP; for others on the links that have the address's subnet,
-// else on all links in use. Answers come by Heard. IPv6 addresses are passed over, and a
-// deaf link (see Link) is never answered on. More than 4096 waiting addresses are cut
+// Ask sends a probe to everybody (RFC 5227 section 2.1.1 with the sender address 0; for
+// IPv6 RFC 4862 section 5.4.2) for each address on the link of the plan's VIP; for others
+// on the links that have the address's subnet, else on all links in use. Answers come by
+// Heard. IPv6 can be asked only on links that have an IPv6 VIP of the plan, and nobody
+// answers on a deaf link (see Link). More than 4096 waiting addresses are cut
 // (see Report.HeardDropped).
 func (p *Plumber) Ask(addrs ...netip.Addr) {
 	if len(addrs) > 0 {

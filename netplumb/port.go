@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -12,20 +13,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// etherTypeARP is the protocol of a port's socket: only ARP frames of others arrive.
+// etherTypeARP is the protocol of an ARP port's socket.
 const etherTypeARP = 0x0806
 
-// A port is the ARP socket of one link. It lives as long as the link keeps its index and
-// hardware address.
+// A portID names a port: by its link, and by what it speaks there: ARP, or for IPv6 (six)
+// neighbour discovery.
+type portID struct {
+	link string
+	six  bool
+}
+
+func portOf(at place) portID { return portID{at.link, at.addr.Is6()} }
+
+// String names what it is in an error.
+func (id portID) String() string {
+	if id.six {
+		return "neighbour discovery socket on " + id.link
+	}
+	return "ARP socket on " + id.link
+}
+
+// A port is a socket on one link that hears and says who has which address. It lives as
+// long as the link keeps its index and hardware address.
 type port struct {
-	name  string
+	portID
 	index int
 	mac   MAC
-	conn  *packet.Conn
-	raw   syscall.RawConn
-	// schedule is what is announced on this link.
-	schedule schedule
-	lulls    lulls // of listen
+	// router says that this host forwards IPv6, which its announcements must not deny.
+	router bool
+	conn   *packet.Conn
+	raw    syscall.RawConn
+	// schedule is what is announced here.
+	schedule  schedule
+	questions questions // of IPv6
+	lulls     lulls     // of listen
 	// broken is set when the reader gave up.
 	broken atomic.Pointer[error]
 	done   chan struct{}
@@ -35,9 +56,13 @@ type port struct {
 // direction: a lost answer looks like an address that nobody has.
 const portBuffer = 4 << 20
 
-func openPort(name string, index int, mac MAC) (*port, error) {
+func openPort(id portID, index int, mac MAC) (*port, error) {
+	etherType, config := etherTypeARP, &packet.Config{}
+	if id.six {
+		etherType, config.Filter = etherTypeIPv6, neighbourFilter
+	}
 	// arp.Dial wants an IPv4 address on the link, which a VIP's link need not have.
-	conn, err := packet.Listen(&net.Interface{Index: index, Name: name, HardwareAddr: mac[:]}, packet.Raw, etherTypeARP, nil)
+	conn, err := packet.Listen(&net.Interface{Index: index, Name: id.link, HardwareAddr: mac[:]}, packet.Raw, etherType, config)
 	if err != nil {
 		return nil, rawHint(err)
 	}
@@ -46,7 +71,7 @@ func openPort(name string, index int, mac MAC) (*port, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	p := &port{name: name, index: index, mac: mac, conn: conn, raw: raw, done: make(chan struct{})}
+	p := &port{portID: id, index: index, mac: mac, conn: conn, raw: raw, done: make(chan struct{})}
 	p.buffer(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)
 	p.buffer(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)
 	return p, nil
@@ -120,13 +145,41 @@ func (p *port) listen(hear func(Heard)) {
 			p.broken.Store(&err)
 			return
 		}
-		if h, ok := parseARP(buf[:n]); ok {
-			h.Link, h.At = p.name, time.Now()
-			if !p.lulls.drop(h) {
-				hear(h)
-			}
+		if h, ok := p.parse(buf[:n]); ok && !p.lulls.drop(h) {
+			hear(h)
 		}
 	}
+}
+
+// parse reads a frame that came in.
+func (p *port) parse(frame []byte) (h Heard, ok bool) {
+	if p.six {
+		h, ok = parseNDP(frame)
+	} else {
+		h, ok = parseARP(frame)
+	}
+	h.Link, h.At = p.link, time.Now()
+	if p.six && ok {
+		h = p.questions.settle(h)
+	}
+	return h, ok
+}
+
+// question is the frame that asks everybody for an address.
+func (p *port) question(addr netip.Addr) ([]byte, error) {
+	if !p.six {
+		return probeFrame(p.mac, addr)
+	}
+	p.questions.note(addr, time.Now())
+	return solicitationFrame(p.mac, addr), nil
+}
+
+// announcement are the frames that tell everybody that an address is here.
+func (p *port) announcement(addr netip.Addr) ([][]byte, error) {
+	if !p.six {
+		return announcementFrames(p.mac, addr)
+	}
+	return [][]byte{advertisementFrame(p.mac, addr, p.router)}, nil
 }
 
 // lulls thins out what the busiest askers of a link send.

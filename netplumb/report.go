@@ -30,7 +30,7 @@ type Report struct {
 	Frames uint64
 	// HeardDropped grows whenever an answer may have been lost: a frame for which the
 	// kernel or Heard had no room, a question that Ask had no room for or that could
-	// not be sent, an ARP socket that was opened anew. Then silence says nothing.
+	// not be sent, a socket that was opened anew. Then silence says nothing.
 	HeardDropped uint64
 	// Ops are the operations applied since the last Report, in order. Extensions are
 	// not listed.
@@ -56,7 +56,8 @@ type Link struct {
 	// wire says. Only a link with both can carry anything.
 	Up, Carrier bool
 	MAC         MAC
-	// Deaf is why nobody on an existing link can be asked by ARP; nil where that works.
+	// Deaf is why addresses on an existing link can't be asked for, by ARP or, where VIPs
+	// of it are IPv6, by neighbour discovery; nil where that works.
 	Deaf error
 	// Addresses are those on the link that are not ours, with their subnets.
 	Addresses []netip.Prefix

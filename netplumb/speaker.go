@@ -2,6 +2,7 @@ package netplumb
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -9,13 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// heardRoom is how many ARP frames wait for the daemon before further ones are dropped.
+// heardRoom is how many frames wait for the daemon before further ones are dropped.
 const heardRoom = 1024
 
-// speaker owns the ARP sockets: one for each link in use that can speak Ethernet. All
+// speaker owns the sockets that ask, announce and hear: one for ARP on each link in use
+// that can speak Ethernet, and one for neighbour discovery where VIPs are IPv6. All
 // methods but hear belong to one goroutine.
 type speaker struct {
-	ports map[string]*port
+	ports map[portID]*port
 	rate  int
 
 	heard chan Heard
@@ -27,7 +29,7 @@ type speaker struct {
 }
 
 func newSpeaker(rate int) *speaker {
-	return &speaker{ports: make(map[string]*port), rate: rate, heard: make(chan Heard, heardRoom)}
+	return &speaker{ports: make(map[portID]*port), rate: rate, heard: make(chan Heard, heardRoom)}
 }
 
 // hear takes in a frame that a port's reader got. It never waits.
@@ -46,22 +48,27 @@ func (s *speaker) hear(h Heard) {
 	}
 }
 
-// errNoARP is why a loopback, point-to-point or other link without Ethernet addresses is
-// deaf.
-var errNoARP = errors.New("the link does not speak ARP")
+var (
+	// errNoARP is why a loopback, point-to-point or other link without Ethernet addresses
+	// is deaf.
+	errNoARP = errors.New("the link does not speak ARP")
+	// errNoIPv6 is why a link that should have IPv6 addresses is deaf.
+	errNoIPv6 = errors.New("IPv6 is disabled")
+)
 
-// tend opens, replaces or closes the port of a link, as the link now is, and says
-// whether it was opened: then it announces nothing yet. An error says why an existing
-// link has none.
-func (s *speaker) tend(name string, f linkFacts, exists bool) (opened bool, err error) {
+// tend opens, replaces or closes a port of a link, as the link now is, and says whether
+// it was opened: then it announces nothing yet. An error says why an existing link has
+// none.
+func (s *speaker) tend(id portID, f linkFacts, exists bool) (opened bool, err error) {
 	able := exists && len(f.mac) == len(MAC{}) && MAC(f.mac) != MAC{}
-	if p := s.ports[name]; p != nil {
+	if p := s.ports[id]; p != nil {
 		broken := p.broken.Load()
-		if able && p.index == f.index && p.mac == MAC(f.mac) && broken == nil {
+		if able && p.index == f.index && p.mac == MAC(f.mac) && broken == nil && !(id.six && f.noIPv6) {
+			p.router = f.router
 			s.dropped.Add(p.lost())
 			return false, nil
 		}
-		s.drop(name)
+		s.drop(id)
 		s.dropped.Add(1) // what comes before the next one is open
 		if able && broken != nil {
 			return false, *broken // tried again with the next look at the link
@@ -72,24 +79,33 @@ func (s *speaker) tend(name string, f linkFacts, exists bool) (opened bool, err 
 		return false, nil
 	case !able:
 		return false, errNoARP
+	case id.six && f.noIPv6:
+		return false, fmt.Errorf("%w (sysctl net.ipv6.conf.%s.disable_ipv6)", errNoIPv6, id.link)
 	}
-	p, err := openPort(name, f.index, MAC(f.mac))
+	p, err := openPort(id, f.index, MAC(f.mac))
 	if err != nil {
 		return false, err
 	}
-	s.ports[name] = p
+	p.router = f.router
+	s.ports[id] = p
 	s.listOwn()
 	go p.listen(s.hear)
 	return true, nil
 }
 
-// drop closes the port of a link, if it has one.
-func (s *speaker) drop(name string) {
-	if p := s.ports[name]; p != nil {
+// drop closes a port of a link, if it has one.
+func (s *speaker) drop(id portID) {
+	if p := s.ports[id]; p != nil {
 		p.close()
-		delete(s.ports, name)
+		delete(s.ports, id)
 		s.listOwn()
 	}
+}
+
+// leave closes the ports of a link.
+func (s *speaker) leave(link string) {
+	s.drop(portID{link, false})
+	s.drop(portID{link, true})
 }
 
 func (s *speaker) listOwn() {
@@ -101,21 +117,21 @@ func (s *speaker) listOwn() {
 }
 
 func (s *speaker) close() {
-	for name := range s.ports {
-		s.drop(name)
+	for id := range s.ports {
+		s.drop(id)
 	}
 }
 
 // take announces an address that was just taken, at once and without regard to the rate,
-// and from then on by the schedule. IPv6 has no ARP.
+// and from then on by the schedule.
 func (s *speaker) take(at place) {
-	p := s.ports[at.link]
-	if p == nil || !at.addr.Is4() {
+	p := s.ports[portOf(at)]
+	if p == nil {
 		return
 	}
-	frames, err := announcementFrames(p.mac, at.addr)
+	frames, err := p.announcement(at.addr)
 	if err != nil {
-		return // only an address that is not IPv4 can't be encoded
+		return // only an address of the wrong family can't be encoded
 	}
 	for _, f := range frames {
 		_ = p.send(f) // repeated in 20 ms
@@ -125,7 +141,7 @@ func (s *speaker) take(at place) {
 
 // stop ends the announcing of an address. After it returns no frame claims the address.
 func (s *speaker) stop(at place) {
-	if p := s.ports[at.link]; p != nil {
+	if p := s.ports[portOf(at)]; p != nil {
 		p.schedule.stop(at.addr)
 	}
 }
@@ -138,21 +154,23 @@ func (s *speaker) again(addr netip.Addr) {
 }
 
 // restart announces everything on a link anew, for it was cut off.
-func (s *speaker) restart(name string) {
-	if p := s.ports[name]; p != nil {
-		p.schedule.restart(Boottime())
+func (s *speaker) restart(link string) {
+	for id, p := range s.ports {
+		if id.link == link {
+			p.schedule.restart(Boottime())
+		}
 	}
 }
 
 // ask sends a probe for an address on one link.
 func (s *speaker) ask(link string, addr netip.Addr) {
-	p := s.ports[link]
-	if p == nil || !addr.Is4() {
+	p := s.ports[portOf(place{addr, link})]
+	if p == nil {
 		return
 	}
-	f, err := probeFrame(p.mac, addr)
+	f, err := p.question(addr)
 	if err != nil {
-		return // only an address that is not IPv4 can't be encoded
+		return // only an address of the wrong family can't be encoded
 	}
 	if err := p.send(f); err != nil && !errors.Is(err, unix.ENETDOWN) {
 		s.dropped.Add(1) // silence says nothing; of a link that is down it never does

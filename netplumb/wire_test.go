@@ -88,7 +88,7 @@ func TestAnnouncementMovesTheNeighbour(t *testing.T) {
 	// On demand: the schedule would need a quarter of an hour for as many.
 	for range 20 {
 		p.Announce(addr, netip.MustParseAddr("10.1.2.99"))
-		for range framesEach {
+		for range 2 { // both forms
 			q.hears("an announcement on demand", func(h Heard) bool { return h.Kind == Announcement && h.Addr == addr })
 		}
 	}
@@ -145,7 +145,7 @@ func TestOwnFramesAreNotHeard(t *testing.T) {
 	net := newLAN(t)
 	s := newSpeaker(1000)
 	net.a.must(net.a.enter(func() error {
-		_, err := s.tend("eth0", linkFacts{index: net.a.link("eth0").Attrs().Index, mac: us[:]}, true)
+		_, err := s.tend(portID{link: "eth0"}, linkFacts{index: net.a.link("eth0").Attrs().Index, mac: us[:]}, true)
 		return err
 	}))
 	defer s.close()
@@ -176,11 +176,11 @@ func TestLostAnswersAreTold(t *testing.T) {
 	s := newSpeaker(1000)
 	index := net.a.link("eth0").Attrs().Index
 	open := func(n *namespace, index int, mac MAC) (p *port) {
-		n.must(n.enter(func() (err error) { p, err = openPort("eth0", index, mac); return err }))
+		n.must(n.enter(func() (err error) { p, err = openPort(portID{link: "eth0"}, index, mac); return err }))
 		t.Cleanup(func() { _ = p.conn.Close() }) // nobody listens, so close would wait for ever
 		return p
 	}
-	s.ports["eth0"] = open(net.a, index, us)
+	s.ports[portID{link: "eth0"}] = open(net.a, index, us)
 	from := open(net.b, net.b.link("eth0").Attrs().Index, them)
 	frame, err := probeFrame(them, vip)
 	net.b.must(err)
@@ -192,7 +192,7 @@ func TestLostAnswersAreTold(t *testing.T) {
 	}
 	tend := func() uint64 {
 		t.Helper()
-		opened, err := s.tend("eth0", linkFacts{index: index, mac: us[:]}, true)
+		opened, err := s.tend(portID{link: "eth0"}, linkFacts{index: index, mac: us[:]}, true)
 		if opened || err != nil {
 			t.Fatalf("opened %v, %v", opened, err)
 		}

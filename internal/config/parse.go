@@ -150,12 +150,6 @@ func (w *walker) idleKeys(given map[string]node) {
 	if w.plan.Partition == vipgroup.Single || slices.ContainsFunc(w.plan.Groups, single) {
 		idle = append(idle, "partition: single")
 	}
-	for _, g := range w.plan.Groups {
-		if slices.ContainsFunc(g.VIPs, func(v vipgroup.VIP) bool { return v.Address.Addr().Is6() }) {
-			w.notice("vips: groups with an IPv6 address are barred for now: it can't be asked for yet, and what can't be asked for is not taken")
-			break
-		}
-	}
 	if len(idle) > 0 {
 		w.notice("accepted, but without effect in this release: %s", strings.Join(idle, ", "))
 	}

@@ -158,13 +158,7 @@ func (b *ballots) judgeLinks(now time.Time, core voter, groups []vipgroup.Group,
 	for _, g := range groups {
 		reason := ""
 		for _, v := range vips(g) {
-			switch f := faults[v.Interface]; {
-			case reason != "":
-			case f != "":
-				reason = f
-			case v.Address.Addr().Is6():
-				reason = "IPv6 addresses can't be asked for yet"
-			}
+			reason = cmp.Or(reason, faults[v.Interface])
 		}
 		b.bar(now, core, sourceLink, g.Key, reason)
 	}
@@ -179,7 +173,7 @@ func linkFault(l netplumb.Link) string {
 	case !l.Carrier:
 		return l.Name + " has no carrier"
 	case l.Deaf != nil:
-		return l.Name + ": cannot ask by ARP: " + l.Deaf.Error()
+		return l.Name + ": cannot ask for addresses: " + l.Deaf.Error()
 	}
 	return ""
 }

@@ -2,14 +2,12 @@ package daemon
 
 import (
 	"errors"
-	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/vippy-ha/vippy/cluster"
 	"github.com/vippy-ha/vippy/netplumb"
 	"github.com/vippy-ha/vippy/plugin"
-	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 // tally is a core that only counts votes.
@@ -66,7 +64,7 @@ func TestLinksBarTheirGroups(t *testing.T) {
 		{"missing", netplumb.Link{Name: "eth0"}, "eth0 does not exist"},
 		{"down", netplumb.Link{Name: "eth0", Exists: true}, "eth0 is down"},
 		{"no ARP", netplumb.Link{Name: "eth0", Exists: true, Up: true, Carrier: true, Deaf: errors.New("operation not permitted (needs CAP_NET_RAW)")},
-			"eth0: cannot ask by ARP: operation not permitted (needs CAP_NET_RAW)"},
+			"eth0: cannot ask for addresses: operation not permitted (needs CAP_NET_RAW)"},
 		{"no carrier", netplumb.Link{Name: "eth0", Exists: true, Up: true}, "eth0 has no carrier"},
 	}
 	for _, tt := range tests {
@@ -85,18 +83,6 @@ func TestLinksBarTheirGroups(t *testing.T) {
 				t.Errorf("with the link back the vote is %+v", v)
 			}
 		})
-	}
-}
-
-func TestWhatCannotBeAskedForIsBarred(t *testing.T) {
-	plan := testPlan(t, 1, "10.0.0.1")
-	six := vipgroup.VIP{Address: netip.MustParsePrefix("2001:db8::3/64"), Interface: "eth0"}
-	plan.Groups[0].VIPs = append(plan.Groups[0].VIPs, six)
-	b := newBallots()
-	var core tally
-	b.judgeLinks(time.Unix(0, 0), &core, plan.Groups, []netplumb.Link{{Name: "eth0", Exists: true, Up: true, Carrier: true}})
-	if v := core.last(); !v.Bar || !v.Unable || v.Reason != "IPv6 addresses can't be asked for yet" {
-		t.Errorf("the vote is %+v", v)
 	}
 }
 
