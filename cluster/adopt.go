@@ -35,7 +35,7 @@ func (n *Node) judgePlan(now time.Time) {
 	}
 	// A node that the next plan lacks falls silent with the switch: its release must
 	// have been said before.
-	waits = waits || n.next.Node(n.name) < 0 && n.voice.urgent && n.speaks(now)
+	waits = waits || n.next.Member(n.name) < 0 && n.voice.urgent && n.speaks(now)
 	if !waits {
 		next := *n.next
 		n.next = nil
@@ -58,7 +58,7 @@ func (n *Node) going(g int) bool {
 func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 	oldPlan, oldHolds, oldSigns, oldClaims, oldPeers := n.plan, n.holds, n.signs, n.claims, n.peers
 	oldHad, oldSince := n.had, n.since
-	n.plan, n.encoded, n.self = p, p.Encode(), p.Node(n.name)
+	n.plan, n.encoded, n.self = p, p.Encode(), p.Member(n.name)
 	n.plans.adopt(p)
 	n.adopted = n.voice.seq + 1
 	count := len(p.Groups)
@@ -66,17 +66,20 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 	n.all.fill(count)
 	n.indexGroups()
 
-	n.peers = make([]*peer, len(p.Nodes))
-	for i, name := range p.Nodes {
+	members := p.Members()
+	n.peers = make([]*peer, len(members))
+	for i, name := range members {
 		if i == n.self {
 			continue
 		}
-		n.peers[i] = newPeer(name, count, len(p.Nodes))
-		if j := oldPlan.Node(name); j >= 0 && j < len(oldPeers) && oldPeers[j] != nil {
+		n.peers[i] = newPeer(name, count, len(members))
+		if j := oldPlan.Member(name); j >= 0 && j < len(oldPeers) && oldPeers[j] != nil {
 			n.peers[i] = oldPeers[j]
-			n.peers[i].fit(count, len(p.Nodes))
+			n.peers[i].fit(count, len(members))
 		}
+		n.peers[i].serves = i < len(p.Nodes)
 	}
+	n.majority = n.newMajority()
 
 	n.holds, n.claims, n.signs = newHolds(count), newClaims(count), newSigns(count, now)
 	for i, g := range p.Groups {
@@ -85,7 +88,7 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 		for k, j := range from {
 			s := oldSigns[j]
 			if s.holder >= 0 {
-				s.holder = p.Node(oldPlan.Nodes[s.holder])
+				s.holder = p.Member(oldPlan.Members()[s.holder])
 			}
 			if len(from) > 1 || !slices.Equal(oldPlan.Groups[j].Resources(), g.Resources()) {
 				// Only whole groups are released; of a part nothing is known.
@@ -110,7 +113,7 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 		if j := oldPlan.Group(p.Groups[i].Key); j >= 0 {
 			n.since[i] = oldSince[j]
 			if oldHad[j] >= 0 {
-				n.had[i] = p.Node(oldPlan.Nodes[oldHad[j]])
+				n.had[i] = p.Member(oldPlan.Members()[oldHad[j]])
 			}
 		}
 	}
@@ -118,7 +121,7 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 	for i := range n.owner {
 		n.owner[i] = nobody
 	}
-	n.view = vipgroup.View{Eligible: make([]bool, len(p.Nodes)), Holder: make([]int, count), Penalty: make([][]int, len(p.Nodes))}
+	n.view = vipgroup.View{Eligible: make([]bool, len(members)), Holder: make([]int, count), Penalty: make([][]int, len(members))}
 	n.life.give = nobody
 	n.voice.fit(count)
 	n.digestChanged()

@@ -69,7 +69,7 @@ func (c *claims) mergeYoungest() {
 // judgeClaims opens, withdraws and grants this node's claims. It returns when the next
 // of them may be ripe.
 func (n *Node) judgeClaims(now time.Time) (wake time.Time) {
-	if n.self < 0 {
+	if !n.serves() {
 		return time.Time{}
 	}
 	var buf [maxStarts + 1]uint64
@@ -126,7 +126,7 @@ func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
 			}
 		}
 	}
-	free := !heldByLive && (s.released() || n.silentSince(now, g, n.bounds.silent-n.bounds.stand, wake))
+	free := !heldByLive && (s.released() || n.silentSince(now, g, n.silence(g)-n.bounds.stand, wake))
 	if !free {
 		c.free = time.Time{}
 	} else if c.free.IsZero() {
@@ -134,6 +134,10 @@ func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
 	}
 	if blocked {
 		c.wait = "a node that does not hear this one holds it"
+		return false
+	}
+	if !n.majority.has && n.majority.groups.has(g) {
+		c.wait = n.noMajority()
 		return false
 	}
 	if !n.life.eligible || n.barredHere(g) || n.going(g) {
@@ -200,7 +204,7 @@ func (n *Node) meetsGroup(p *peer, theirs set, g int) bool {
 // that is known to work.
 func (n *Node) silentSince(now time.Time, g int, long time.Duration, wake *time.Time) bool {
 	s := &n.signs[g]
-	if n.plan.Groups[g].Election {
+	if n.plan.Groups[g].Election && !n.majority.groups.has(g) {
 		// Nobody answers for a name: its holder's grant must have run out.
 		long += n.timing.Lifetime
 	}
@@ -215,7 +219,7 @@ func (n *Node) silentSince(now time.Time, g int, long time.Duration, wake *time.
 // as what is known of the addresses demands.
 func (n *Node) judgePermission(now time.Time, g int, wake *time.Time) {
 	c, s := &n.claims.groups[g], &n.signs[g]
-	if wait := n.refusedBy(g); wait != "" {
+	if wait := n.refusedBy(now, g); wait != "" {
 		c.since, c.wait = time.Time{}, wait
 		n.giveWay(now, g)
 		return
@@ -243,7 +247,7 @@ func (n *Node) judgePermission(now time.Time, g int, wake *time.Time) {
 		soonest(wake, due)
 		return
 	}
-	if !s.released() && !n.silentSince(now, g, n.bounds.silent, wake) {
+	if !s.released() && !n.silentSince(now, g, n.silence(g), wake) {
 		c.wait = "the address may still be in use"
 		return
 	}
@@ -292,13 +296,17 @@ func (n *Node) take(now time.Time, g int) {
 }
 
 // refusedBy names what stands against an open claim, "" when permission is complete.
-func (n *Node) refusedBy(g int) string {
+func (n *Node) refusedBy(now time.Time, g int) string {
 	begin := n.claims.groups[g].begin
 	if begin == 0 {
 		return "announcing the claim"
 	}
+	single, acks := n.majority.groups.has(g), n.majority.own()
 	for _, p := range n.peers {
 		if p == nil || !p.isHeard() {
+			if single && p != nil && n.mayLiveOn(now, p, g) {
+				return p.name + " may still have it"
+			}
 			continue
 		}
 		switch {
@@ -317,7 +325,16 @@ func (n *Node) refusedBy(g int) string {
 			return p.name + " does not know every plan yet"
 		case n.objected(p, g):
 			return p.name + " objects"
+		case p.votes && n.acknowledges(now, p):
+			acks++
 		}
+	}
+	switch {
+	case !single:
+	case n.ignorant(now, g):
+		return "this process has not listened long enough to know that nobody has it"
+	case acks < n.majority.need:
+		return "no majority has acknowledged the claim"
 	}
 	return ""
 }
@@ -325,7 +342,7 @@ func (n *Node) refusedBy(g int) string {
 // complete says whether every node of the plan is live or gone by farewell.
 func (n *Node) complete() bool {
 	for _, p := range n.peers {
-		if p != nil && p.state != Live && !p.farewell {
+		if p != nil && p.serves && p.state != Live && !p.farewell {
 			return false
 		}
 	}

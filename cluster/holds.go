@@ -133,7 +133,7 @@ func (n *Node) judgeHolds(now time.Time) {
 		return
 	}
 	for g := range n.holds.wanted.all {
-		if n.unable(g) {
+		if n.unable(g) || !n.majority.has && n.majority.groups.has(g) {
 			n.release(now, g)
 		}
 	}

@@ -117,6 +117,10 @@ type Ready struct {
 	// Announced is set when this turn's announcement (or an earlier one within an
 	// interval) went out, so that the turn counts as a grant.
 	Announced bool
+	// Lapse is when the majority runs out for which something is held (partition:
+	// single): nothing may be added or extended from then on, and what needs it should be
+	// gone soon. Zero where nothing held needs one.
+	Lapse time.Time
 	// Wake is when Ready wants to be called again at the latest.
 	Wake time.Time
 }

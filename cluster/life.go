@@ -117,6 +117,8 @@ func (n *Node) judgeLife(now time.Time) {
 	var reasons []string
 	if n.self < 0 {
 		reasons = append(reasons, fmt.Sprintf("not in plan %d", n.plan.Version))
+	} else if !n.serves() {
+		reasons = append(reasons, "a voter only")
 	}
 	if l.leaving {
 		reasons = append(reasons, "stopping")
@@ -126,6 +128,9 @@ func (n *Node) judgeLife(now time.Time) {
 	}
 	if !l.mature {
 		reasons = append(reasons, "booting")
+	}
+	if m := &n.majority; !m.has && m.groups.equal(n.all) && n.serves() {
+		reasons = append(reasons, n.noMajority())
 	}
 	if l.drained {
 		reasons = append(reasons, "drained")
@@ -160,7 +165,7 @@ func (n *Node) matures(now time.Time) bool {
 		return true
 	}
 	for _, p := range n.peers {
-		if p != nil && (p.state != Live || now.Sub(p.ackedAt) > 2*n.bounds.interval) {
+		if p != nil && p.serves && (p.state != Live || now.Sub(p.ackedAt) > 2*n.bounds.interval) {
 			return false
 		}
 	}
@@ -224,6 +229,11 @@ func (n *Node) ownBars(now time.Time) []int {
 			} else {
 				set(g, v.Penalty)
 			}
+		}
+	}
+	if m := &n.majority; !m.has && !m.groups.equal(n.all) {
+		for g := range m.groups.all {
+			set(g, vipgroup.Barred)
 		}
 	}
 	for _, g := range n.delays {

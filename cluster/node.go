@@ -21,7 +21,7 @@ type Node struct {
 
 	plan    vipgroup.Plan
 	encoded []byte // the plan as it travels
-	self    int    // our place in the plan, or nobody
+	self    int    // our place among the plan's members, or nobody
 	all     set    // every group
 	byAddr  map[netip.Addr]int
 	delays  []int // groups with a preempt_delay
@@ -35,7 +35,7 @@ type Node struct {
 	// incoming is what the newest datagram says, before it is believed.
 	incoming announcement
 
-	peers  []*peer // by place in the plan; nil for ourselves
+	peers  []*peer // by place among the plan's members; nil for ourselves
 	bounds bounds
 	clock  uint64 // orders first sightings of claims
 
@@ -43,6 +43,8 @@ type Node struct {
 	signs  signs
 	claims claims
 	life   life
+	// majority is who must acknowledge what only a majority may serve.
+	majority majority
 
 	had   []int // by group: the node that holds it, or nobody
 	since []time.Time
@@ -190,7 +192,7 @@ func (n *Node) receive(now time.Time, in Packet) Refusal {
 	}
 	r := reader{b: body}
 	e := r.envelope()
-	i := n.plan.Node(string(e.sender))
+	i := n.plan.Member(string(e.sender))
 	switch {
 	case r.bad:
 		return Malformed
@@ -312,7 +314,7 @@ func (n *Node) noteHolding(now time.Time, p *peer) {
 	if p.table == nil && !p.farewell {
 		return
 	}
-	at := n.plan.Node(p.name)
+	at := n.plan.Member(p.name)
 	for g := range p.held.all {
 		if p.table.covers(g, p.ann.held) {
 			n.signs.held(g, at, p.boot, now)

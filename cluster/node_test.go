@@ -18,7 +18,8 @@ type mesh struct {
 	now   time.Time
 	nodes []*Node
 	has   []map[netip.Addr]bool // each host's kernel, which outlives its node
-	cut   map[[2]int]bool       // from, to
+	cut   map[[2]int]bool       // from, to: chat only
+	side  []int                 // no frame passes between hosts of different sides
 	sends int
 	// mute is a switch that filters multicast; unicast and ARP pass.
 	mute bool
@@ -55,14 +56,25 @@ func testTiming() Timing {
 }
 
 func newMesh(t *testing.T, nodes, groups int) *mesh {
+	return meshFor(t, testPlan(t, nodes, groups))
+}
+
+// meshFor has a host for each member of the plan.
+func meshFor(t *testing.T, plan vipgroup.Plan) *mesh {
 	m := &mesh{t: t, now: time.Unix(1000, 0), cut: map[[2]int]bool{}}
-	plan := testPlan(t, nodes, groups)
-	for i := range nodes {
-		m.nodes = append(m.nodes, New(m.now, Options{Name: plan.Nodes[i], Cluster: "test", Boot: uint64(i + 1),
-			Keys: []Key{NewKey([]byte("secret"))}, Plan: plan, Timing: testTiming()}))
-		m.has = append(m.has, map[netip.Addr]bool{})
+	for range plan.Members() {
+		m.nodes, m.has, m.side = append(m.nodes, nil), append(m.has, map[netip.Addr]bool{}), append(m.side, 0)
+	}
+	for i := range m.nodes {
+		m.start(i, plan)
 	}
 	return m
+}
+
+// start begins a process on host i, in the place of the one that was there.
+func (m *mesh) start(i int, plan vipgroup.Plan) {
+	m.nodes[i] = New(m.now, Options{Name: plan.Members()[i], Cluster: "test", Boot: uint64(m.now.Unix())*100 + uint64(i) + 1,
+		Keys: []Key{NewKey([]byte("secret"))}, Plan: plan, Timing: testTiming()})
 }
 
 func host(i int) netip.AddrPort {
@@ -88,7 +100,7 @@ func (m *mesh) run(d time.Duration) {
 				m.sends++
 				m.tape = append(m.tape, d.Data)
 				for j := range m.nodes {
-					if j != i && !m.cut[[2]int{i, j}] && (!d.To.IsValid() && !m.mute || d.To == host(j)) {
+					if j != i && m.side[i] == m.side[j] && !m.cut[[2]int{i, j}] && (!d.To.IsValid() && !m.mute || d.To == host(j)) {
 						m.wire = append(m.wire, flight{j, Packet{Data: d.Data, From: host(i), TTL: 255}})
 					}
 				}
@@ -96,7 +108,7 @@ func (m *mesh) run(d time.Duration) {
 			m.plumb(i, n, r.Hold)
 			for _, a := range r.Ask {
 				for j := range m.nodes {
-					if j != i && m.has[j][a] {
+					if j != i && m.side[i] == m.side[j] && m.has[j][a] {
 						n.Sign(m.now, Sign{Kind: Answered, Addr: a})
 					}
 				}

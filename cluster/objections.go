@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"slices"
+	"time"
 
 	"github.com/vippy-ha/vippy/vipgroup"
 )
@@ -58,7 +59,7 @@ func (n *Node) objectedTo(q, p *peer, g int) bool {
 // has what they claim or claimed it first, and of two holders, against the worse-ranked.
 // Against a claim in a plan that is not known here, or while any heard peer's is not,
 // it can only say no.
-func (n *Node) judgeObjections() {
+func (n *Node) judgeObjections(now time.Time) {
 	out := n.voice.objections[:0]
 	blind := n.blind()
 	if !blind && !n.contended() {
@@ -77,6 +78,7 @@ func (n *Node) judgeObjections() {
 		if c.table == nil {
 			continue
 		}
+		out = append(out, n.doubts(now, c)...)
 		for _, k := range n.peers {
 			if k == nil || k == c || !k.isHeard() {
 				continue

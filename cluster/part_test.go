@@ -45,11 +45,11 @@ func TestAgedAcknowledgementStillBinds(t *testing.T) {
 	n.claims.groups[0].begin = 9
 	p := n.peers[1]
 	p.state, p.hearsUs, p.acked = OneWay, true, 8
-	if got := n.refusedBy(0); got != "node2 has not acknowledged the claim" {
+	if got := n.refusedBy(now, 0); got != "node2 has not acknowledged the claim" {
 		t.Errorf("a silent third that lists us: %q", got)
 	}
 	p.hearsUs = false
-	if got := n.refusedBy(0); got != "" {
+	if got := n.refusedBy(now, 0); got != "" {
 		t.Errorf("a third that does not list us: %q", got)
 	}
 }

@@ -8,8 +8,10 @@ import (
 
 // A peer is what this node knows of another node of the plan.
 type peer struct {
-	name string
-	id   nodeID
+	name   string
+	id     nodeID
+	serves bool // it is one of the plan's nodes
+	votes  bool // it counts for a majority
 
 	boot     uint64    // of the process that is believed
 	top      uint64    // the highest boot ever believed

@@ -13,6 +13,7 @@ func (n *Node) Ready(now time.Time) Ready {
 	n.arrive(now)
 	n.judgePlan(now)
 	n.judgePeers(now)
+	n.judgeMajority(now)
 	var wake time.Time
 	// A decision may make way for another: a group let go is free to be claimed, a
 	// vote that came true changes who should have it. Three rounds settle all of them.
@@ -26,7 +27,7 @@ func (n *Node) Ready(now time.Time) Ready {
 			break
 		}
 	}
-	n.judgeObjections()
+	n.judgeObjections(now)
 	soonest(&wake, n.fetchPlans(now))
 	n.judgeAlarms(now)
 
@@ -37,6 +38,12 @@ func (n *Node) Ready(now time.Time) Ready {
 	n.repeatAnnouncements(now)
 	soonest(&wake, n.assureNow(now))
 	soonest(&wake, n.repeatLater(now))
+	if n.majority.has {
+		soonest(&wake, n.majority.lapse)
+	}
+	if n.holds.mine.meets(n.majority.groups) {
+		out.Lapse = n.majority.lapse
+	}
 	out.Hold = n.holds.keys(n.plan)
 	out.Announce, n.voice.announce = n.voice.announce, nil
 	out.Announced = n.speaks(now) && now.Sub(n.voice.last) <= 2*n.bounds.interval
@@ -65,6 +72,9 @@ func (n *Node) judgePeers(now time.Time) {
 		}
 		if p.isHeard() {
 			n.heardHeld.or(p.held)
+		}
+		if p.state == Live && p.table != nil && p.table.same {
+			n.majority.known.or(p.held)
 		}
 	}
 }
@@ -97,7 +107,7 @@ func (n *Node) assign(now time.Time) {
 			v.Penalty[i] = nil
 			continue
 		}
-		v.Eligible[i] = p.state == Live && p.eligible
+		v.Eligible[i] = p.state == Live && p.eligible && p.serves
 		v.Penalty[i] = p.bars
 		if !p.isHeard() {
 			continue
@@ -159,7 +169,7 @@ func (n *Node) incumbent(now time.Time, g int) int {
 
 // ask adds the addresses that should be asked now, and returns when to ask again.
 func (n *Node) ask(now time.Time, out *Ready) (wake time.Time) {
-	if n.self < 0 {
+	if !n.serves() {
 		return wake
 	}
 	interval := n.timing.Interval
@@ -242,7 +252,7 @@ func (n *Node) repeatAnnouncements(now time.Time) {
 		return
 	}
 	for _, p := range n.peers {
-		if p != nil && !p.isHeard() && !p.farewell {
+		if p != nil && p.serves && !p.isHeard() && !p.farewell {
 			n.voice.repeated = now
 			for g := range n.holds.wanted.all {
 				n.reannounceGroup(now, g)

@@ -138,11 +138,11 @@ func (n *Node) groupStatus(now time.Time, g int) GroupStatus {
 		Held: n.holds.mine.has(g), Reason: string(n.why[g]), Claiming: n.claims.open.has(g), Waiting: n.claims.groups[g].wait, Since: n.since[g],
 	}
 	if o := n.owner[g]; o != nobody {
-		out.Assigned = n.plan.Nodes[o]
+		out.Assigned = n.plan.Members()[o]
 	}
 	for i, p := range n.peers {
 		if i == n.self && out.Held || p != nil && p.isHeard() && p.held.has(g) {
-			out.Owners = append(out.Owners, n.plan.Nodes[i])
+			out.Owners = append(out.Owners, n.plan.Members()[i])
 		}
 	}
 	if s := n.signs[g].silent; !s.IsZero() && now.Sub(s) >= contestedAfter {

@@ -3,7 +3,8 @@ package vipgroup
 import "math/bits"
 
 // A View is what one node knows when it decides: which nodes are candidates, and who
-// holds what. All slices are indexed like the plan's Nodes and Groups.
+// holds what. All slices are indexed like the plan's Nodes and Groups; those by node may
+// go on with the plan's other members, which are never eligible.
 type View struct {
 	// Eligible says for each node whether it may own anything.
 	Eligible []bool

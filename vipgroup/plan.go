@@ -94,7 +94,8 @@ type Plan struct {
 	Version uint64
 	// Nodes is in the order of the config: it makes the rank.
 	Nodes []string
-	// Voters are the nodes that count for a majority; empty means all.
+	// Voters count for a majority; empty means all nodes. One that is not in Nodes takes
+	// part in the chat and never owns anything.
 	Voters []string
 	// Groups are sorted by key.
 	Groups    []Group
@@ -102,10 +103,11 @@ type Plan struct {
 	// Rebalance is the pause between two moves that even the load; 0 means only on request.
 	Rebalance time.Duration
 
-	digest Digest
-	nodes  map[string]int
-	keys   map[Key]int
-	owned  map[string]int
+	digest  Digest
+	members []string
+	places  map[string]int // of the members
+	keys    map[Key]int
+	owned   map[string]int
 }
 
 // A Digest is the start of the SHA-256 of a plan's encoding: equal digests mean equal
@@ -115,7 +117,8 @@ type Digest [16]byte
 // String returns the digest as 32 hexadecimal digits.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
-// MaxNodes and MaxGroups bound a plan so that an announcement fits one datagram.
+// MaxNodes, of nodes and voters together, and MaxGroups bound a plan so that an
+// announcement fits one datagram.
 const (
 	MaxNodes  = 32
 	MaxGroups = 1000
@@ -139,20 +142,31 @@ func NewPlan(p Plan) (Plan, error) {
 	}
 	p.Nodes = slices.Clone(p.Nodes)
 	p.Voters = slices.Clone(p.Voters)
-	p.nodes = make(map[string]int, len(p.Nodes))
+	p.places = make(map[string]int, len(p.Nodes))
 	for i, name := range p.Nodes {
 		if err := checkName(name); err != nil {
 			errs = append(errs, fmt.Errorf("nodes[%d]: %w", i, err))
 		}
-		if _, dup := p.nodes[name]; dup {
+		if _, dup := p.places[name]; dup {
 			errs = append(errs, fmt.Errorf("nodes[%d]: %q is listed twice", i, name))
 		}
-		p.nodes[name] = i
+		p.places[name] = i
 	}
+	p.members = p.Nodes[:len(p.Nodes):len(p.Nodes)]
 	for i, name := range p.Voters {
-		if _, ok := p.nodes[name]; !ok {
-			errs = append(errs, fmt.Errorf("voters[%d]: %q is not one of the nodes", i, name))
+		if err := checkName(name); err != nil {
+			errs = append(errs, fmt.Errorf("voters[%d]: %w", i, err))
 		}
+		if slices.Contains(p.Voters[:i], name) {
+			errs = append(errs, fmt.Errorf("voters[%d]: %q is listed twice", i, name))
+		}
+		if _, known := p.places[name]; !known {
+			p.places[name] = len(p.members)
+			p.members = append(p.members, name)
+		}
+	}
+	if len(p.Nodes) <= MaxNodes && len(p.members) > MaxNodes {
+		errs = append(errs, fmt.Errorf("voters: %d nodes and voters together, at most %d", len(p.members), MaxNodes))
 	}
 	if p.Partition == "" {
 		p.Partition = Available
@@ -186,7 +200,7 @@ func NewPlan(p Plan) (Plan, error) {
 		}
 		names[g.Name] = true
 		for _, name := range g.Prefer {
-			if _, ok := p.nodes[name]; !ok {
+			if !slices.Contains(p.Nodes, name) {
 				errs = append(errs, fmt.Errorf("%s: preferred node %q is not one of the nodes", group, name))
 			}
 		}
@@ -275,7 +289,7 @@ func (p Plan) Digest() Digest { return p.digest }
 
 // Node returns the place of a node in Nodes, or -1.
 func (p Plan) Node(name string) int {
-	if i, ok := p.nodes[name]; ok {
+	if i := p.Member(name); i < len(p.Nodes) {
 		return i
 	}
 	return -1

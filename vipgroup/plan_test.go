@@ -213,7 +213,10 @@ func TestPlanFaults(t *testing.T) {
 		{"node with a space", vipgroup.Plan{Nodes: []string{"a b"}}, []string{`nodes[0]: "a b" holds a space`}},
 		{"long node", vipgroup.Plan{Nodes: []string{strings.Repeat("x", 64)}}, []string{"longer than 63 bytes"}},
 		{"node twice", vipgroup.Plan{Nodes: []string{"a", "b", "a"}}, []string{`nodes[2]: "a" is listed twice`}},
-		{"unknown voter", vipgroup.Plan{Nodes: ab, Voters: []string{"c"}}, []string{`voters[0]: "c" is not one of the nodes`}},
+		{"voter named twice", vipgroup.Plan{Nodes: ab, Voters: []string{"c", "c"}}, []string{`voters[1]: "c" is listed twice`}},
+		{"voter without a name", vipgroup.Plan{Nodes: ab, Voters: []string{""}}, []string{`voters[0]: a node needs a name`}},
+		{"too many members", vipgroup.Plan{Nodes: nodeNames(32), Voters: []string{"z"}}, []string{`voters: 33 nodes and voters together, at most 32`}},
+		{"preferred voter", vipgroup.Plan{Nodes: ab, Voters: []string{"c"}, Groups: []vipgroup.Group{{Name: "g", Prefer: []string{"c"}}}}, []string{`preferred node "c" is not one of the nodes`}},
 		{"unknown preference", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{Name: "x", Prefer: []string{"c"}})},
 			[]string{`vips[0]: preferred node "c" is not one of the nodes`}},
 		{"no name", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{})}, []string{"vips[0]", "needs a name"}},
@@ -236,7 +239,7 @@ func TestPlanFaults(t *testing.T) {
 		{"huge pause", vipgroup.Plan{Nodes: ab, Rebalance: vipgroup.MaxPause + 1}, []string{"rebalance: 24h0m0.000000001s is not"}},
 		{"negative delay", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{Name: "x", PreemptDelay: -1})}, []string{"vips[0]: preempt_delay: -1ns is not"}},
 		{"huge delay", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{Name: "x", PreemptDelay: math.MaxInt64})}, []string{"vips[0]: preempt_delay: 2562047h"}},
-		{"several at once", vipgroup.Plan{Nodes: []string{"a", "a"}, Voters: []string{"z"}}, []string{"listed twice", `"z" is not one`}},
+		{"several at once", vipgroup.Plan{Nodes: []string{"a", "a"}, Voters: []string{"z z"}}, []string{"listed twice", `"z z" holds a space`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

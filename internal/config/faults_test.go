@@ -2,6 +2,7 @@ package config
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,7 +88,9 @@ func TestFaultLines(t *testing.T) {
 		{`partition: both`, `4:12: partition: "both" is none of available, single`},
 		{`rebalance: atuo`, `4:12: rebalance: "atuo" is none of manual, auto; did you mean "auto"?`},
 		{`reload: true`, `4:9: reload: expected manual or auto, found true: put it in quotes`},
-		{`voters: [node4]`, `4:10: voters[0]: "node4" is not one of nodes; did you mean "node1"?`},
+		{`voters: []`, `4:9: voters: is empty: list who counts for a majority, or leave it out for all nodes`},
+		{`voters: [a b]`, `4:10: voters[0]: "a b" holds a space`},
+		{`voters: [` + manyNames(31) + `]`, `4:9: voters: 34 nodes and voters together; a cluster has at most 32`},
 		{`voters: [node1, node1]`, `4:17: voters[1]: "node1" is listed twice (first at 4:10)`},
 		{`management: vippy.socket`, `4:13: management: "vippy.socket" is not an absolute path: start it with /`},
 		{`management: /` + strings.Repeat("x", 107), `4:13: management: 108 bytes; the path of a socket has at most 107`},
@@ -207,4 +210,13 @@ func TestNearest(t *testing.T) {
 			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
+}
+
+// manyNames lists so many names for a list in YAML.
+func manyNames(count int) string {
+	names := make([]string, count)
+	for i := range names {
+		names[i] = fmt.Sprintf("w%d", i)
+	}
+	return strings.Join(names, ", ")
 }

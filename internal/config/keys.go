@@ -225,7 +225,7 @@ func (w *walker) nodeName(n node) (string, bool) {
 func (w *walker) voters(n node) {
 	first := map[string]node{}
 	w.list(n, "node names", func(e node) {
-		s, ok := w.nodeName(e)
+		s, ok := w.word(e, "a voter's name")
 		if other, dup := first[s]; ok && dup {
 			w.fault(e, "%s is listed twice (first at %s)", quote(s), other.at())
 		} else if ok {
@@ -233,6 +233,10 @@ func (w *walker) voters(n node) {
 			w.plan.Voters = append(w.plan.Voters, s)
 		}
 	})
+	if len(w.plan.Voters) == 0 && !w.faulty("voters") && !w.faultyBelow(n) {
+		w.fault(n, "is empty: list who counts for a majority, or leave it out for all nodes")
+	}
+	w.later = append(w.later, func() { w.members(n) })
 }
 
 func (w *walker) partition(n node, p *vipgroup.Partition) {

@@ -34,9 +34,13 @@ func Load(path, node string) (*Config, error) {
 			return nil, err
 		}
 	}
-	if !slices.Contains(w.cfg.Plan.Nodes, node) {
+	switch plan := w.cfg.Plan; {
+	case plan.Node(node) >= 0:
+	case plan.Member(node) >= 0:
+		w.notice("%s is one of voters and not of nodes: this vippyd votes and holds nothing", quote(node))
+	default:
 		w.notice("%s is not one of nodes (%s): this node only listens; -n NAME gives it another name",
-			quote(node), strings.Join(w.cfg.Plan.Nodes, ", "))
+			quote(node), strings.Join(plan.Nodes, ", "))
 	}
 	return w.cfg, nil
 }

@@ -130,12 +130,13 @@ func (w *walker) makePlan() {
 	}
 	w.cfg.Plan = plan
 	w.resolveChecks()
+	w.majority()
 }
 
 // withoutEffect are the keys that this release accepts and checks, and does not obey
 // yet. A key that takes effect is taken out here.
 var withoutEffect = []string{
-	"arp-cache", "notify", "plugins", "hooks", "voters", "when_all_fail",
+	"arp-cache", "notify", "plugins", "hooks", "when_all_fail",
 }
 
 // idleKeys makes the one notice that names the keys without effect.
@@ -145,10 +146,6 @@ func (w *walker) idleKeys(given map[string]node) {
 		if _, ok := given[key]; ok {
 			idle = append(idle, key)
 		}
-	}
-	single := func(g vipgroup.Group) bool { return g.Partition == vipgroup.Single }
-	if w.plan.Partition == vipgroup.Single || slices.ContainsFunc(w.plan.Groups, single) {
-		idle = append(idle, "partition: single")
 	}
 	if len(idle) > 0 {
 		w.notice("accepted, but without effect in this release: %s", strings.Join(idle, ", "))

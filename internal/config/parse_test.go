@@ -197,7 +197,12 @@ func TestNotices(t *testing.T) {
 	for _, c := range []struct{ lines, want string }{
 		{"", ""},
 		{"arp-cache: 20\nnotify: []", "accepted, but without effect in this release: arp-cache, notify"},
-		{"partition: single", "accepted, but without effect in this release: partition: single"},
+		{"partition: single\nvoters: [node1, witness]", `voters: "witness" is not one of nodes: a vippyd of that name votes and holds nothing` + "\n" +
+			"partition: with two voters, single serves nothing as soon as one is lost: name a third in voters, such as a vippyd elsewhere that is not one of nodes"},
+		{"partition: single\nvoters: [node1, node3, nide2]", `voters: "nide2" is not one of nodes: a vippyd of that name votes and holds nothing; did you mean "node2"?`},
+		{"partition: single\nvoters: [node1, node2, node3, w]", `voters: "w" is not one of nodes: a vippyd of that name votes and holds nothing` + "\n" +
+			"partition: a majority of 4 voters is 3, so they bear the loss of no more than 3 do: add one, or leave one out"},
+		{"voters: [node1, node2, node3]", "voters: without effect, for no group has partition: single"},
 		{"interval: 0.15", "interval: 0.15 s shortened to 0.1 s, a fifth of stale"},
 		{"interval: 1\nstale: 3.2", "interval: 1 s shortened to 0.64 s, a fifth of stale"},
 	} {

@@ -76,22 +76,40 @@ func (l *loop) instruct(now time.Time) {
 // extend grants the addresses another lifetime, if this turn's announcement went out and
 // the guard knows. A grant that is nearly as long is left as it is: neither guard nor
 // plumber need wake for it. With nothing held, now or after this turn, a grant is for
-// nothing, and the guard needs no proof of life.
-func (l *loop) extend(boot time.Duration, announced, idle bool) {
-	next := l.grant
-	if until := boot + l.config.Lifetime; announced && until-next > l.config.Lifetime/20 {
-		next = until
+// nothing, and the guard needs no proof of life. What is held for a majority is granted
+// until that lapses (on CLOCK_BOOTTIME; 0 for nothing such), if that is sooner.
+func (l *loop) extend(boot time.Duration, announced, idle bool, lapse time.Duration) {
+	slack := l.config.Lifetime / 20
+	term := l.term
+	if until := boot + l.config.Lifetime; announced && until-term > slack {
+		term = until
+	}
+	grant := term
+	if lapse != 0 && lapse < term {
+		grant = lapse
+		if more := lapse - l.grant; more > 0 && more <= slack && l.grant > boot {
+			grant = l.grant
+		}
 	}
 	told := true
 	switch {
 	case idle:
 		told = l.guard.Grant(0)
-	case next > boot:
-		told = l.guard.Grant(l.deadline(next))
+	case grant > boot:
+		told = l.guard.Grant(l.deadline(term, grant))
 	}
 	if told {
-		l.grant = next
+		l.term, l.grant = term, grant
 	}
+}
+
+// lapseOf brings the moment at which a majority lapses onto CLOCK_BOOTTIME. A stop of the
+// process between the two looks makes it sooner, never later.
+func lapseOf(boot time.Duration, lapse time.Time) time.Duration {
+	if lapse.IsZero() {
+		return 0
+	}
+	return max(boot+time.Until(lapse), 1)
 }
 
 // guardMargin is how long before the kernel may drop an address the guard acts: a farewell
@@ -100,12 +118,18 @@ func (l *loop) extend(boot time.Duration, announced, idle bool) {
 const guardMargin = 50 * time.Millisecond
 
 // deadline returns when the guard must act for a grant: while the kernel has everything
-// that is held.
-func (l *loop) deadline(grant time.Duration) time.Duration {
+// that is held. What a majority's end takes is removed by the daemon, which has a moment
+// for that: nobody else takes it before the kernel has dropped it, too.
+func (l *loop) deadline(term, grant time.Duration) time.Duration {
+	end := term
 	if extended := l.kernel.Extended(); extended != 0 {
-		grant = min(grant, extended+l.config.Lifetime)
+		end = min(end, extended+l.config.Lifetime)
 	}
-	return grant - guardMargin
+	end -= guardMargin
+	if grant < term {
+		end = min(end, grant+guardMargin)
+	}
+	return end
 }
 
 // guardWithin bounds how long the start waits for the guard. Without one it goes on.

@@ -54,7 +54,8 @@ type loop struct {
 
 	drained bool
 	turned  time.Duration // CLOCK_BOOTTIME of the last turn
-	grant   time.Duration // CLOCK_BOOTTIME until which addresses may be added and extended
+	term    time.Duration // CLOCK_BOOTTIME until which the last turn lets addresses live
+	grant   time.Duration // CLOCK_BOOTTIME until which they may be added and extended
 	wake    time.Time
 	again   bool // the last turn gave rise to an input: don't sleep
 
@@ -257,7 +258,7 @@ func (l *loop) catchUp() {
 // it.
 func (l *loop) rejoin(gap time.Duration) {
 	l.kernel.rejoin()
-	l.grant = 0
+	l.term, l.grant = 0, 0
 	now := time.Now()
 	boot, err := l.nextBoot()
 	if err != nil {
@@ -300,7 +301,7 @@ func (l *loop) turn(now time.Time) {
 		hold = nil
 	}
 	l.instruct(now)
-	l.extend(boot, r.Announced, len(hold) == 0 && len(l.kernel.hold) == 0 && l.kernel.empty())
+	l.extend(boot, r.Announced, len(hold) == 0 && len(l.kernel.hold) == 0 && l.kernel.empty(), lapseOf(boot, r.Lapse))
 	changed := !slices.Equal(hold, l.kernel.hold)
 	l.kernel.desire(hold, l.grant)
 	if len(r.Ask) > 0 {
