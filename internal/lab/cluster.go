@@ -105,6 +105,9 @@ func newCluster(o Options) (_ *cluster, err error) {
 		names = append(names, fmt.Sprintf("node%d", i+1))
 	}
 	c.groups = layout(names, o.Groups)
+	if o.VIPs > 0 {
+		c.groups = homes(names, o.VIPs)
+	}
 	c.vips = vipsOf(c.groups)
 	if c.wire, err = newWire(append(names, "client")); err != nil {
 		return nil, err

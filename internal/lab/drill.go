@@ -15,6 +15,10 @@ type driller struct {
 	screen *screen
 	// turn goes round the nodes, so that one scenario after the other finds its victim.
 	turn int
+	// sampled counts the samples taken.
+	sampled int
+	// always, if not nil, is the victim of everything.
+	always *node
 }
 
 // run does every scenario that has a wanted fault, runs times. A fault that only leads to
@@ -84,6 +88,9 @@ func (d *driller) scenario(ctx context.Context, s scenario, report func(Result))
 // pick returns a node that holds something: for an ordered stop the preferred one, so that
 // its return moves something too.
 func (d *driller) pick(fault string) (*node, error) {
+	if d.always != nil {
+		return d.always, nil
+	}
 	tables, err := d.tables()
 	if err != nil {
 		return nil, err
@@ -126,6 +133,7 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 		return r, err
 	}
 	d.census.begin()
+	d.probe.focus(d.sample(r.Before, victim))
 	d.probe.begin()
 	at := now()
 	if err := d.inflict(ctx, fault, victim); err != nil {
@@ -148,6 +156,21 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	}
 	err = d.judge(&r, promised, victim, at)
 	return r, err
+}
+
+// sample returns some of the VIPs that a node has, others each time.
+func (d *driller) sample(owners map[string]string, n *node) (out []netip.Addr) {
+	var its []netip.Addr
+	for _, g := range d.groups {
+		if owners[g.name] == n.name {
+			its = append(its, g.vips...)
+		}
+	}
+	d.sampled++
+	for i := range min(inFocus, len(its)) {
+		out = append(out, its[(d.sampled+i*len(its)/inFocus)%len(its)])
+	}
+	return out
 }
 
 // outcome watches what comes of a fault, mends one that lasts, and says what is wrong in the

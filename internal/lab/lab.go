@@ -29,6 +29,10 @@ type Options struct {
 	// Groups is how many VIP groups there are: 1 to 1000, default 6. The first one
 	// prefers node1, the second one has two addresses.
 	Groups int
+	// VIPs, where not 0, makes the first node the victim of every fault and gives it so many
+	// VIPs, 1 to 900, each a group that prefers it; each other node gets one. Groups is then
+	// what that makes.
+	VIPs int
 	// Interval and Stale go into the nodes' configs; 0 means vippyd's own default.
 	Interval, Stale time.Duration
 	// Faults are the faults to drill, done in the order of FaultNames; empty means all.
@@ -70,8 +74,6 @@ func Run(ctx context.Context, o Options) (ok bool, err error) {
 	}
 	defer steady(o.Nodes)()
 	s := newScreen(o)
-	s.say("lab: %d nodes and a client on a bridge, %d groups; every VIP is probed every %v", o.Nodes, o.Groups,
-		resolution(len(vipsOf(layout(make([]string, 1), o.Groups)))))
 	c, err := newCluster(o)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -79,12 +81,17 @@ func Run(ctx context.Context, o Options) (ok bool, err error) {
 		}
 		return false, fmt.Errorf("build the lab: %w", err)
 	}
+	s.say("lab: %d nodes and a client on a bridge, %d groups; every VIP is probed every %v, or up to %d of the victim's every %v",
+		len(c.nodes), len(c.groups), resolution(len(c.vips)), inFocus, tick)
 	defer func() {
 		if cerr := c.close(); cerr != nil {
 			err = errors.Join(err, fmt.Errorf("take the lab down: %w", cerr))
 		}
 	}()
 	d := &driller{cluster: c, screen: s}
+	if o.VIPs > 0 {
+		d.always = c.nodes[0]
+	}
 	begin := now()
 	s.doing("start", "")
 	wrong, err := c.settle(ctx, nil, 0, d.see)
@@ -122,6 +129,8 @@ func (o *Options) complete() error {
 		return fmt.Errorf("lab: %d nodes; it has 2 to 32", o.Nodes)
 	case o.Groups < 1 || o.Groups > 1000:
 		return fmt.Errorf("lab: %d groups; it has 1 to 1000", o.Groups)
+	case o.VIPs < 0 || o.VIPs > 900:
+		return fmt.Errorf("lab: %d VIPs; the victim can have 1 to 900", o.VIPs)
 	case o.Runs < 1:
 		return fmt.Errorf("lab: %d runs", o.Runs)
 	case o.Interval < 0 || o.Stale < 0:

@@ -21,12 +21,7 @@ type group struct {
 // the rest are plain.
 func layout(nodes []string, n int) []group {
 	out := make([]group, 0, n)
-	vip := netip.AddrFrom4([4]byte{10, 99, 1, 1})
-	take := func() netip.Addr {
-		v := vip
-		vip = vip.Next()
-		return v
-	}
+	take := newVIPs()
 	for i := range n {
 		g := group{name: fmt.Sprintf("plain%d", i-1), vips: []netip.Addr{take()}}
 		switch i {
@@ -38,6 +33,27 @@ func layout(nodes []string, n int) []group {
 		out = append(out, g)
 	}
 	return out
+}
+
+// homes makes every group of one VIP prefer a node: n of them the first one, and one each
+// of the others.
+func homes(nodes []string, n int) []group {
+	var out []group
+	take := newVIPs()
+	for i := range n + len(nodes) - 1 {
+		out = append(out, group{name: fmt.Sprintf("home%d", i), prefer: nodes[max(0, i-n+1)], vips: []netip.Addr{take()}})
+	}
+	return out
+}
+
+// newVIPs returns what hands out the lab's VIPs one after the other.
+func newVIPs() func() netip.Addr {
+	next := netip.AddrFrom4([4]byte{10, 99, 1, 1})
+	return func() netip.Addr {
+		vip := next
+		next = vip.Next()
+		return vip
+	}
 }
 
 // vipsOf lists the addresses of groups.

@@ -3,6 +3,7 @@ package lab
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -184,5 +185,46 @@ func TestWatchSeesExpiryAndNoExtension(t *testing.T) {
 	}
 	if have, err := a.table(); err != nil || len(have) != 0 {
 		t.Errorf("the table still has %v (%v)", have, err)
+	}
+}
+
+// More VIPs than a round has probes take turns, but for a sample: that is measured to the
+// round, and of the others only what is certain counts.
+func TestFocus(t *testing.T) {
+	var targets []*target
+	var sample []netip.Addr
+	for _, vip := range vipsOf(homes([]string{"a", "b"}, 19)) {
+		targets = append(targets, &target{vip: vip, record: newRecord(1 << 10)})
+	}
+	pr := &prober{targets: targets}
+	for _, t := range targets[5:15] { // more than it can look at
+		sample = append(sample, t.vip)
+	}
+	pr.focus(sample)
+	if got := len(pr.inFocus()); got != inFocus {
+		t.Fatalf("%d VIPs in focus, want %d", got, inFocus)
+	}
+	if pr.turn() != 10*tick { // 20 VIPs, two at a time
+		t.Errorf("the others are probed every %v", pr.turn())
+	}
+	const dark, light = 40 * ms, 100 * ms
+	for _, tt := range targets {
+		every := instant(pr.turn())
+		if slices.Contains(pr.inFocus(), tt) {
+			every = instant(tick)
+		}
+		for at := instant(0); at <= 200*ms; at += every {
+			if num := tt.record.send(at); at < dark || at >= light {
+				tt.record.answer(num, at)
+			}
+		}
+	}
+	got := pr.silence(200 * ms)
+	if in, out := got[targets[5].vip], got[targets[0].vip]; in != 61*time.Millisecond || out != 50*time.Millisecond {
+		t.Errorf("dark for 60 ms: in focus %v, want 61ms; else %v, want 50ms", in, out)
+	}
+	pr.focus(nil)
+	if pr.turn() != resolution(len(targets)) {
+		t.Errorf("without a focus each is probed every %v", pr.turn())
 	}
 }

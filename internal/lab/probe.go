@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,12 +21,15 @@ const (
 	tick = time.Millisecond
 	// perTick bounds the probes of a round; more VIPs than that take turns.
 	perTick = 8
+	// inFocus bounds the VIPs that are probed in every round all the same (see focus).
+	inFocus = 6
 )
 
 // A prober is the client: it asks every VIP from its own namespace, with the kernel's
 // ordinary ARP cache, and keeps a record of each. Its methods are for one goroutine.
 type prober struct {
 	targets          []*target
+	focused          atomic.Pointer[[]*target]
 	stop             context.CancelFunc
 	sending, reading sync.WaitGroup
 	// start is when the present watch began; late is how late the worst round since then
@@ -99,7 +103,11 @@ func (pr *prober) send(ctx context.Context) {
 		}
 		late := now().sub(next)
 		pr.late.Store(max(pr.late.Load(), int64(late)))
-		for range min(perTick, len(pr.targets)) {
+		focused := pr.inFocus()
+		for _, t := range focused {
+			t.ask()
+		}
+		for range min(perTick-len(focused), len(pr.targets)) {
 			pr.targets[round%len(pr.targets)].ask()
 			round++
 		}
@@ -107,6 +115,31 @@ func (pr *prober) send(ctx context.Context) {
 			next = now()
 		}
 	}
+}
+
+// focus probes some of the VIPs in every round while the others take turns, as a sample of
+// more than there is time for. Where there is time for all it does nothing.
+func (pr *prober) focus(sample []netip.Addr) {
+	var focused []*target
+	for _, t := range pr.targets {
+		if len(pr.targets) > perTick && len(focused) < inFocus && slices.Contains(sample, t.vip) {
+			focused = append(focused, t)
+		}
+	}
+	pr.focused.Store(&focused)
+}
+
+func (pr *prober) inFocus() []*target {
+	if p := pr.focused.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// turn is the time between two probes of a VIP that is not in focus.
+func (pr *prober) turn() time.Duration {
+	share := perTick - len(pr.inFocus())
+	return time.Duration((len(pr.targets)+share-1)/share) * tick
 }
 
 // urgent puts the calling thread before all ordinary ones, as far as the kernel lets it: a
@@ -197,10 +230,16 @@ func (pr *prober) gaps() map[netip.Addr]time.Duration {
 	return pr.silence(max(pr.start, now().add(-answerLimit)))
 }
 
+// silence is each VIP's up to end. Beside a focus, of the others only what is certain
+// counts: a VIP of which one probe was lost may have been dark for no longer than that.
 func (pr *prober) silence(end instant) map[netip.Addr]time.Duration {
 	out := map[netip.Addr]time.Duration{}
+	focused := pr.inFocus()
 	for _, t := range pr.targets {
 		out[t.vip] = t.record.silence(t.first, pr.start, end)
+		if len(focused) > 0 && !slices.Contains(focused, t) {
+			out[t.vip] = max(0, out[t.vip]-2*pr.turn())
+		}
 	}
 	return out
 }
@@ -213,7 +252,7 @@ const servedWithin = 100 * time.Millisecond
 // did.
 func (pr *prober) serving() map[netip.Addr]byte {
 	out := map[netip.Addr]byte{}
-	limit := servedWithin + 2*resolution(len(pr.targets))
+	limit := servedWithin + 2*pr.turn()
 	for _, t := range pr.targets {
 		out[t.vip] = 0
 		if latest := t.latest.Load(); latest >= 0 && t.record.at(latest>>8).since() < limit {

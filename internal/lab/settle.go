@@ -16,7 +16,7 @@ const pollEvery = 25 * time.Millisecond
 
 // calm is how long the cluster must look settled before the lab believes it.
 func (c *cluster) calm() time.Duration {
-	return max(2*servedWithin, 3*c.interval, 3*resolution(len(c.vips)))
+	return max(2*servedWithin, 3*c.interval, 3*c.probe.turn())
 }
 
 // patience is how long the lab waits for that. It only bounds a drill that fails.

@@ -33,6 +33,7 @@ so; 2 can't tell, as where the kernel refuses namespaces.`,
 	f.BoolVar(&o.JSON, "json", false, "print one JSON object a line")
 	f.IntVar(&o.Nodes, "nodes", 3, "how many nodes")
 	f.IntVar(&o.Groups, "groups", 6, "how many groups")
+	f.IntVar(&o.VIPs, "vips", 0, "hit always node1, which has so many VIPs, instead of one node after the other")
 	f.Var((*seconds)(&o.Interval), "interval", "seconds between two announcements (default: vippyd's)")
 	f.Var((*seconds)(&o.Stale), "stale", "seconds of silence that are borne (default: vippyd's)")
 	f.StringArrayVar(&o.Faults, "fault", nil, "do only this fault (may be repeated): "+strings.Join(lab.FaultNames(), ", "))
