@@ -31,14 +31,19 @@ var (
 	// guards.
 	guardFaults      = []FaultKind{KillGuard, HangGuard, KillBoth, KillBoth, FreezeBoth, FreezeBoth, Doze, Doze, Hang, Kill}
 	quietGuardFaults = []FaultKind{KillGuard, HangGuard}
+	// upgradeFaults join all where programs are replaced.
+	upgradeFaults = []FaultKind{Upgrade, Upgrade}
 )
 
-// with adds the faults that only a world with guards knows.
-func (d *director) with(kinds, more []FaultKind) []FaultKind {
-	if d.w.cfg.NoGuard {
-		return kinds
+// with adds the faults that only some worlds know: guardly ones where there are guards.
+func (d *director) with(kinds, guardly []FaultKind) []FaultKind {
+	if !d.w.cfg.NoGuard {
+		kinds = slices.Concat(kinds, guardly)
 	}
-	return slices.Concat(kinds, more)
+	if d.w.cfg.Upgrades {
+		kinds = slices.Concat(kinds, upgradeFaults)
+	}
+	return kinds
 }
 
 // draw makes a fault of one of the kinds and how long it lasts.
@@ -53,6 +58,11 @@ func (d *director) draw(kinds []FaultKind) (*Fault, time.Duration) {
 	case Starve:
 		most := d.w.cfg.Lifetime - 400*time.Millisecond
 		lasting = time.Duration(d.rng.Int64N(int64(most)))
+	case Upgrade: // mostly as long as a program takes to start
+		f.Arg = 5 + d.rng.IntN(60)
+		if d.rng.IntN(4) == 0 {
+			f.Arg = d.rng.IntN(int((d.w.cfg.Lifetime - 400*time.Millisecond) / time.Millisecond))
+		}
 	case Blip:
 		lasting = time.Duration(d.rng.Int64N(int64(2 * d.w.cfg.Stale)))
 	case Forget:
@@ -107,7 +117,12 @@ func (d *director) calm(long time.Duration) {
 	d.w.Calm(why, 0)
 	for at := 2 * time.Second; at < long-10*time.Second; at += 4 * time.Second {
 		f, lasting := d.draw(d.with(quietFaults, quietGuardFaults))
-		d.w.During(at, min(lasting, 3*time.Second), f)
+		lasting = min(lasting, 3*time.Second)
+		d.w.During(at, lasting, f)
+		if d.w.cfg.Upgrades && f.Kind != Upgrade { // nor does it when something is amiss already
+			g, _ := d.draw(upgradeFaults)
+			d.w.During(at+lasting/2, 0, g)
+		}
 	}
 	d.w.Run(long)
 	d.w.Restless()
@@ -120,7 +135,7 @@ var ownFaults = []FaultKind{Kill, Leave, Hang, Wrong, Drain, Bar, Lose, Freeze, 
 // mayMove is which nodes' addresses a fault may move; ok is false where it is any's.
 func (d *director) mayMove(f *Fault) (nodes uint32, ok bool) {
 	switch {
-	case slices.Contains(quietFaults, f.Kind), slices.Contains(quietGuardFaults, f.Kind):
+	case f.Kind == Upgrade, slices.Contains(quietFaults, f.Kind), slices.Contains(quietGuardFaults, f.Kind):
 		return 0, true
 	case f.Kind == RxDead && !d.w.cfg.Gateway && d.w.cfg.Nodes == 2:
 		return 0, false // nothing can tell it that it is the deaf one
@@ -266,6 +281,9 @@ func (d *director) thirds(n int) {
 			g := &Fault{Kind: Kill, A: k}
 			if !w.cfg.NoGuard && d.rng.IntN(4) > 0 {
 				g.Kind = KillBoth
+			}
+			if w.cfg.Upgrades && d.rng.IntN(2) == 0 {
+				g = &Fault{Kind: Upgrade, A: k, Arg: 1 + d.rng.IntN(60)}
 			}
 			w.Begin(g)
 			w.Run(time.Duration(d.rng.Int64N(int64(w.cfg.Interval / 5))))

@@ -149,7 +149,8 @@ func (w *World) mutedWithin(from, to int, d int64) bool {
 // idleWithin says whether a process was dead or hung lately. One that stood still with
 // its host, and nothing else, is not meant: that alone has no excuse once it goes on.
 func (w *World) idleWithin(h int, d int64) bool {
-	return w.hosts[h].state != running || w.hosts[h].stopped > 0 || w.now-w.hosts[h].idle <= d
+	state := w.hosts[h].state
+	return state != running && state != upgrading || w.hosts[h].stopped > 0 || w.now-w.hosts[h].idle <= d
 }
 
 // forsakenWithin says whether a host's addresses had neither daemon nor guard lately.

@@ -24,6 +24,8 @@ const (
 	BarOne FaultKind = "bar-one" // a bar for group Arg
 	Adopt  FaultKind = "adopt"   // plan Arg; ends with the first plan
 	Forget FaultKind = "forget"  // somebody deletes address Arg by hand
+	// Upgrade replaces the program; the next one goes on after Arg ms.
+	Upgrade FaultKind = "upgrade"
 	// Doze is SIGSTOP until Arg tenths of a millisecond after the guard's deadline.
 	Doze FaultKind = "doze"
 )
@@ -100,7 +102,7 @@ func (w *World) describe(f *Fault) string {
 		s += " " + w.addrs[f.Arg].String()
 	case Adopt:
 		s += fmt.Sprintf(" %d", f.Arg+1)
-	case Lossy, Slow, Twice, Doze, KillBoth, FreezeBoth:
+	case Lossy, Slow, Twice, Doze, KillBoth, FreezeBoth, Upgrade:
 		s += fmt.Sprintf(" %d", f.Arg)
 	}
 	return s
@@ -127,6 +129,8 @@ func (w *World) Begin(f *Fault) {
 			f.gen = h.gen
 			w.after(max(1, h.deadline()+int64(f.Arg)*100_000-w.now), func() { w.End(f) })
 		}
+	case Upgrade:
+		h.upgrade(int64(f.Arg) * int64(time.Millisecond))
 	case KillGuard:
 		h.guard.kill()
 	case HangGuard:

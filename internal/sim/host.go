@@ -29,6 +29,8 @@ const (
 	starting
 	// running: it takes turns.
 	running
+	// upgrading: the program is replaced by another, which will go on.
+	upgrading
 )
 
 // A host is a kernel, a clock, at most one process of the daemon and one of its guard.
@@ -79,6 +81,7 @@ type host struct {
 	known   []bool // by host: its hardware address is known to be a plan node's
 
 	guard   guard
+	left    handover           // of the program that was replaced
 	grant   int64              // on its own clock: until then addresses may be added and extended
 	told    int64              // the newest grant that the guard was told
 	will    []cluster.Datagram // the newest that it was told

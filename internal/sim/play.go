@@ -74,6 +74,7 @@ func DrawFor(seed uint64, mode Mode) Config {
 	}
 	c.Plans = drawPlans(rng, c.Nodes)
 	c.NoGuard = rng.IntN(4) == 0
+	c.Upgrades = rng.IntN(2) == 0
 	return c
 }
 

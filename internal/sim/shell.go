@@ -24,7 +24,7 @@ var gratuitousAt = []time.Duration{0, 20 * time.Millisecond, 40 * time.Milliseco
 // doesn't run just now.
 func (h *host) receive(f *frame) {
 	switch {
-	case h.state == off:
+	case h.state == off || h.state == upgrading: // no socket is open
 	case h.state == starting || h.stopped > 0:
 		if len(h.inbox) < socketRoom && f.kind != noise && f.kind != arpAsk {
 			h.inbox = append(h.inbox, recorded{f, h.w.now})

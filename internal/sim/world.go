@@ -32,6 +32,8 @@ type Config struct {
 	Steady bool
 	// NoGuard leaves the daemons without guards.
 	NoGuard bool
+	// Upgrades lets programs be replaced by others that go on.
+	Upgrades bool
 	// Bug plants a fault into the shells or kernels.
 	Bug Bug
 	// Log, if set, gets every event as a line.
@@ -49,6 +51,8 @@ const (
 	BugExtendCreates Bug = "extension-creates"
 	BugOldBoot       Bug = "restart-with-lower-boot"
 	BugLateWake      Bug = "late-wake-restores"
+
+	BugResumeRestores Bug = "upgrade-restores"
 
 	BugGuardFarewellFirst Bug = "guard-says-farewell-before-removal"
 	BugGuardSpares        Bug = "guard-does-not-kill"
