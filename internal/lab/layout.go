@@ -114,7 +114,7 @@ func writeConfig(dir string, s settings, nodes []string, groups []group, witness
 	for _, g := range groups {
 		vg := vipGroup{Name: g.name, Prefer: g.prefer}
 		for _, v := range g.vips {
-			vg.Addresses = append(vg.Addresses, address{linkName, v.String() + "/32"})
+			vg.Addresses = append(vg.Addresses, address{linkName, netip.PrefixFrom(v, v.BitLen()).String()})
 		}
 		file.VIPs = append(file.VIPs, vg)
 	}
