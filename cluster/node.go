@@ -359,7 +359,7 @@ func (n *Node) Sign(now time.Time, s Sign) {
 	}
 	if !n.holds.mine.has(g) {
 		if s.At.IsZero() || s.At.After(n.signs[g].freed) {
-			n.signs.lives(g, now)
+			n.signs.lives(g, n.plan.Member(s.Node), now)
 		}
 		return
 	}

@@ -82,12 +82,13 @@ func (s signs) freedBy(group, node int, boot uint64, farewell bool, now time.Tim
 	return true
 }
 
-// lives notes that the address was seen on the wire. A sign after a release ends it, and
-// whatever its former holder says from then on means nothing.
-func (s signs) lives(group int, now time.Time) {
+// lives notes that the address was seen on the wire, at the host of a node where that is
+// known. A sign after a release ends it, and so does one of another node's host: whatever
+// the former holder says from then on means nothing.
+func (s signs) lives(group, node int, now time.Time) {
 	x := &s[group]
 	x.newest, x.answer = now, now
-	if !x.freed.IsZero() {
+	if elsewhere := node != nobody && node != x.holder; elsewhere || !x.freed.IsZero() {
 		x.freed, x.fresh, x.holder = time.Time{}, false, nobody
 	}
 }

@@ -19,7 +19,10 @@ func TestReleases(t *testing.T) {
 	farewell := func(node int, boot uint64) step {
 		return func(s signs, now time.Time) { s.freedBy(0, node, boot, true, now, recent) }
 	}
-	lives := func(s signs, now time.Time) { s.lives(0, now) }
+	lives := func(s signs, now time.Time) { s.lives(0, nobody, now) }
+	livesAt := func(node int) step {
+		return func(s signs, now time.Time) { s.lives(0, node, now) }
+	}
 	yielded := func(s signs, now time.Time) { s.yielded(0, now) }
 	restart := func(s signs, now time.Time) { s.restart(now) }
 	pass := func(s signs, now time.Time) {} // each step takes 100 ms
@@ -49,6 +52,8 @@ func TestReleases(t *testing.T) {
 		{"held long ago, seen, farewell", []step{held(1, 5), pass, pass, lives, farewell(1, 5)}, true, true},
 		{"held long ago, farewell", []step{held(1, 5), pass, pass, pass, farewell(1, 5)}, true, false},
 		{"seen, farewell of another", []step{held(1, 5), lives, farewell(2, 5)}, false, false},
+		{"seen at its host, farewell", []step{held(1, 5), pass, pass, livesAt(1), farewell(1, 5)}, true, true},
+		{"seen at another's host, farewell", []step{held(1, 5), pass, pass, livesAt(2), farewell(1, 5)}, false, false},
 		{"let go to another", []step{held(1, 5), freed(1, 5), yielded}, false, false},
 		{"let go to another, then freed by the former", []step{held(1, 5), yielded, freed(1, 5)}, false, false},
 		{"a gap after the release", []step{held(1, 5), freed(1, 5), restart}, false, false},
@@ -79,11 +84,11 @@ func TestNewestSign(t *testing.T) {
 	}{
 		"the start of the process": {func(s signs) {}, start},
 		"a holder's announcement":  {func(s signs) { s.held(0, 1, 1, later) }, later},
-		"an ARP answer":            {func(s signs) { s.lives(0, later) }, later},
+		"an ARP answer":            {func(s signs) { s.lives(0, nobody, later) }, later},
 		"letting go to another":    {func(s signs) { s.yielded(0, later) }, later},
 		"a gap":                    {func(s signs) { s.restart(later) }, later},
 		"a release is none":        {func(s signs) { s[0].holder = 1; s.freedBy(0, 1, 1, true, later, 1) }, start},
-		"another group's is none":  {func(s signs) { s.lives(1, later) }, start},
+		"another group's is none":  {func(s signs) { s.lives(1, nobody, later) }, start},
 	} {
 		s := newSigns(2, start)
 		tt.event(s)
