@@ -49,6 +49,8 @@ fuzz-long: ## every fuzz target for ten minutes each
 
 lab: ## real daemons in network namespaces, the whole drill once
 	go run ./cmd/vippyd lab --runs 1
+	go run ./cmd/vippyd lab --runs 1 --partition single
+	go run ./cmd/vippyd lab --runs 1 --partition single --nodes 2
 
 bench: ## every benchmark for BENCHTIME each
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...

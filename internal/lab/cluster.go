@@ -20,6 +20,8 @@ const stopLimit = 15 * time.Second
 type node struct {
 	*port
 	name string
+	// voter: it only counts for a majority and is none of the plan's nodes.
+	voter bool
 	// num is its number in probes and changes, from 1.
 	num    byte
 	dir    string
@@ -83,6 +85,13 @@ const (
 	defaultStale    = 500 * time.Millisecond
 )
 
+const (
+	// single is the plan's partition of which only a majority serves.
+	single = "single"
+	// voterName is the third voter beside two nodes.
+	voterName = "voter"
+)
+
 // newCluster builds the lab and starts every daemon.
 func newCluster(o Options) (_ *cluster, err error) {
 	c := &cluster{vippyd: o.Vippyd, interval: o.Interval, stale: o.Stale}
@@ -109,13 +118,20 @@ func newCluster(o Options) (_ *cluster, err error) {
 		c.groups = homes(names, o.VIPs)
 	}
 	c.vips = vipsOf(c.groups)
+	c.conf = settings{secret: newSecret(), interval: o.Interval, stale: o.Stale}
+	if o.Single {
+		c.conf.partition = single
+	}
+	if o.Single && o.Nodes == 2 {
+		names = append(names, voterName)
+		c.conf.voters = names
+	}
 	if c.wire, err = newWire(append(names, "client")); err != nil {
 		return nil, err
 	}
 	c.client = c.wire.ports[len(names)]
-	c.conf = settings{secret: newSecret(), interval: o.Interval, stale: o.Stale}
 	for i, name := range names {
-		n := &node{port: c.wire.ports[i], name: name, num: byte(i + 1), dir: filepath.Join(c.dir.path, name), conf: c.conf}
+		n := &node{port: c.wire.ports[i], name: name, num: byte(i + 1), voter: name == voterName, dir: filepath.Join(c.dir.path, name), conf: c.conf}
 		n.socket.Socket = socketPath(n.dir)
 		n.stamps = stampReader{path: logPath(n.dir), node: n.num}
 		c.nodes = append(c.nodes, n)
@@ -149,13 +165,17 @@ func newCluster(o Options) (_ *cluster, err error) {
 }
 
 // times are the ones in force.
-func (c *cluster) times() times { return times{c.interval, c.stale, lifetime} }
+func (c *cluster) times() times {
+	return times{c.interval, c.stale, lifetime, c.conf.partition == single}
+}
 
 // configure writes a node's settings to its file.
 func (c *cluster) configure(n *node) error {
 	names := make([]string, 0, len(c.nodes))
 	for _, n := range c.nodes {
-		names = append(names, n.name)
+		if !n.voter {
+			names = append(names, n.name)
+		}
 	}
 	return writeConfig(n.dir, n.conf, names, c.groups, c.client.addr)
 }

@@ -94,6 +94,7 @@ func TestFilters(t *testing.T) {
 		{"firewall", func() error { return c.firewall(a) }, []way{ways[0], ways[1]}, true},
 		{"one-way-in", func() error { return c.oneWayIn(a) }, []way{ways[1], ways[3]}, false},
 		{"one-way-out", func() error { return c.oneWayOut(a) }, []way{ways[0], ways[2]}, false},
+		{"both ways", func() error { return errors.Join(c.oneWayIn(a), c.oneWayOut(a)) }, ways[:4], false},
 	} {
 		if err := tt.do(); err != nil {
 			t.Fatal(err)

@@ -21,9 +21,9 @@ type driller struct {
 	always *node
 }
 
-// run does every scenario that has a wanted fault, runs times. A fault that only leads to
+// run does every scenario of a drill that has a wanted fault, runs times. A fault that only leads to
 // a wanted one is not reported, unless it went wrong.
-func (d *driller) run(ctx context.Context, wanted []string, runs int) (results []Result, err error) {
+func (d *driller) run(ctx context.Context, drill []scenario, wanted []string, runs int) (results []Result, err error) {
 	for range runs {
 		for _, s := range drill {
 			if !slices.ContainsFunc(s.faults, func(f string) bool { return slices.Contains(wanted, f) }) {

@@ -114,7 +114,7 @@ func noLeak(t *testing.T) {
 }
 
 // drilled are the times of a lab at the defaults.
-var drilled = times{defaultInterval, defaultStale, lifetime}
+var drilled = times{interval: defaultInterval, stale: defaultStale, lifetime: lifetime}
 
 // A short drill on real daemons goes well, says so, and leaves nothing behind.
 func TestDrill(t *testing.T) {

@@ -41,8 +41,31 @@ var drill = []scenario{
 	{faults: []string{"all-peers-dead"}, mend: "return-all"},
 }
 
+// majorityDrill is for a plan of which only a majority serves. What such a plan can't bear
+// is left out: a node that the others don't hear must let go.
+var majorityDrill = []scenario{
+	{faults: []string{"none"}},
+	{faults: []string{"stop", "return"}},
+	{faults: []string{"kill"}, mend: "return"},
+	{faults: []string{"kill-both"}, mend: "return"},
+	{faults: []string{"hang", "wake"}},
+	{faults: []string{"link-down", "link-up"}},
+	{faults: []string{"cut", "heal"}},
+	{faults: []string{"split"}, mend: "heal"},
+}
+
+// scenarios is the drill that is meant.
+func (o *Options) scenarios() []scenario {
+	if o.Single {
+		return majorityDrill
+	}
+	return drill
+}
+
 // FaultNames lists the drill in its order.
-func FaultNames() []string {
+func FaultNames() []string { return faultNames(drill) }
+
+func faultNames(drill []scenario) []string {
 	var out []string
 	for _, s := range drill {
 		out = append(out, s.faults...)
@@ -119,6 +142,9 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 	case "reload-back":
 		return c.reloadBack()
 	case "split":
+		if c.conf.partition == single { // one against a majority
+			return errors.Join(c.oneWayIn(n), c.oneWayOut(n))
+		}
 		for _, other := range c.nodes {
 			if err := other.isolate(true); err != nil {
 				return err

@@ -61,7 +61,6 @@ func toPort(port uint16) []piece {
 }
 
 const (
-	filterTable = "vippy-lab"
 	// tableOwned is NFT_TABLE_F_OWNER of linux/netfilter/nf_tables.h (since Linux 5.12).
 	tableOwned = 2
 	// filterWait bounds a kernel that doesn't answer.
@@ -90,14 +89,15 @@ func (f *filter) close() error { return unix.Close(f.fd) }
 // send hands the whole table to the kernel, which takes all of it or nothing.
 func (f *filter) send(rules []rule) error {
 	var b batch
+	table := fmt.Sprintf("vippy-lab-%d", f.fd) // a table has one owner
 	family := rules[0].hook.family
 	b.add(unix.NFNL_MSG_BATCH_BEGIN, 0, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES, nil)
-	b.change(unix.NFT_MSG_NEWTABLE, family, text(unix.NFTA_TABLE_NAME, filterTable), number(unix.NFTA_TABLE_FLAGS, tableOwned))
+	b.change(unix.NFT_MSG_NEWTABLE, family, text(unix.NFTA_TABLE_NAME, table), number(unix.NFTA_TABLE_FLAGS, tableOwned))
 	for i, r := range rules {
 		chain := fmt.Sprintf("chain%d", i)
-		b.change(unix.NFT_MSG_NEWCHAIN, family, text(unix.NFTA_CHAIN_TABLE, filterTable), text(unix.NFTA_CHAIN_NAME, chain),
+		b.change(unix.NFT_MSG_NEWCHAIN, family, text(unix.NFTA_CHAIN_TABLE, table), text(unix.NFTA_CHAIN_NAME, chain),
 			text(unix.NFTA_CHAIN_TYPE, "filter"), r.hook.attribute())
-		b.change(unix.NFT_MSG_NEWRULE, family, text(unix.NFTA_RULE_TABLE, filterTable), text(unix.NFTA_RULE_CHAIN, chain), r.attribute())
+		b.change(unix.NFT_MSG_NEWRULE, family, text(unix.NFTA_RULE_TABLE, table), text(unix.NFTA_RULE_CHAIN, chain), r.attribute())
 	}
 	b.add(unix.NFNL_MSG_BATCH_END, 0, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES, nil)
 	wait := unix.NsecToTimeval(filterWait)

@@ -35,6 +35,9 @@ type Options struct {
 	VIPs int
 	// Interval and Stale go into the nodes' configs; 0 means vippyd's own default.
 	Interval, Stale time.Duration
+	// Single makes the plan's partition "single": only a majority serves. Two nodes get a
+	// voter. The drill is then a shorter one, for faults that a majority can bear.
+	Single bool
 	// Faults are the faults to drill, done in the order of FaultNames; empty means all.
 	Faults []string
 	// Runs is how often the drill is repeated, default 1.
@@ -108,7 +111,7 @@ func Run(ctx context.Context, o Options) (ok bool, err error) {
 		c.probe.begin()
 		return true, d.interact(ctx, o.Stdin)
 	}
-	results, err := d.run(ctx, o.Faults, o.Runs)
+	results, err := d.run(ctx, o.scenarios(), o.Faults, o.Runs)
 	if err != nil {
 		return false, fmt.Errorf("ended after %d results: %w", len(results), err)
 	}
@@ -136,13 +139,14 @@ func (o *Options) complete() error {
 	case o.Interval < 0 || o.Stale < 0:
 		return errors.New("lab: interval and stale can't be negative")
 	}
+	names := faultNames(o.scenarios())
 	for _, f := range o.Faults {
-		if !slices.Contains(FaultNames(), f) {
-			return fmt.Errorf("lab: no fault is called %q; there are %s", f, strings.Join(FaultNames(), ", "))
+		if !slices.Contains(names, f) {
+			return fmt.Errorf("lab: this drill has no fault %q; there are %s", f, strings.Join(names, ", "))
 		}
 	}
 	if len(o.Faults) == 0 {
-		o.Faults = FaultNames()
+		o.Faults = names
 	}
 	if o.Vippyd == "" {
 		path, err := os.Executable()

@@ -80,6 +80,9 @@ type settings struct {
 	version         uint64
 	interval, stale time.Duration
 	mature          time.Duration
+	// partition is what the plan says; voters, if any, are those of the plan.
+	partition string
+	voters    []string
 }
 
 // writeConfig writes what a node reads, for vippyd and for people: only what differs
@@ -106,11 +109,13 @@ func writeConfig(dir string, s settings, nodes []string, groups []group, witness
 		Interval      float64    `json:"interval,omitempty"`
 		Stale         float64    `json:"stale,omitempty"`
 		Mature        float64    `json:"mature,omitempty"`
+		Partition     string     `json:"partition,omitempty"`
 		Nodes         []string   `json:"nodes"`
+		Voters        []string   `json:"voters,omitempty"`
 		Witness       []string   `json:"witness"`
 		VIPs          []vipGroup `json:"vips"`
 	}{"lab", s.secret, s.version, linkName, socketPath(dir), filepath.Join(dir, "state"),
-		s.interval.Seconds(), s.stale.Seconds(), s.mature.Seconds(), nodes, []string{witness.String()}, nil}
+		s.interval.Seconds(), s.stale.Seconds(), s.mature.Seconds(), s.partition, nodes, s.voters, []string{witness.String()}, nil}
 	for _, g := range groups {
 		vg := vipGroup{Name: g.name, Prefer: g.prefer}
 		for _, v := range g.vips {

@@ -43,7 +43,12 @@ type promise struct {
 type bounds struct{ median, worst, moved time.Duration }
 
 // The times of a cluster, from which promises follow.
-type times struct{ interval, stale, lifetime time.Duration }
+type times struct {
+	interval, stale, lifetime time.Duration
+	// single: only a majority serves. What nobody released must then have been silent for
+	// longer than any grant may last.
+	single bool
+}
 
 const (
 	// lifetime is vippyd's default.
@@ -55,8 +60,16 @@ const (
 // asked is T of DESIGN.
 func (t times) asked() time.Duration { return max(t.interval/2, 50*time.Millisecond) }
 
+// silent is how long an address must have been silent that nobody released.
+func (t times) silent() time.Duration {
+	if t.single {
+		return t.stale + t.lifetime + overdue + 30*time.Millisecond
+	}
+	return t.stale
+}
+
 // lost is when the last address of a lost host is taken.
-func (t times) lost() time.Duration { return t.stale + 2*t.interval }
+func (t times) lost() time.Duration { return t.silent() + 2*t.interval }
 
 // of is the promise about a fault.
 func (t times) of(fault string) promise {
@@ -88,7 +101,7 @@ func (t times) of(fault string) promise {
 		p.bounds = both(10*time.Millisecond, t.lifetime+50*time.Millisecond)
 	case "kill-both", "freeze":
 		p.empties = true
-		p.bounds = both(t.stale+t.asked(), t.lifetime+overdue+t.stale+t.asked())
+		p.bounds = both(t.silent()+t.asked(), t.lifetime+overdue+t.silent()+t.asked())
 	case "all-peers-dead": // more than one fault: one more stale
 		p.moves, p.takesAll = others, true
 		p.bounds = both(2*t.stale+t.asked(), t.lifetime+overdue+2*t.stale+t.asked())
@@ -109,6 +122,11 @@ func (t times) of(fault string) promise {
 		p.empties = true
 		p.watch = foreignMature + t.lost() + 5*t.interval // it must have had the time to take something
 	case "split":
+		if t.single {
+			p.empties, p.lasts, p.watch = true, true, t.lost()+5*t.interval
+			p.bounds = both(t.lost(), t.lost())
+			break
+		}
 		p.moves, p.lasts, p.twoOwners = everything, true, true
 		p.watch = 3*t.stale + 10*t.interval
 		p.bounds = both(100*time.Millisecond, 0) // the client's way back, once healed

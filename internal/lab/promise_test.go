@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -119,7 +120,7 @@ func TestDrillOfTroubledNodes(t *testing.T) {
 	for _, wanted := range [][]string{{"meddle", "contest", "reload"}, {"freeze", "foreign-key"}} {
 		t.Run(strings.Join(wanted, " "), func(t *testing.T) {
 			noLeak(t)
-			drillGoesWell(t, path, wanted)
+			drillGoesWell(t, Options{Vippyd: path, Faults: wanted})
 		})
 	}
 	if left := leftovers(t); len(left) != 0 {
@@ -127,10 +128,25 @@ func TestDrillOfTroubledNodes(t *testing.T) {
 	}
 }
 
-func drillGoesWell(t *testing.T, path string, wanted []string) {
+// One node against a majority must let go, and the majority takes what it had, also where
+// one of the majority only votes; nobody has it twice.
+func TestDrillOfAMajority(t *testing.T) {
+	kernel(t)
+	path := build(t, "")
+	tempdir(t)
+	for _, nodes := range []int{3, 2} {
+		t.Run(fmt.Sprint(nodes, " nodes"), func(t *testing.T) {
+			noLeak(t)
+			drillGoesWell(t, Options{Vippyd: path, Nodes: nodes, Single: true, Faults: []string{"split"}})
+		})
+	}
+}
+
+func drillGoesWell(t *testing.T, o Options) {
 	t.Helper()
 	var out, diag bytes.Buffer
-	ok, err := Run(t.Context(), Options{Vippyd: path, JSON: true, Faults: wanted, Stdout: &out, Stderr: &diag})
+	o.JSON, o.Stdout, o.Stderr = true, &out, &diag
+	ok, err := Run(t.Context(), o)
 	if err != nil || !ok {
 		t.Errorf("ok is %v, error %v\n%s%s", ok, err, out.String(), diag.String())
 	}
@@ -148,7 +164,7 @@ func drillGoesWell(t *testing.T, path string, wanted []string) {
 			t.Errorf("something moved: %v, want %v: %+v", r.MovedMS != nil, moves, r)
 		}
 	}
-	if !slices.Equal(got, wanted) {
-		t.Errorf("results of %v, want %v", got, wanted)
+	if !slices.Equal(got, o.Faults) {
+		t.Errorf("results of %v, want %v", got, o.Faults)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 func newLab(std stdio) *cobra.Command {
 	var o lab.Options
+	var partition string
 	c := &cobra.Command{
 		Use:   "lab",
 		Short: "Watch nodes juggle addresses in network namespaces, under faults",
@@ -27,13 +28,20 @@ touched, and nothing is left.
 Exit status: 0 after every fault every address was on one node, and never on two; 1 not
 so; 2 can't tell, as where the kernel refuses namespaces.`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runLab(cmd.Context(), o, std) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if partition != "available" && partition != "single" {
+				return fmt.Errorf("--partition: %q is not one of available, single", partition)
+			}
+			o.Single = partition == "single"
+			return runLab(cmd.Context(), o, std)
+		},
 	}
 	f := c.Flags()
 	f.BoolVar(&o.JSON, "json", false, "print one JSON object a line")
 	f.IntVar(&o.Nodes, "nodes", 3, "how many nodes")
 	f.IntVar(&o.Groups, "groups", 6, "how many groups")
 	f.IntVar(&o.VIPs, "vips", 0, "hit always node1, which has so many VIPs, instead of one node after the other")
+	f.StringVar(&partition, "partition", "available", "or single: only a majority serves; two nodes get a voter, and the drill is shorter")
 	f.Var((*seconds)(&o.Interval), "interval", "seconds between two announcements (default: vippyd's)")
 	f.Var((*seconds)(&o.Stale), "stale", "seconds of silence that are borne (default: vippyd's)")
 	f.StringArrayVar(&o.Faults, "fault", nil, "do only this fault (may be repeated): "+strings.Join(lab.FaultNames(), ", "))
