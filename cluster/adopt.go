@@ -92,7 +92,12 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 			}
 			if len(from) > 1 || !slices.Equal(oldPlan.Groups[j].Resources(), g.Resources()) {
 				// Only whole groups are released; of a part nothing is known.
-				s.holder, s.freed, s.fresh = nobody, time.Time{}, false
+				s.holder, s.freed, s.fresh, s.pingOn = nobody, time.Time{}, false, time.Time{}
+			}
+			if proof := n.signs[i].proof; k > 0 && proof.After(s.proof) {
+				s.proof = proof
+			} else {
+				n.signs[i].proof = s.proof
 			}
 			if k == 0 || s.newest.After(n.signs[i].newest) {
 				n.signs[i] = s
@@ -102,7 +107,7 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 			}
 		}
 		if len(from) == 0 || covered(oldPlan, from) < len(g.Resources()) {
-			n.signs[i].newest = now // an address that was nobody's business so far
+			n.signs[i].begin(now) // an address that was nobody's business so far
 		}
 	}
 

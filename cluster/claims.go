@@ -208,7 +208,11 @@ func (n *Node) silentSince(now time.Time, g int, long time.Duration, wake *time.
 		// Nobody answers for a name: its holder's grant must have run out.
 		long += n.timing.Lifetime
 	}
-	if due := s.newest.Add(long); now.Before(due) {
+	due := s.newest.Add(long)
+	if at := n.remembered(now, g, long); !at.IsZero() && at.Before(due) {
+		due = at
+	}
+	if now.Before(due) {
 		soonest(wake, due)
 		return false
 	}
@@ -289,9 +293,14 @@ func (n *Node) pause(now time.Time, g int) {
 }
 
 func (n *Node) take(now time.Time, g int) {
+	n.warnOfMemory(now, g)
 	n.claims.withdraw(g)
+	for _, v := range n.plan.Groups[g].VIPs {
+		delete(n.rivals, v.Address.Addr())
+	}
 	n.claims.groups[g].free, n.claims.groups[g].wait = time.Time{}, ""
 	n.holds.want(g)
+	n.holds.groups[g].taken = now
 	n.voice.urgent, n.stale = true, true
 }
 

@@ -224,15 +224,20 @@ func TestPaceOfAsking(t *testing.T) {
 func TestAnsweredAddressIsNotTaken(t *testing.T) {
 	r := matureRig(t, 3, 1)
 	r.peers[0].mute = true
+	r.echoes = setOf(0)
 	r.never("an answered address is taken", 5*time.Second, func() bool {
 		if r.now.UnixMilli()%50 == 0 {
 			r.answered(0)
 		}
 		return r.holding(0)
 	})
-	if s := r.status(); !s.Groups[0].Contested || !hasAlarm(s, "contested", "") {
+	if s := r.status(); !s.Groups[0].Contested || !hasAlarm(s, "contested", "10.0.0.0 is answered for by 02:00:00:00:00:09 on eth0, "+
+		"although no node that is heard holds it: is that node cut off or firewalled? a foreign host must give the address up") {
 		t.Errorf("no alarm: %+v", s.Alarms)
+	} else if len(s.Rivals) != 1 || s.Rivals[0].MAC != foreign {
+		t.Errorf("rivals %+v", s.Rivals)
 	}
+	r.echoes.clear()
 	took := r.until("taken once it is silent", 2*time.Second, func() bool { return r.holding(0) })
 	if took < r.n.bounds.stale-50*time.Millisecond {
 		t.Errorf("taken %v after the last answer", took)

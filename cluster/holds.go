@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -23,6 +24,7 @@ type hold struct {
 	plumbed bool // all addresses were seen in the kernel since it was wanted
 	present int  // addresses in the kernel at the last look
 	yielded bool // it was let go to somebody else who has it
+	taken   time.Time
 }
 
 func newHolds(groups int) holds {
@@ -91,10 +93,20 @@ func (h *holds) keys(p vipgroup.Plan) []vipgroup.Key {
 	return h.list
 }
 
-// contest answers an ARP announcement of an address that this node holds: it lets go to
-// a better-ranked node of the plan that it can't hear, or to one that can't hear it, else
-// it announces in turn.
+// contest answers an ARP announcement of an address that this node holds (RFC 5227 section
+// 2.4): it lets go to a better-ranked node of the plan that it can't hear, or to one that
+// can't hear it, else it announces in turn. What came before the address was taken is the
+// former holder's, and an answer soon after it may be to our own question.
 func (n *Node) contest(now time.Time, g int, s Sign) {
+	taken := n.holds.groups[g].taken
+	switch {
+	case !n.holds.wanted.has(g), s.At.Before(taken), s.Kind == Echoed:
+		return
+	case s.Kind == Answered && s.At.Sub(taken) < n.bounds.stale:
+		return
+	}
+	n.stats.Conflicts++
+	n.rivals.note(now, s)
 	if i := n.plan.Node(s.Node); i >= 0 && n.peers[i] != nil {
 		p := n.peers[i]
 		// The rank is the address's own, which nodes with other plans compute alike.
@@ -105,7 +117,8 @@ func (n *Node) contest(now time.Time, g int, s Sign) {
 			return
 		}
 	} else {
-		n.alarms.raise("contested", now, s.Addr.String()+" is announced by a host that is not a node of the plan")
+		n.alarms.raise("contested", now, fmt.Sprintf(
+			"%v is held here and announced by %s, no node of the plan: find that host at the switch, and take the address off it", s.Addr, s.who()))
 	}
 	n.voice.reannounce(now, s.Addr)
 }

@@ -58,8 +58,13 @@ type SignKind int
 const (
 	// Answered: somebody answered an ARP request for Addr.
 	Answered SignKind = iota
-	// Announced: somebody announced Addr by ARP, unasked.
+	// Announced: somebody announced Addr by ARP, unasked, or asked another in its name.
 	Announced
+	// Echoed: Addr answered an ICMP echo request of ours.
+	Echoed
+	// Probed: somebody probes for Addr (RFC 5227 section 2.1.1), as who doesn't hear its
+	// holder does.
+	Probed
 	// Frame: a frame arrived, whatever it was.
 	Frame
 	// Outsider: a frame of a host outside the plan arrived (also an answer of the
@@ -73,6 +78,9 @@ type Sign struct {
 	Addr netip.Addr
 	// Node is the plan node whose hardware address sent the frame; "" when not known.
 	Node string
+	// MAC is that hardware address and Link the interface on which the frame came, for
+	// people; "" when not known.
+	MAC, Link string
 	// At is when the frame arrived; zero means now.
 	At time.Time
 }
@@ -111,6 +119,10 @@ type Ready struct {
 	Hold []vipgroup.Key
 	// Ask lists addresses for which an ARP probe (RFC 5227) should go out now.
 	Ask []netip.Addr
+	// Echo lists addresses to which an ICMP echo request should go now: they answer ARP,
+	// and nobody is heard to hold them. One that can't be sent must be reported as Echoed,
+	// for its silence would say nothing.
+	Echo []netip.Addr
 	// Announce lists held addresses that should be announced by ARP now, beyond the
 	// schedule that follows taking them.
 	Announce []netip.Addr
@@ -172,6 +184,18 @@ type GroupStatus struct {
 	Contested bool
 }
 
+// A Rival is who else speaks for an address that this node holds, or who answers for one
+// of which no holder is heard.
+type Rival struct {
+	Addr netip.Addr
+	// Node is the plan node that it is; "" for a foreign or unknown host.
+	Node string
+	// MAC is its hardware address and Link the interface on which it was heard.
+	MAC, Link string
+	// Since is when it was first heard to, Last when it last was.
+	Since, Last time.Time
+}
+
 // An Alarm is a condition that a person should look at.
 type Alarm struct {
 	Name   string
@@ -193,13 +217,17 @@ type Status struct {
 	Isolated bool
 	Groups   []GroupStatus
 	Peers    []PeerStatus
-	Alarms   []Alarm
-	Stats    Stats
+	// Rivals are sorted by address; each has at most one, the last that was heard.
+	Rivals []Rival
+	Alarms []Alarm
+	Stats  Stats
 }
 
-// Stats count packets.
+// Stats count packets and frames.
 type Stats struct {
 	Sent     uint64
 	Received uint64
-	Refused  map[Refusal]uint64
+	// Conflicts counts ARP frames in which another host claimed an address held here.
+	Conflicts uint64
+	Refused   map[Refusal]uint64
 }

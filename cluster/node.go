@@ -59,6 +59,7 @@ type Node struct {
 
 	stats   Stats
 	alarms  alarms
+	rivals  rivals
 	turn    time.Time // the last time that anything was asked of this node
 	witness []netip.Addr
 }
@@ -69,7 +70,7 @@ func New(now time.Time, o Options) *Node {
 	n := &Node{
 		name: o.Name, id: idOf(o.Name), cluster: o.Cluster, boot: o.Boot, keys: o.Keys, timing: o.Timing, born: now,
 		bounds: boundsOf(o.Timing.Interval, o.Timing.Stale),
-		stats:  Stats{Refused: map[Refusal]uint64{}}, alarms: alarms{}, turn: now,
+		stats:  Stats{Refused: map[Refusal]uint64{}}, alarms: alarms{}, rivals: rivals{}, turn: now,
 	}
 	n.life = newLife(now)
 	n.voice.speakAt = now.Add(listenFirst * o.Timing.Interval)
@@ -354,17 +355,23 @@ func (n *Node) Sign(now time.Time, s Sign) {
 		n.life.outsiders.note(now, n.bounds.deafness/8)
 	}
 	g, ok := n.byAddr[s.Addr]
-	if !ok || (s.Kind != Answered && s.Kind != Announced) {
+	if !ok {
 		return
 	}
-	if !n.holds.mine.has(g) {
-		if s.At.IsZero() || s.At.After(n.signs[g].freed) {
-			n.signs.lives(g, n.plan.Member(s.Node), now)
+	if s.At.IsZero() {
+		s.At = now
+	}
+	switch s.Kind {
+	case Probed:
+		n.voice.probed = now
+	case Answered, Announced, Echoed:
+		switch {
+		case n.holds.mine.has(g):
+			n.contest(now, g, s)
+		case s.At.After(n.signs[g].freed):
+			n.signs.lives(g, n.plan.Member(s.Node), s.proves(), now)
+			n.rivals.note(now, s)
 		}
-		return
-	}
-	if s.Kind == Announced {
-		n.contest(now, g, s)
 	}
 }
 

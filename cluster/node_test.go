@@ -106,10 +106,13 @@ func (m *mesh) run(d time.Duration) {
 				}
 			}
 			m.plumb(i, n, r.Hold)
-			for _, a := range r.Ask {
-				for j := range m.nodes {
-					if j != i && m.side[i] == m.side[j] && m.has[j][a] {
-						n.Sign(m.now, Sign{Kind: Answered, Addr: a})
+			asked := map[SignKind][]netip.Addr{Answered: r.Ask, Echoed: r.Echo}
+			for _, kind := range []SignKind{Answered, Echoed} {
+				for _, a := range asked[kind] {
+					for j := range m.nodes {
+						if j != i && m.side[i] == m.side[j] && m.has[j][a] {
+							n.Sign(m.now, Sign{Kind: kind, Addr: a})
+						}
 					}
 				}
 			}

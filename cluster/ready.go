@@ -191,9 +191,10 @@ func (n *Node) ask(now time.Time, out *Ready) (wake time.Time) {
 	for g := range n.all.all {
 		s := &n.signs[g]
 		if !n.candidates.has(g) {
-			s.askedOn = time.Time{}
+			s.askedOn, s.pingOn = time.Time{}, time.Time{}
 			continue
 		}
+		soonest(&wake, n.ping(now, g, out))
 		period := interval
 		if n.claims.open.has(g) || now.Sub(s.newest) > n.bounds.interval*3/2 {
 			period /= 4
@@ -246,13 +247,15 @@ func (n *Node) witnesses() []netip.Addr {
 }
 
 // repeatAnnouncements lets others find a holder that they may not hear: while a node of
-// the plan isn't heard, everything held is announced by ARP now and then.
+// the plan isn't live, everything held is announced by ARP now and then. One that said
+// farewell may be back where this node doesn't hear it; then it probes.
 func (n *Node) repeatAnnouncements(now time.Time) {
 	if n.holds.wanted.empty() || now.Sub(n.voice.repeated) < max(n.bounds.stale/2, announceGap) {
 		return
 	}
+	probed := now.Sub(n.voice.probed) <= n.bounds.stale
 	for _, p := range n.peers {
-		if p != nil && p.serves && !p.isHeard() && !p.farewell {
+		if p != nil && p.serves && p.state != Live && (!p.farewell || probed) {
 			n.voice.repeated = now
 			for g := range n.holds.wanted.all {
 				n.reannounceGroup(now, g)

@@ -80,6 +80,7 @@ func TestResumeAmongTheSilent(t *testing.T) {
 	for _, p := range r.peers {
 		p.mute = true
 	}
+	r.echoes.add(1)
 	for end := r.now.Add(3 * time.Second); r.now.Before(end); r.pass(20 * time.Millisecond) {
 		r.answered(1)
 		if !r.holding(0) || r.holding(1) || r.claims(1) {

@@ -19,7 +19,10 @@ type rig struct {
 	has  map[vipgroup.Key]bool
 	// asked counts ARP probes by group.
 	asked map[int]int
-	peers []*speaker
+	// echoed counts echo requests by group; echoes are the groups that reply.
+	echoed map[int]int
+	echoes set
+	peers  []*speaker
 	// replied is the newest announcement that those who answer have answered.
 	replied uint64
 }
@@ -38,7 +41,8 @@ type speaker struct {
 
 func newRig(t testing.TB, plan vipgroup.Plan) *rig {
 	t.Helper()
-	r := &rig{t: t, now: time.Unix(1000, 0), step: time.Millisecond, has: map[vipgroup.Key]bool{}, asked: map[int]int{}}
+	r := &rig{t: t, now: time.Unix(1000, 0), step: time.Millisecond, has: map[vipgroup.Key]bool{}, asked: map[int]int{}, echoed: map[int]int{},
+		echoes: newSet(len(plan.Groups))}
 	r.n = New(r.now, Options{Name: plan.Nodes[0], Cluster: "test", Boot: 100, Keys: []Key{testKey()}, Plan: plan, Timing: testTiming()})
 	for i, name := range plan.Nodes[1:] {
 		s := &speaker{name: name, boot: uint64(200 + i), plan: plan, heard: map[string]heard{}, answers: true}
@@ -129,6 +133,13 @@ func (r *rig) ready() Ready {
 			r.asked[g]++
 		}
 	}
+	for _, a := range r.out.Echo {
+		g := r.n.byAddr[a]
+		r.echoed[g]++
+		if r.echoes.has(g) {
+			r.n.Sign(r.now, Sign{Kind: Echoed, Addr: a})
+		}
+	}
 	want := map[vipgroup.Key]bool{}
 	for _, k := range r.out.Hold {
 		want[k] = true
@@ -198,5 +209,13 @@ func (r *rig) peer(s *speaker) *peer { return r.n.peers[r.n.plan.Node(s.name)] }
 
 // answered lets group g's address answer an ARP probe now.
 func (r *rig) answered(g int) {
-	r.n.Sign(r.now, Sign{Kind: Answered, Addr: r.n.plan.Groups[g].VIPs[0].Address.Addr()})
+	r.seen(g, Answered)
+}
+
+// foreign is a host that is no node of the plan.
+const foreign = "02:00:00:00:00:09"
+
+// seen lets a foreign host speak for group g's address now.
+func (r *rig) seen(g int, kind SignKind) {
+	r.n.Sign(r.now, Sign{Kind: kind, Addr: r.n.plan.Groups[g].VIPs[0].Address.Addr(), MAC: foreign, Link: "eth0"})
 }

@@ -9,6 +9,7 @@ type signs []sign
 type sign struct {
 	newest  time.Time // a believed holder's announcement, an ARP answer or announcement
 	answer  time.Time // the newest of the ARP kind
+	proof   time.Time // the newest that a switch's memory can't bring about: all but ARP answers
 	silent  time.Time // since when it is answered without a holder that is heard
 	holder  int       // the node last heard to hold it; -1 when that says nothing any more
 	boot    uint64
@@ -17,6 +18,8 @@ type sign struct {
 	fresh   bool      // we witnessed it: hold and release were said within 3 intervals
 	asked   time.Time // when it was last asked
 	askedOn time.Time // since when it is asked without a pause; zero while it is not
+	pinged  time.Time // when it was last asked by echo
+	pingOn  time.Time // since when it is asked by echo without a pause; zero while it is not
 }
 
 const nobody = -1
@@ -24,7 +27,7 @@ const nobody = -1
 func newSigns(groups int, now time.Time) signs {
 	s := make(signs, groups)
 	for i := range s {
-		s[i] = sign{newest: now, holder: nobody}
+		s[i] = sign{newest: now, proof: now, holder: nobody}
 	}
 	return s
 }
@@ -34,7 +37,8 @@ func newSigns(groups int, now time.Time) signs {
 func (s signs) restart(now time.Time) {
 	for i := range s {
 		x := &s[i]
-		x.newest, x.holder, x.freed, x.fresh, x.askedOn = now, nobody, time.Time{}, false, time.Time{}
+		x.begin(now)
+		x.holder, x.freed, x.fresh = nobody, time.Time{}, false
 	}
 }
 
@@ -43,17 +47,23 @@ func (s signs) restart(now time.Time) {
 func (s signs) deafened(now time.Time, self int) {
 	for i := range s {
 		x := &s[i]
-		x.newest, x.askedOn = now, time.Time{}
+		x.begin(now)
 		if x.fresh = false; x.holder != self || !x.released() {
 			x.holder, x.freed = nobody, time.Time{}
 		}
 	}
 }
 
+// begin lets silence count from now.
+func (x *sign) begin(now time.Time) {
+	x.newest, x.proof, x.askedOn, x.pingOn = now, now, time.Time{}, time.Time{}
+}
+
 // held notes that a node says that it holds the group.
 func (s signs) held(group, node int, boot uint64, now time.Time) {
 	x := &s[group]
-	x.newest, x.heldAt, x.holder, x.boot, x.freed, x.fresh = now, now, node, boot, time.Time{}, false
+	x.newest, x.proof = now, now
+	x.heldAt, x.holder, x.boot, x.freed, x.fresh = now, node, boot, time.Time{}, false
 	x.silent = time.Time{}
 }
 
@@ -61,7 +71,8 @@ func (s signs) held(group, node int, boot uint64, now time.Time) {
 // Nobody can release such a group as a whole: it must fall silent.
 func (s signs) heldInPart(group int, now time.Time) {
 	x := &s[group]
-	x.newest, x.holder, x.freed, x.fresh = now, nobody, time.Time{}, false
+	x.newest, x.proof = now, now
+	x.holder, x.freed, x.fresh = nobody, time.Time{}, false
 	x.silent = time.Time{}
 }
 
@@ -83,11 +94,15 @@ func (s signs) freedBy(group, node int, boot uint64, farewell bool, now time.Tim
 }
 
 // lives notes that the address was seen on the wire, at the host of a node where that is
-// known. A sign after a release ends it, and so does one of another node's host: whatever
-// the former holder says from then on means nothing.
-func (s signs) lives(group, node int, now time.Time) {
+// known; proof says that this can't have been what a switch remembers of a host. A sign after
+// a release ends it, and so does one of another node's host: whatever the former holder
+// says from then on means nothing.
+func (s signs) lives(group, node int, proof bool, now time.Time) {
 	x := &s[group]
 	x.newest, x.answer = now, now
+	if proof {
+		x.proof = now
+	}
 	if elsewhere := node != nobody && node != x.holder; elsewhere || !x.freed.IsZero() {
 		x.freed, x.fresh, x.holder = time.Time{}, false, nobody
 	}
@@ -96,7 +111,8 @@ func (s signs) lives(group, node int, now time.Time) {
 // yielded notes that this node let the group go because another has it.
 func (s signs) yielded(group int, now time.Time) {
 	x := &s[group]
-	x.newest, x.holder, x.freed, x.fresh, x.askedOn = now, nobody, time.Time{}, false, time.Time{}
+	x.begin(now)
+	x.holder, x.freed, x.fresh = nobody, time.Time{}, false
 }
 
 // released says whether the group was given up and nothing speaks against it.

@@ -19,9 +19,9 @@ func TestReleases(t *testing.T) {
 	farewell := func(node int, boot uint64) step {
 		return func(s signs, now time.Time) { s.freedBy(0, node, boot, true, now, recent) }
 	}
-	lives := func(s signs, now time.Time) { s.lives(0, nobody, now) }
+	lives := func(s signs, now time.Time) { s.lives(0, nobody, false, now) }
 	livesAt := func(node int) step {
-		return func(s signs, now time.Time) { s.lives(0, node, now) }
+		return func(s signs, now time.Time) { s.lives(0, node, false, now) }
 	}
 	yielded := func(s signs, now time.Time) { s.yielded(0, now) }
 	restart := func(s signs, now time.Time) { s.restart(now) }
@@ -84,11 +84,11 @@ func TestNewestSign(t *testing.T) {
 	}{
 		"the start of the process": {func(s signs) {}, start},
 		"a holder's announcement":  {func(s signs) { s.held(0, 1, 1, later) }, later},
-		"an ARP answer":            {func(s signs) { s.lives(0, nobody, later) }, later},
+		"an ARP answer":            {func(s signs) { s.lives(0, nobody, false, later) }, later},
 		"letting go to another":    {func(s signs) { s.yielded(0, later) }, later},
 		"a gap":                    {func(s signs) { s.restart(later) }, later},
 		"a release is none":        {func(s signs) { s[0].holder = 1; s.freedBy(0, 1, 1, true, later, 1) }, start},
-		"another group's is none":  {func(s signs) { s.lives(1, nobody, later) }, start},
+		"another group's is none":  {func(s signs) { s.lives(1, nobody, false, later) }, start},
 	} {
 		s := newSigns(2, start)
 		tt.event(s)

@@ -51,6 +51,7 @@ func (n *Node) noteRefusal(now time.Time, r Refusal, in Packet) {
 // judgeAlarms ends the alarms of events, and finds those that follow from the books.
 func (n *Node) judgeAlarms(now time.Time) {
 	maps.DeleteFunc(n.alarms, func(_ alarmKey, x *Alarm) bool { return now.After(x.until) })
+	n.rivals.judge(now)
 	for g := range n.signs {
 		s := &n.signs[g]
 		switch {
@@ -71,7 +72,8 @@ func (n *Node) Status(now time.Time) Status {
 	out := Status{
 		Name: n.name, Plan: n.plan, Mature: n.life.mature, Eligible: n.life.eligible,
 		Reasons: slices.Clone(n.life.reasons), Isolated: n.life.isolated,
-		Stats: Stats{Sent: n.stats.Sent, Received: n.stats.Received, Refused: maps.Clone(n.stats.Refused)},
+		Stats:  Stats{Sent: n.stats.Sent, Received: n.stats.Received, Conflicts: n.stats.Conflicts, Refused: maps.Clone(n.stats.Refused)},
+		Rivals: n.standing(now),
 	}
 	for _, x := range n.alarms {
 		out.Alarms = append(out.Alarms, *x)
@@ -94,8 +96,7 @@ func (n *Node) Status(now time.Time) Status {
 			out.Alarms = append(out.Alarms, Alarm{Name: "two-owners", Since: n.since[g], Detail: name + " is held by " + strings.Join(s.Owners, " and ")})
 		}
 		if s.Contested {
-			out.Alarms = append(out.Alarms, Alarm{Name: "contested", Since: n.signs[g].silent,
-				Detail: name + " answers although no node that is heard holds it"})
+			out.Alarms = append(out.Alarms, Alarm{Name: "contested", Since: n.signs[g].silent, Detail: n.contestDetail(g)})
 		}
 	}
 	if n.life.isolated {
@@ -145,8 +146,24 @@ func (n *Node) groupStatus(now time.Time, g int) GroupStatus {
 			out.Owners = append(out.Owners, n.plan.Members()[i])
 		}
 	}
-	if s := n.signs[g].silent; !s.IsZero() && now.Sub(s) >= contestedAfter {
-		out.Contested = true
-	}
+	out.Contested = n.contested(now, g)
 	return out
+}
+
+// contested says whether a group has been answered for a while without a holder that is
+// heard.
+func (n *Node) contested(now time.Time, g int) bool {
+	s := n.signs[g].silent
+	return !s.IsZero() && now.Sub(s) >= contestedAfter
+}
+
+// contestDetail says who answers for a group, and what to do about it.
+func (n *Node) contestDetail(g int) string {
+	for _, v := range n.plan.Groups[g].VIPs {
+		if x, ok := n.rivals[v.Address.Addr()]; ok {
+			return fmt.Sprintf("%v is answered for by %s, although no node that is heard holds it: "+
+				"is that node cut off or firewalled? a foreign host must give the address up", x.Addr, x.who())
+		}
+	}
+	return n.plan.Groups[g].Name + " answers although no node that is heard holds it"
 }

@@ -27,6 +27,7 @@ func (s Status) metrics() string {
 	for _, reason := range slices.Sorted(maps.Keys(s.Stats.Refusals)) {
 		labelled("refusals_total", "reason", reason, s.Stats.Refusals[reason])
 	}
+	single("counter", "conflicts_total", "ARP frames in which another host claimed an address of this node.", s.Stats.Conflicts)
 	single("counter", "state_changes_total", "Changes of the groups owned by this node.", s.Stats.StateChanges)
 
 	held := 0

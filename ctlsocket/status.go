@@ -29,6 +29,8 @@ type Stats struct {
 	Net NetStats `json:"net"`
 	// StateChanges counts how often the groups owned by this node changed.
 	StateChanges uint64 `json:"state-changes"`
+	// Conflicts counts ARP frames in which another host claimed an address of this node.
+	Conflicts uint64 `json:"conflicts"`
 	// Refusals splits Net.Ignore by the reason for not believing a packet.
 	Refusals map[string]uint64 `json:"refusals,omitempty"`
 }
@@ -95,8 +97,9 @@ type GroupAddress struct {
 	Interface string `json:"interface"`
 	// Plumbed: it was seen in this host's kernel.
 	Plumbed bool `json:"plumbed"`
-	// ContestedBy is the hardware address or node that answers for the address
-	// without being its known owner; "" for nobody.
+	// ContestedBy is the hardware address of the host that claims the address beside
+	// this node, or answers for it although no owner is known, with the node in
+	// parentheses where it is one; "" for nobody.
 	ContestedBy string `json:"contested_by"`
 }
 

@@ -29,6 +29,7 @@ func full() Status {
 		Stats: Stats{
 			Net:          NetStats{Ignore: 3, SendAnnounce: 100, RecvAnnounce: 200},
 			StateChanges: 2,
+			Conflicts:    4,
 			Refusals:     map[string]uint64{"bad seal": 2, "wrong cluster": 1},
 		},
 		Config: Config{Version: 5, VIPs: []VIPGroup{web, six}, Nodes: []string{"node1", "node2", "node3"}},

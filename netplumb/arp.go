@@ -29,14 +29,17 @@ const (
 	// Addr.
 	Announcement
 	// Other is an ordinary request or a probe. Addr is the host that asks (0.0.0.0 or ::
-	// in a probe). Of a host that asks often only one in 25 ms is delivered.
+	// in a probe). Of an address that asks often only one in 25 ms is delivered.
 	Other
+	// Echo is an ICMP echo reply of Addr to us; Link, MAC and Target are not known. A
+	// request that could not be sent is reported as this, too: its silence says nothing.
+	Echo
 )
 
 // String returns the kind's name.
-func (k HeardKind) String() string { return [...]string{"answer", "announcement", "other"}[k] }
+func (k HeardKind) String() string { return [...]string{"answer", "announcement", "other", "echo"}[k] }
 
-// Heard is one frame of ARP or neighbour discovery of another host.
+// Heard is one frame of ARP or neighbour discovery, or one echo reply, of another host.
 type Heard struct {
 	// Link is the interface it came in on.
 	Link string
@@ -133,7 +136,7 @@ type neighbours struct {
 }
 
 func (n *neighbours) learn(host netip.Addr, mac MAC) {
-	if host.IsUnspecified() {
+	if host.IsUnspecified() || mac == (MAC{}) {
 		return
 	}
 	n.mu.Lock()

@@ -1,7 +1,7 @@
 // Package netplumb owns what this host's kernel has and what it says about addresses
 // on the wire: it plumbs virtual addresses with a lifetime and extends them, removes
-// what is not wanted, announces what it took, asks addresses and listens: by ARP, and for
-// IPv6 by neighbour discovery.
+// what is not wanted, announces what it took, asks addresses and listens: by ARP, for IPv6
+// by neighbour discovery, and by ICMP echo.
 //
 // It leaves alone why an address is wanted: it knows groups and peers as little as the
 // cluster knows netlink. Desired state goes in whole, again and again; what the kernel
@@ -17,17 +17,18 @@
 //		select {
 //		case <-p.Changed():
 //			r := p.Report()     // newest state, and every op and error since the last one
-//		case h := <-p.Heard():      // answers, announcements, other requests
+//		case h := <-p.Heard():      // answers, announcements, other requests, echo replies
 //		case ...:                   // packets, timers
 //		}
 //		// one turn of the daemon's loop, then:
 //		p.Set(netplumb.Desired{VIPs: hold, Managed: all, Links: chat,
 //			Lifetime: time.Second, GrantUntil: netplumb.Boottime() + time.Second})
 //		p.Ask(ready.Ask...)
+//		p.Echo(ready.Echo...)
 //		p.Announce(ready.Announce...)
 //	}
 //
-// Set, Ask, Announce, Report and MAC never block and may be called from any goroutine.
+// Set, Ask, Echo, Announce, Report and MAC never block and may be called from any goroutine.
 // At the start wait for a report whose Seq is at least what the first Set returned and
 // whose Present is empty: then nothing of an earlier process is left. A release counts
 // when a report no longer lists the address in Present.

@@ -23,8 +23,8 @@ type orders struct {
 	desired Desired
 	// dropped are the places that were missing in a desired state which nobody took
 	// because a newer one has them again: it counts as a release of a lost address.
-	dropped       map[place]bool
-	ask, announce []netip.Addr
+	dropped             map[place]bool
+	ask, echo, announce []netip.Addr
 }
 
 func newOrders() *orders { return &orders{wake: make(chan struct{}, 1)} }
@@ -77,18 +77,18 @@ func (o *orders) queue(list *[]netip.Addr, addrs []netip.Addr) (cut int) {
 // order is everything that was in the mailbox.
 type order struct {
 	// fresh says that desired is set and was not taken before.
-	fresh         bool
-	seq           uint64
-	desired       Desired
-	dropped       map[place]bool
-	ask, announce []netip.Addr
+	fresh               bool
+	seq                 uint64
+	desired             Desired
+	dropped             map[place]bool
+	ask, echo, announce []netip.Addr
 }
 
 func (o *orders) take() order {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	out := order{o.unread, o.seq, o.desired, o.dropped, o.ask, o.announce}
-	o.unread, o.dropped, o.ask, o.announce = false, nil, nil, nil
+	out := order{o.unread, o.seq, o.desired, o.dropped, o.ask, o.echo, o.announce}
+	o.unread, o.dropped, o.ask, o.echo, o.announce = false, nil, nil, nil, nil
 	return out
 }
 

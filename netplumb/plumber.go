@@ -66,6 +66,9 @@ func (p *Plumber) Run(ctx context.Context) error {
 	go e.listen()
 	w := newWorker(k, e, p.speaker, p.orders, p.reports)
 	defer w.close()
+	if err := p.speaker.openEchoes(); err != nil {
+		w.fault(err)
+	}
 	w.run(ctx)
 	return nil
 }
@@ -85,7 +88,7 @@ func (p *Plumber) Changed() <-chan struct{} { return p.reports.changed }
 // since the last call.
 func (p *Plumber) Report() Report { return p.reports.take() }
 
-// Heard delivers what others said by ARP and neighbour discovery. Who doesn't receive misses some (see
+// Heard delivers what others said by ARP, neighbour discovery and echo replies. Who doesn't receive misses some (see
 // Report.HeardDropped); the reader never waits.
 func (p *Plumber) Heard() <-chan Heard { return p.speaker.heard }
 
@@ -98,6 +101,17 @@ func (p *Plumber) Heard() <-chan Heard { return p.speaker.heard }
 func (p *Plumber) Ask(addrs ...netip.Addr) {
 	if len(addrs) > 0 {
 		p.speaker.dropped.Add(uint64(p.orders.queue(&p.orders.ask, addrs)))
+	}
+}
+
+// Echo sends an ICMP echo request for each address of the plan on its VIP's link, and on no
+// other whatever the routes say. Replies come by Heard.
+func (p *Plumber) Echo(addrs ...netip.Addr) {
+	if len(addrs) == 0 {
+		return
+	}
+	if cut := p.orders.queue(&p.orders.echo, addrs); cut > 0 {
+		p.speaker.dropped.Add(uint64(cut))
 	}
 }
 

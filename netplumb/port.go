@@ -185,7 +185,14 @@ func (p *port) announcement(addr netip.Addr) ([][]byte, error) {
 // lulls thins out what the busiest askers of a link send.
 type lulls struct {
 	since time.Time
-	heard map[MAC]bool // whose questions were heard since
+	heard map[asker]bool // whose questions were heard since
+}
+
+// An asker is a hardware address that asks in the name of an address: which one may say
+// that it has it.
+type asker struct {
+	mac  MAC
+	addr netip.Addr
 }
 
 // lullEvery is how often a host that goes on asking is heard to live.
@@ -197,9 +204,10 @@ func (l *lulls) drop(h Heard) bool {
 		return false
 	}
 	if h.At.Sub(l.since) >= lullEvery || l.heard == nil {
-		l.since, l.heard = h.At, make(map[MAC]bool)
+		l.since, l.heard = h.At, make(map[asker]bool)
 	}
-	again := l.heard[h.MAC]
-	l.heard[h.MAC] = true
+	who := asker{h.MAC, h.Addr}
+	again := l.heard[who]
+	l.heard[who] = true
 	return again
 }

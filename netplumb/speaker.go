@@ -14,11 +14,13 @@ import (
 const heardRoom = 1024
 
 // speaker owns the sockets that ask, announce and hear: one for ARP on each link in use
-// that can speak Ethernet, and one for neighbour discovery where VIPs are IPv6. All
-// methods but hear belong to one goroutine.
+// that can speak Ethernet, one for neighbour discovery where VIPs are IPv6, and those for
+// echo. All methods but hear belong to one goroutine.
 type speaker struct {
 	ports map[portID]*port
-	rate  int
+	// echoes are one for IPv4 and one for IPv6; nil where the kernel refused it.
+	echoes [2]*echo
+	rate   int
 
 	heard chan Heard
 	// dropped counts answers that may have been lost, and questions that were not asked.
@@ -117,6 +119,12 @@ func (s *speaker) listOwn() {
 }
 
 func (s *speaker) close() {
+	for i, e := range s.echoes {
+		if e != nil {
+			e.close()
+			s.echoes[i] = nil
+		}
+	}
 	for id := range s.ports {
 		s.drop(id)
 	}
@@ -175,6 +183,34 @@ func (s *speaker) ask(link string, addr netip.Addr) {
 	if err := p.send(f); err != nil && !errors.Is(err, unix.ENETDOWN) {
 		s.dropped.Add(1) // silence says nothing; of a link that is down it never does
 	}
+}
+
+// openEchoes makes echo work. A host without IPv6 has none to ask.
+func (s *speaker) openEchoes() error {
+	for i, f := range []echoFamily{echo4, echo6} {
+		e, err := openEcho(f)
+		switch {
+		case err == nil:
+			s.echoes[i] = e
+			go e.listen(s.hear)
+		case !errors.Is(err, unix.EAFNOSUPPORT):
+			return fmt.Errorf("open a socket for echo requests: %w", err)
+		}
+	}
+	return nil
+}
+
+// echo asks for an address on one link by an echo request. What can't be asked counts as
+// answered.
+func (s *speaker) echo(link string, addr netip.Addr) {
+	e := s.echoes[0]
+	if addr.Is6() {
+		e = s.echoes[1]
+	}
+	if p := s.ports[portOf(place{link: link, addr: addr})]; p != nil && e != nil && e.ask(p.index, addr) == nil {
+		return
+	}
+	s.hear(Heard{Link: link, Kind: Echo, Addr: addr, At: time.Now()})
 }
 
 // announce sends what is due, until a grant ends: a process that stood still must not

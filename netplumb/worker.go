@@ -111,6 +111,9 @@ func (w *worker) turn() {
 	for _, addr := range o.ask {
 		w.ask(addr)
 	}
+	for _, addr := range o.echo {
+		w.speaker.echo(w.linkOf[addr], addr)
+	}
 	for _, addr := range o.announce {
 		w.speaker.again(addr)
 	}

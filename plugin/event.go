@@ -22,6 +22,9 @@ const (
 	// Released: the group's addresses were seen gone from this node's kernel, or the
 	// claim was given up.
 	Released Kind = "released"
+	// Conflict: another host announces an address that this node has; Group is whose, and
+	// Reason says who does. Told once a minute of each such host.
+	Conflict Kind = "conflict"
 	// Eligible: this node may own groups.
 	Eligible Kind = "eligible"
 	// NotEligible: it may not; Reason says why.
@@ -36,7 +39,7 @@ const (
 type Event struct {
 	Kind Kind
 	Time time.Time
-	// Group is set for the first four kinds.
+	// Group is set for the first five kinds.
 	Group vipgroup.Group
 	// Reason says why, where there is more to say than the kind does.
 	Reason string

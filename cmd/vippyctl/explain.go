@@ -53,7 +53,7 @@ func printExplanation(b *bytes.Buffer, e ctlsocket.Explanation) error {
 			where = "in this host's kernel"
 		}
 		if a.ContestedBy != "" {
-			where += "; CONTESTED: " + a.ContestedBy + " answers for it"
+			where += "; CONTESTED: " + a.ContestedBy + " claims it"
 		}
 		facts.row("Address:", fmt.Sprintf("%s on %s, %s", a.Address, dash(a.Interface), where))
 	}

@@ -165,7 +165,7 @@ func why(g ctlsocket.Group) string {
 	}
 	for _, a := range g.Addresses {
 		if a.ContestedBy != "" {
-			parts = append(parts, fmt.Sprintf("%s answers for %s", a.ContestedBy, a.Address.Addr()))
+			parts = append(parts, fmt.Sprintf("%s claims %s", a.ContestedBy, a.Address.Addr()))
 		}
 	}
 	return strings.Join(parts, "; ")

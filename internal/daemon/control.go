@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"net/netip"
 	"time"
@@ -27,7 +26,6 @@ type snapshot struct {
 	status  cluster.Status
 	config  *config.Config
 	present map[netip.Addr]bool
-	answers map[netip.Addr]answer
 	votes   []cluster.Vote
 	alarms  []cluster.Alarm
 	grant   time.Duration // what is left of it
@@ -47,7 +45,6 @@ func (l *loop) snapshot(now time.Time) *snapshot {
 		status:  l.node.Status(now),
 		config:  l.config,
 		present: l.kernel.present,
-		answers: maps.Clone(l.wire.answers),
 		votes:   l.ballots.standing(l.config.Plan),
 		alarms:  l.trouble.standing(now),
 		grant:   l.grant - l.boottime(),

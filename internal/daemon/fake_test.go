@@ -186,7 +186,18 @@ func (k *fakeKernel) Changed() <-chan struct{}     { return k.changed }
 func (k *fakeKernel) Heard() <-chan netplumb.Heard { return k.heard }
 func (k *fakeKernel) Extended() time.Duration      { return 0 }
 func (k *fakeKernel) Ask(...netip.Addr)            {}
-func (k *fakeKernel) Announce(...netip.Addr)       {}
+
+func (k *fakeKernel) Announce(addrs ...netip.Addr) {
+	for _, a := range addrs {
+		k.world.write("%s announces %s", k.node, a)
+	}
+}
+
+func (k *fakeKernel) Echo(addrs ...netip.Addr) {
+	for _, a := range addrs {
+		k.world.write("%s echoes %s", k.node, a)
+	}
+}
 
 func (k *fakeKernel) MAC(netip.Addr) (netplumb.MAC, bool) { return netplumb.MAC{}, false }
 

@@ -21,6 +21,7 @@ type plumber interface {
 	Extended() time.Duration
 	Heard() <-chan netplumb.Heard
 	Ask(addrs ...netip.Addr)
+	Echo(addrs ...netip.Addr)
 	Announce(addrs ...netip.Addr)
 	MAC(host netip.Addr) (netplumb.MAC, bool)
 }

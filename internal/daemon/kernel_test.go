@@ -29,6 +29,7 @@ func (p *scriptedPlumber) Changed() <-chan struct{}                 { return nil
 func (p *scriptedPlumber) Heard() <-chan netplumb.Heard             { return nil }
 func (p *scriptedPlumber) Extended() time.Duration                  { return 0 }
 func (p *scriptedPlumber) Ask(...netip.Addr)                        {}
+func (p *scriptedPlumber) Echo(...netip.Addr)                       {}
 func (p *scriptedPlumber) Announce(...netip.Addr)                   {}
 func (p *scriptedPlumber) MAC(netip.Addr) (_ netplumb.MAC, ok bool) { return }
 

@@ -307,6 +307,9 @@ func (l *loop) turn(now time.Time) {
 	if len(r.Ask) > 0 {
 		l.kernel.Ask(r.Ask...)
 	}
+	if len(r.Echo) > 0 {
+		l.kernel.Echo(r.Echo...)
+	}
 	if len(r.Announce) > 0 {
 		l.kernel.Announce(r.Announce...)
 	}

@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -62,6 +63,7 @@ func vippyGroup(g vipgroup.Group) ctlsocket.VIPGroup {
 
 func renderStats(s *snapshot) ctlsocket.Stats {
 	out := ctlsocket.Stats{StateChanges: s.changes, Refusals: map[string]uint64{}}
+	out.Conflicts = s.status.Stats.Conflicts
 	out.Net.SendAnnounce = s.status.Stats.Sent
 	out.Net.RecvAnnounce = s.status.Stats.Received
 	for reason, n := range s.status.Stats.Refused {
@@ -126,12 +128,27 @@ func renderGroup(s *snapshot, i int) ctlsocket.Group {
 	}
 	for _, v := range g.VIPs {
 		a := ctlsocket.GroupAddress{Address: v.Address, Interface: v.Interface, Plumbed: s.present[v.Address.Addr()]}
-		if heard, ok := s.answers[v.Address.Addr()]; ok && st.Contested {
-			a.ContestedBy = heard.who
-		}
+		a.ContestedBy = contestedBy(s, v.Address.Addr())
 		out.Addresses = append(out.Addresses, a)
 	}
 	return out
+}
+
+// contestedBy names who else speaks for an address: its hardware address, and the node
+// where that is known.
+func contestedBy(s *snapshot, a netip.Addr) string {
+	i := slices.IndexFunc(s.status.Rivals, func(r cluster.Rival) bool { return r.Addr == a })
+	if i < 0 {
+		return ""
+	}
+	switch r := s.status.Rivals[i]; {
+	case r.Node == "":
+		return r.MAC
+	case r.MAC == "":
+		return r.Node
+	default:
+		return r.MAC + " (" + r.Node + ")"
+	}
 }
 
 // reasonOf says why a group is where it is: the rule that decided, what a claim waits

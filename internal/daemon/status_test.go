@@ -26,7 +26,8 @@ func TestRender(t *testing.T) {
 	s.status.Stats = cluster.Stats{Sent: 10, Received: 20, Refused: map[cluster.Refusal]uint64{cluster.BadSeal: 2, cluster.Reflected: 9}}
 	key := plan.Groups[two].Key
 	s.votes = []cluster.Vote{{Source: "netplumb", Group: &key, Bar: true, Reason: "refused"}}
-	s.answers = map[netip.Addr]answer{netip.MustParseAddr("10.0.0.2"): {who: "02:00:00:00:00:01"}}
+	s.status.Rivals = []cluster.Rival{{Addr: netip.MustParseAddr("10.0.0.2"), MAC: "02:00:00:00:00:01", Node: "c"}}
+	s.status.Stats.Conflicts = 5
 	s.alarms = []cluster.Alarm{{Name: "cannot-plumb", Detail: "refused"}}
 
 	got := render(s)
@@ -34,12 +35,12 @@ func TestRender(t *testing.T) {
 		{Key: plan.Groups[one].Key.String(), Name: "g1", Assigned: "a", Owner: "a", Held: true, Reason: "already there", Since: now,
 			Addresses: []ctlsocket.GroupAddress{{Address: netip.MustParsePrefix("10.0.0.1/32"), Interface: "eth0", Plumbed: true}}},
 		{Key: key.String(), Name: "g0", Assigned: "b", Reason: "preferred node; waiting: a sign; barred here by netplumb: refused",
-			Addresses: []ctlsocket.GroupAddress{{Address: netip.MustParsePrefix("10.0.0.2/32"), Interface: "eth0", ContestedBy: "02:00:00:00:00:01"}}},
+			Addresses: []ctlsocket.GroupAddress{{Address: netip.MustParsePrefix("10.0.0.2/32"), Interface: "eth0", ContestedBy: "02:00:00:00:00:01 (c)"}}},
 	}
 	if diff := cmp.Diff(want, got.Groups, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("groups (-want +got):\n%s", diff)
 	}
-	if got.Stats.Net != (ctlsocket.NetStats{Ignore: 2, SendAnnounce: 10, RecvAnnounce: 20}) || got.Stats.StateChanges != 3 {
+	if got.Stats.Net != (ctlsocket.NetStats{Ignore: 2, SendAnnounce: 10, RecvAnnounce: 20}) || got.Stats.StateChanges != 3 || got.Stats.Conflicts != 5 {
 		t.Errorf("stats: %+v; an own packet that came back is not ignored traffic", got.Stats)
 	}
 	if !got.Grant.Valid || got.Grant.RemainingMS != 700 {

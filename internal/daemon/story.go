@@ -26,6 +26,8 @@ type story struct {
 	waits map[vipgroup.Key]*wait
 	// owners has the node that last had each group, this one included.
 	owners map[vipgroup.Key]string
+	// conflicts has when each rival of an address was last told of.
+	conflicts map[conflict]time.Time
 	// changes counts how often the groups that this node owns changed.
 	changes uint64
 }
@@ -85,6 +87,7 @@ func (s *story) tell(now *snapshot) {
 	s.tellSelf(before, now)
 	s.tellVotes(before, now)
 	s.tellGroups(before, now)
+	s.tellRivals(now)
 	s.tellAlarms(before, now)
 }
 

@@ -15,8 +15,6 @@ type wire struct {
 	hosts map[netip.Addr]string
 	// learned are hardware addresses of nodes on links where they don't chat.
 	learned map[netplumb.MAC]learned
-	// answers are the last hosts that spoke for a virtual address.
-	answers map[netip.Addr]answer
 	// chatLinks are where every node of the plan is heard.
 	chatLinks []string
 	// frames and dropped are those of the last report.
@@ -31,11 +29,6 @@ type learned struct {
 	sure bool
 }
 
-type answer struct {
-	who string
-	at  time.Time
-}
-
 // maxHosts bounds hosts: a node's address may change, but not often.
 const maxHosts = 256
 
@@ -47,7 +40,7 @@ const maxLearned = 256
 const learnedAfter = 500 * time.Millisecond
 
 func newWire() wire {
-	return wire{hosts: map[netip.Addr]string{}, learned: map[netplumb.MAC]learned{}, answers: map[netip.Addr]answer{}}
+	return wire{hosts: map[netip.Addr]string{}, learned: map[netplumb.MAC]learned{}}
 }
 
 // meet remembers the node behind an address, and asks for the hardware address of a new
@@ -65,18 +58,20 @@ func (l *loop) meet(from netip.Addr) {
 	}
 }
 
-// hear turns an ARP frame into a sign, and says whether it is worth a turn by itself.
+// hear turns a frame into a sign, and says whether it is worth a turn by itself.
 func (l *loop) hear(now time.Time, h netplumb.Heard) bool {
-	if l.kernel.manages(h.Addr) && h.Kind != netplumb.Other {
-		l.learn(now, h)
-		node := l.nodeOf(h.MAC)
-		who := node
-		if who == "" {
-			who = h.MAC.String()
+	if l.kernel.manages(h.Addr) {
+		node := ""
+		if h.Kind != netplumb.Echo {
+			l.learn(now, h)
+			node = l.nodeOf(h.MAC)
 		}
-		l.wire.answers[h.Addr] = answer{who, now}
 		l.node.Sign(now, signOf(h, node))
-		return true
+		return h.Kind != netplumb.Other // its host asks often
+	}
+	if h.Kind == netplumb.Other && h.Addr.IsUnspecified() && l.kernel.manages(h.Target) {
+		l.node.Sign(now, cluster.Sign{Kind: cluster.Probed, Addr: h.Target})
+		return false
 	}
 	kind := cluster.Frame
 	if l.outsider(h) {
@@ -86,14 +81,21 @@ func (l *loop) hear(now time.Time, h netplumb.Heard) bool {
 	return false
 }
 
-// signOf is what it means that a node's host spoke for a virtual address. When it did is
-// told, for a frame may have waited while a newer packet was taken.
+// signOf is what it means that a host spoke for a virtual address: who asks in its name
+// says that it has it, like who announces it. When it did is told, for a frame may have
+// waited while a newer packet was taken.
 func signOf(h netplumb.Heard, node string) cluster.Sign {
-	kind := cluster.Announced
-	if h.Kind == netplumb.Answer {
-		kind = cluster.Answered
+	s := cluster.Sign{Kind: cluster.Announced, Addr: h.Addr, Node: node, Link: h.Link, At: h.At}
+	switch h.Kind {
+	case netplumb.Answer:
+		s.Kind = cluster.Answered
+	case netplumb.Echo:
+		s.Kind = cluster.Echoed
 	}
-	return cluster.Sign{Kind: kind, Addr: h.Addr, Node: node, At: h.At}
+	if h.MAC != (netplumb.MAC{}) {
+		s.MAC = h.MAC.String()
+	}
+	return s
 }
 
 // nodeOf returns the node that a hardware address belongs to, or "".
@@ -118,10 +120,11 @@ func (l *loop) chatter(mac netplumb.MAC) string {
 }
 
 // learn notes whose hardware address speaks for a virtual address: that of its one
-// holder. So a node is known on links where it doesn't chat.
+// holder. So a node is known on links where it doesn't chat. Where it does, another one
+// that speaks for its addresses is a foreign host.
 func (l *loop) learn(now time.Time, h netplumb.Heard) {
 	holder := l.node.Holder(h.Addr)
-	if holder == "" || l.chatter(h.MAC) != "" {
+	if holder == "" || slices.Contains(l.wire.chatLinks, h.Link) || l.chatter(h.MAC) != "" {
 		return
 	}
 	known, ok := l.wire.learned[h.MAC]

@@ -2,13 +2,16 @@ package daemon
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/vippy-ha/vippy/cluster"
+	"github.com/vippy-ha/vippy/ctlsocket"
 	"github.com/vippy-ha/vippy/internal/config"
 	"github.com/vippy-ha/vippy/netplumb"
+	"github.com/vippy-ha/vippy/plugin"
 )
 
 // Only a host that surely is no node of the plan makes a silence suspicious: a node that
@@ -74,7 +77,8 @@ func TestAnAnsweredAddressIsContested(t *testing.T) {
 		n := w.start(t, "a", soloText)
 		addr := netip.MustParseAddr("10.0.0.1")
 		for range 400 { // 10 s
-			n.kernel.heard <- netplumb.Heard{Link: "eth0", Kind: netplumb.Answer, Addr: addr, MAC: netplumb.MAC{2, 0, 0, 0, 0, 9}}
+			n.kernel.heard <- netplumb.Heard{Link: "eth0", Kind: netplumb.Answer, Addr: addr, MAC: foreign}
+			n.kernel.heard <- netplumb.Heard{Link: "eth0", Kind: netplumb.Echo, Addr: addr}
 			time.Sleep(25 * time.Millisecond)
 		}
 		if i := w.find(0, "a adds 10.0.0.1"); i >= 0 {
@@ -90,6 +94,118 @@ func TestAnAnsweredAddressIsContested(t *testing.T) {
 		}
 		if err := n.end(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+var foreign = netplumb.MAC{2, 0, 0, 0, 0, 9}
+
+// One that only answers ARP, and no echo request, is a switch's memory: it is taken, and the
+// log says from where the answer came.
+func TestAMemoryIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		n := w.start(t, "a", soloText)
+		addr := netip.MustParseAddr("10.0.0.1")
+		for range 400 { // 10 s
+			n.kernel.heard <- netplumb.Heard{Link: "eth0", Kind: netplumb.Answer, Addr: addr, MAC: foreign}
+			time.Sleep(25 * time.Millisecond)
+		}
+		asked, taken := w.find(0, "a echoes 10.0.0.1"), w.find(0, "a adds 10.0.0.1")
+		if asked < 0 || taken < asked {
+			t.Errorf("asked by echo at place %d, taken at %d\n%s", asked, taken, n.log)
+		}
+		if w.find(0, "a echoes 10.0.0.2") >= 0 {
+			t.Error("an address that nobody answers for was asked by echo")
+		}
+		if !n.log.has("10.0.0.1 was taken although ARP is answered for 02:00:00:00:00:09 on eth0") {
+			t.Errorf("no alarm\n%s", n.log)
+		}
+		if err := n.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A foreign host that claims what is held here is told of once, counted, shown until it has
+// been silent for a while, and answered by announcements.
+func TestAHeldAddressIsContested(t *testing.T) {
+	for name, kind := range map[string]netplumb.HeardKind{"announced": netplumb.Announcement, "asking in its name": netplumb.Other} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var w world
+				told := moody{make(chan bool), make(chan plugin.Event, 100)}
+				n := w.start(t, "a", soloText, func(n *fakeNode) { n.setPlugins(told) })
+				time.Sleep(10 * time.Second)
+				addr, from := netip.MustParseAddr("10.0.0.1"), w.length()
+				for range 30 { // 3 s
+					n.kernel.heard <- netplumb.Heard{Link: "eth0", Kind: kind, Addr: addr, MAC: foreign}
+					time.Sleep(100 * time.Millisecond)
+				}
+				s := n.loop.Status()
+				if by := addressOf(s, "web").ContestedBy; by != foreign.String() || s.Stats.Conflicts != 30 {
+					t.Errorf("contested by %q, %d conflicts", by, s.Stats.Conflicts)
+				}
+				said := 0
+				for at := w.find(from, "a announces 10.0.0.1"); at >= 0; at = w.find(at+1, "a announces 10.0.0.1") {
+					said++
+				}
+				if said < 15 || said > 31 {
+					t.Errorf("announced %d times in 3 s of claims", said)
+				}
+				time.Sleep(15 * time.Second)
+				if by := addressOf(n.loop.Status(), "web").ContestedBy; by != "" {
+					t.Errorf("still contested by %q", by)
+				}
+				if err := n.end(); err != nil {
+					t.Error(err)
+				}
+				const line = "a host that is no node of the plan claims 10.0.0.1, which this node has"
+				if got := strings.Count(n.log.String(), line); got != 1 {
+					t.Errorf("told %d times in the log\n%s", got, n.log)
+				}
+				heard := 0
+				for range len(told.events) {
+					if e := <-told.events; e.Kind == plugin.Conflict && e.Group.Name == "web" {
+						heard++
+					}
+				}
+				if heard != 1 {
+					t.Errorf("plugins were told %d times", heard)
+				}
+			})
+		})
+	}
+}
+
+func addressOf(s ctlsocket.Status, group string) ctlsocket.GroupAddress {
+	for _, g := range s.Groups {
+		if g.Name == group {
+			return g.Addresses[0]
+		}
+	}
+	return ctlsocket.GroupAddress{}
+}
+
+// Where the nodes chat, who speaks for a peer's address with another hardware address is no
+// node, however long it does.
+func TestAForeignHostIsNotTakenForItsVictim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		a, b := w.start(t, "a", planText), w.start(t, "b", planText)
+		time.Sleep(10 * time.Second)
+		theirs := netip.MustParseAddr(b.kernel.addresses()[0])
+		for range 3 {
+			a.kernel.heard <- netplumb.Heard{Link: "eth0", Kind: netplumb.Announcement, Addr: theirs, MAC: foreign}
+			time.Sleep(time.Second)
+		}
+		for _, n := range []*fakeNode{a, b} {
+			if err := n.end(); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := a.loop.nodeOf(foreign); got != "" {
+			t.Errorf("it is taken for %q", got)
 		}
 	})
 }
@@ -165,8 +281,14 @@ func TestHoldersAreKnownByWhatTheyAnnounce(t *testing.T) {
 }
 
 func TestSignSaysWhenTheFrameCame(t *testing.T) {
-	h := netplumb.Heard{Kind: netplumb.Answer, Addr: netip.MustParseAddr("10.0.0.1"), At: time.Unix(7, 0)}
-	if s := signOf(h, "b"); s != (cluster.Sign{Kind: cluster.Answered, Addr: h.Addr, Node: "b", At: h.At}) {
+	h := netplumb.Heard{Kind: netplumb.Answer, Addr: netip.MustParseAddr("10.0.0.1"), MAC: netplumb.MAC{2, 0, 0, 0, 0, 9}, Link: "eth0", At: time.Unix(7, 0)}
+	if s := signOf(h, "b"); s != (cluster.Sign{Kind: cluster.Answered, Addr: h.Addr, Node: "b", MAC: "02:00:00:00:00:09", Link: "eth0", At: h.At}) {
 		t.Errorf("%+v", s)
+	}
+	for kind, want := range map[netplumb.HeardKind]cluster.SignKind{netplumb.Announcement: cluster.Announced,
+		netplumb.Other: cluster.Announced, netplumb.Echo: cluster.Echoed} {
+		if s := signOf(netplumb.Heard{Kind: kind, Addr: h.Addr}, ""); s.Kind != want || s.MAC != "" {
+			t.Errorf("%v: %+v", kind, s)
+		}
 	}
 }

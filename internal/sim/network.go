@@ -19,6 +19,9 @@ const (
 	arpAnswer
 	// arpAnnounce is a gratuitous ARP for an address.
 	arpAnnounce
+	// echoAsk is an ICMP echo request for an address, echoAnswer a kernel's reply.
+	echoAsk
+	echoAnswer
 	// noise is a broadcast that means nothing to us.
 	noise
 )
@@ -44,8 +47,9 @@ type recorded struct {
 
 // A path is one direction between two hosts.
 type path struct {
-	// link cuts everything, udp every chat datagram, group only those to the group.
-	link, udp, group bool
+	// link cuts everything, udp every chat datagram, group only those to the group; echo
+	// drops echo requests and replies.
+	link, udp, group, echo bool
 	// loss and dup are in parts of 1000, delay is what every frame takes beyond the
 	// wire's own, jitter the largest random extra.
 	loss, dup     int
@@ -83,7 +87,7 @@ func (w *World) send(f *frame, to int) {
 		return
 	}
 	p := &w.paths[f.src][to]
-	if p.link || f.kind <= chatDirect && p.udp || f.kind == chatGroup && p.group {
+	if p.link || f.kind <= chatDirect && p.udp || f.kind == chatGroup && p.group || f.isEcho() && p.echo {
 		return
 	}
 	w.transmit(f, to, p)
@@ -91,6 +95,8 @@ func (w *World) send(f *frame, to int) {
 		w.transmit(f, to, p)
 	}
 }
+
+func (f *frame) isEcho() bool { return f.kind == echoAsk || f.kind == echoAnswer }
 
 func (w *World) transmit(f *frame, to int, p *path) {
 	if p.loss > 0 && int(w.rng.Uint32N(1000)) < p.loss {
@@ -103,14 +109,17 @@ func (w *World) transmit(f *frame, to int, p *path) {
 	w.queue.push(event{at: w.now + d, kind: deliver, host: int16(to), frame: f})
 }
 
-// arrive hands a frame to a host: the kernel first, which answers ARP whatever the
+// answerTo is what a kernel that has the address sends to who asks.
+var answerTo = map[frameKind]frameKind{arpAsk: arpAnswer, echoAsk: echoAnswer}
+
+// arrive hands a frame to a host: the kernel first, which answers whatever the
 // process does, then whoever runs there.
 func (w *World) arrive(h *host, f *frame) {
 	if !h.running() {
 		return
 	}
-	if f.kind == arpAsk && h.answers(int(f.addr)) {
-		w.send(&frame{kind: arpAnswer, src: int16(h.id), addr: f.addr}, int(f.src))
+	if answer, ok := answerTo[f.kind]; ok && h.answers(int(f.addr)) {
+		w.send(&frame{kind: answer, src: int16(h.id), addr: f.addr}, int(f.src))
 	}
 	if h.role != member {
 		w.attacker.overhear(h, f)

@@ -77,6 +77,14 @@ func (h *host) read(in recorded) bool {
 	case arpAnnounce:
 		h.node.Sign(now, cluster.Sign{Kind: cluster.Announced, Addr: h.w.addrs[f.addr], Node: h.nameOf(f), At: at})
 		return true
+	case echoAnswer:
+		if h.w.cfg.Bug == BugNoEcho {
+			return told
+		}
+		h.node.Sign(now, cluster.Sign{Kind: cluster.Echoed, Addr: h.w.addrs[f.addr], At: at})
+		return true
+	case arpAsk:
+		h.node.Sign(now, cluster.Sign{Kind: cluster.Probed, Addr: h.w.addrs[f.addr]})
 	}
 	return told
 }
@@ -181,6 +189,11 @@ func (h *host) turn() {
 			w.broadcast(&frame{kind: arpAsk, src: int16(h.id), addr: int16(n)})
 		}
 	}
+	for _, a := range r.Echo {
+		if n, ok := w.number[a]; ok {
+			w.broadcast(&frame{kind: echoAsk, src: int16(h.id), addr: int16(n)})
+		}
+	}
 	for _, a := range r.Announce {
 		if n, ok := w.number[a]; ok && h.kernel.has[n] {
 			w.broadcast(&frame{kind: arpAnnounce, src: int16(h.id), addr: int16(n)})
@@ -197,7 +210,7 @@ func (h *host) turn() {
 // that burns a processor.
 func (h *host) noteSpin(r *cluster.Ready) {
 	soon := r.Wake.Sub(h.clock.time(h.w.now)) < h.w.cfg.Interval/8
-	if !soon || len(r.Send)+len(r.Ask)+len(r.Announce) > 0 || !slices.Equal(r.Hold, h.held) {
+	if !soon || len(r.Send)+len(r.Ask)+len(r.Echo)+len(r.Announce) > 0 || !slices.Equal(r.Hold, h.held) {
 		h.idleTurns = 0
 		return
 	}

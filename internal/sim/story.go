@@ -102,7 +102,7 @@ func (w *World) opinions() string {
 }
 
 var kindNames = [...]string{"call", "deliver", "wake", "plumb", "report", "expire", "gratuitous"}
-var frameNames = [...]string{"chat", "direct", "ask", "answer", "announce", "noise"}
+var frameNames = [...]string{"chat", "direct", "ask", "answer", "announce", "echo", "echo reply", "noise"}
 
 // logEvent writes an event for the reader of one seed.
 func (w *World) logEvent(e *event) {

@@ -47,6 +47,7 @@ type Bug string
 const (
 	BugNoAsking      Bug = "nobody-asks"
 	BugNoAnswers     Bug = "answers-not-delivered"
+	BugNoEcho        Bug = "echo-replies-not-delivered"
 	BugFarewellFirst Bug = "farewell-before-removal"
 	BugExtendCreates Bug = "extension-creates"
 	BugOldBoot       Bug = "restart-with-lower-boot"
