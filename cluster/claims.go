@@ -136,9 +136,10 @@ func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
 		c.wait = "a node that does not hear this one holds it"
 		return false
 	}
-	if !n.majority.has && n.majority.groups.has(g) {
-		c.wait = n.noMajority()
-		return false
+	if n.majority.groups.has(g) {
+		if c.wait = n.notForUs(now, g, wake); c.wait != "" {
+			return false
+		}
 	}
 	if !n.life.eligible || n.barredHere(g) || n.going(g) {
 		return false
@@ -275,6 +276,10 @@ func (n *Node) giveWay(now time.Time, g int) {
 		c.until = time.Time{}
 		return
 	}
+	if n.majority.groups.has(g) {
+		// Whoever remembers a lost holder does so by its own clock.
+		patience = max(patience, n.bounds.stale)
+	}
 	if due := now.Add(patience); c.until.IsZero() || c.until.After(due) {
 		c.until = due
 	}
@@ -310,12 +315,9 @@ func (n *Node) refusedBy(now time.Time, g int) string {
 	if begin == 0 {
 		return "announcing the claim"
 	}
-	single, acks := n.majority.groups.has(g), n.majority.own()
+	acks := n.majority.own()
 	for _, p := range n.peers {
 		if p == nil || !p.isHeard() {
-			if single && p != nil && n.mayLiveOn(now, p, g) {
-				return p.name + " may still have it"
-			}
 			continue
 		}
 		switch {
@@ -338,11 +340,7 @@ func (n *Node) refusedBy(now time.Time, g int) string {
 			acks++
 		}
 	}
-	switch {
-	case !single:
-	case n.ignorant(now, g):
-		return "this process has not listened long enough to know that nobody has it"
-	case acks < n.majority.need:
+	if n.majority.groups.has(g) && acks < n.majority.need {
 		return "no majority has acknowledged the claim"
 	}
 	return ""

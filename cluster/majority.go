@@ -121,14 +121,31 @@ func (n *Node) silence(g int) time.Duration {
 // lingers says whether a peer that isn't heard may still have what it last spoke of: it
 // goes on for a moment after it was heard, and its kernel for a lifetime after that.
 func (n *Node) lingers(now time.Time, p *peer) bool {
-	return !p.isHeard() && !p.farewell && !p.last.IsZero() &&
-		now.Sub(p.last) < max(n.bounds.stale, p.ann.stale)+n.timing.Lifetime+sweep
+	return !p.isHeard() && !p.farewell && !p.last.IsZero() && now.Before(n.forgets(p))
 }
 
-// mayLiveOn says whether a peer that isn't heard may still have a group. What it claimed
-// counts: it may have been granted.
-func (n *Node) mayLiveOn(now time.Time, p *peer, g int) bool {
-	return n.lingers(now, p) && (p.table == nil || p.held.has(g) || p.claimed.has(g))
+// forgets is when a peer that isn't heard any more can't have what it last spoke of.
+func (n *Node) forgets(p *peer) time.Time {
+	return p.last.Add(max(n.bounds.stale, p.ann.stale) + n.timing.Lifetime + sweep)
+}
+
+// notForUs names what keeps this node from claiming a group that only a majority may
+// serve, "" for nothing: this node is one of those whose word it needs.
+func (n *Node) notForUs(now time.Time, g int, wake *time.Time) string {
+	if !n.majority.has {
+		return n.noMajority()
+	}
+	if n.ignorant(now, g) {
+		return "this process has not listened long enough to know that nobody has it"
+	}
+	for _, p := range n.peers {
+		// What it claimed counts: it may have been granted.
+		if p != nil && n.lingers(now, p) && (p.table == nil || p.held.has(g) || p.claimed.has(g)) {
+			soonest(wake, n.forgets(p))
+			return p.name + " may still have it"
+		}
+	}
+	return ""
 }
 
 // ignorant says whether this process can't know yet who has a group: it may have

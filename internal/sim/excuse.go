@@ -16,6 +16,9 @@ type excuse struct {
 func (c *checker) excuse(o *overlap) excuse {
 	w, a, b := c.w, o.a, o.b
 	i, stale := int64(w.cfg.Interval), int64(w.cfg.Stale)
+	if w.single {
+		return w.excuseSingle(a, b)
+	}
 	since, connected := c.connected(a, b)
 	if !connected {
 		// P1 yields to the operator's choice: no frame passes either way, nor
@@ -85,6 +88,26 @@ func (c *checker) excuse(o *overlap) excuse {
 		// a wire and a system call. The first announcement that arrives (0, 20, 40,
 		// 100 ms) ends it.
 		return excuse{why: "simultaneous claims without chat", most: int64(150 * time.Millisecond)}
+	}
+	return excuse{}
+}
+
+// excuseSingle is for addresses that only a majority may serve. No cut is an excuse, only
+// a host that stood still and goes on: its kernel drops at once what is overdue by its
+// clock; but a virtual machine's clock stood still as well, so it lets go when it hears
+// another owner, or its majority lapses.
+func (w *World) excuseSingle(a, b int) excuse {
+	for _, h := range [2]*host{w.hosts[a], w.hosts[b]} {
+		if h.wentOn == 0 {
+			continue
+		}
+		e := excuse{why: "host went on", most: int64(5 * time.Millisecond)}
+		if h.suspended {
+			e = excuse{why: "suspended host went on", most: w.clocked(int64(w.cfg.Stale)) + int64(20*time.Millisecond)}
+		}
+		if w.now-h.wentOn <= e.most {
+			return e
+		}
 	}
 	return excuse{}
 }

@@ -316,16 +316,23 @@ func (h *host) instruct() {
 // no grant.
 func (h *host) extendGrant(r *cluster.Ready) {
 	now, lifetime := h.clock.at(h.w.now), int64(h.w.cfg.Lifetime)
-	next := h.grant
-	if until := now + lifetime; r.Announced && until-next > lifetime/20 {
-		next = until
+	term := h.term
+	if until := now + lifetime; r.Announced && until-term > lifetime/20 {
+		term = until
+	}
+	next := term
+	if !r.Lapse.IsZero() {
+		next = min(next, r.Lapse.UnixNano())
 	}
 	has := slices.Contains(h.kernel.has, true)
-	until := next
+	until := term
 	if has && h.lastExtend != 0 {
 		until = min(until, h.lastExtend+lifetime)
 	}
 	until -= guardMargin
+	if next < term {
+		until = min(until, next+guardMargin)
+	}
 	switch {
 	case len(r.Hold) == 0 && len(h.held) == 0 && !has:
 		until = 0
@@ -340,7 +347,7 @@ func (h *host) extendGrant(r *cluster.Ready) {
 		}
 		h.told = until
 	}
-	h.grant = next
+	h.term, h.grant = term, next
 }
 
 // granted says whether the process may write addresses; and it is a fault of the world if

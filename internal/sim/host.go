@@ -48,6 +48,10 @@ type host struct {
 	// runs and the clock stands still, as for a suspended virtual machine.
 	down, frozen, paused bool
 	stoodSince           int64
+	// wentOn is the world time at which it last went on after it stood still; suspended:
+	// its clock had stood still, too.
+	wentOn    int64
+	suspended bool
 
 	// The process.
 	node    *cluster.Node
@@ -82,7 +86,8 @@ type host struct {
 
 	guard   guard
 	left    handover           // of the program that was replaced
-	grant   int64              // on its own clock: until then addresses may be added and extended
+	term    int64              // on its own clock: until then its last turn lets addresses live
+	grant   int64              // on its own clock: until then they may be added and extended
 	told    int64              // the newest grant that the guard was told
 	will    []cluster.Datagram // the newest that it was told
 	willDue int64              // on its own clock
@@ -156,7 +161,7 @@ func (h *host) begin() {
 		clear(h.put)
 		clear(h.due)
 		h.plumbAt, h.wakeAt, h.wakeSet = 0, 0, 0
-		h.grant, h.willDue = 0, 0
+		h.term, h.grant, h.willDue = 0, 0, 0
 		if !h.w.cfg.NoGuard && h.guarded != h.process {
 			h.guarded = h.process
 			h.guard.begin()
@@ -240,6 +245,7 @@ func (h *host) thaw() {
 		}
 	}
 	h.forsake()
+	h.wentOn, h.suspended = w.now, h.paused
 	h.frozen, h.paused = false, false
 	h.speaks = w.now
 	w.check.reachedAgain(h.id)

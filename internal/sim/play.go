@@ -33,10 +33,12 @@ const (
 	Thirds Mode = "thirds"
 	// Torture: everything at once.
 	Torture Mode = "torture"
+	// Majority: only a majority may serve, and no cut is an excuse.
+	Majority Mode = "majority"
 )
 
 // Modes lists the modes in the order in which seeds go round.
-var Modes = []Mode{Calm, Single, Chat, Links, Torture, Double, Plans, Thirds}
+var Modes = []Mode{Calm, Single, Chat, Links, Torture, Double, Plans, Thirds, Majority}
 
 // timings are pairs of interval and stale that are worth running.
 var timings = []cluster.Timing{
@@ -72,7 +74,19 @@ func DrawFor(seed uint64, mode Mode) Config {
 	case Plans:
 		c.Nodes = max(c.Nodes, 3)
 	}
-	c.Plans = drawPlans(rng, c.Nodes)
+	if mode == Majority {
+		c.Nodes = max(c.Nodes, 3)
+		if rng.IntN(2) == 0 {
+			c.Voters = 1
+			c.Nodes |= 1 // an odd number of voters
+		}
+	}
+	c.Plans = drawPlans(rng, c.Nodes-c.Voters)
+	if mode == Majority {
+		for i, p := range c.Plans {
+			c.Plans[i] = MakeSingle(p, c.Voters)
+		}
+	}
 	c.NoGuard = rng.IntN(4) == 0
 	c.Upgrades = rng.IntN(2) == 0
 	return c
@@ -131,6 +145,22 @@ func MakePlan(version uint64, nodes int, sets [][]int, prefer []int) vipgroup.Pl
 	return p
 }
 
+// MakeSingle lets only a majority serve a plan, with so many voters beside its nodes.
+func MakeSingle(p vipgroup.Plan, voters int) vipgroup.Plan {
+	p.Partition = vipgroup.Single
+	if voters > 0 {
+		p.Voters = p.Nodes
+		for i := range voters {
+			p.Voters = append(p.Voters[:len(p.Voters):len(p.Voters)], fmt.Sprintf("n%d", len(p.Nodes)+i))
+		}
+	}
+	p, err := vipgroup.NewPlan(p)
+	if err != nil {
+		panic("sim: " + err.Error())
+	}
+	return p
+}
+
 // Bound is P2's: how long after the last fault every address must have its owner back.
 // A process that died or was cut off last may have left its addresses in a kernel
 // (lifetime and sweep); the others then wait for stale and T; a node that has just
@@ -143,6 +173,9 @@ func (c *Config) Bound() time.Duration {
 	b := c.Lifetime + time.Duration(sweepMax) + c.Stale + t + mature + c.Stale + orphan + 5*c.Interval
 	if c.Loss > 0 {
 		b += 10 * c.Interval
+	}
+	if c.Plans[0].Partition == vipgroup.Single {
+		b += c.forgotten()
 	}
 	return b
 }
@@ -175,6 +208,8 @@ func Play(c Config, m Mode) (*World, *Violation) {
 		d.thirds(12)
 	case Torture:
 		d.storm(60*time.Second, allFaults)
+	case Majority:
+		d.majorities(10)
 	}
 	if w.violation != nil {
 		return w, w.violation

@@ -20,6 +20,8 @@ import (
 //	plan 1,2 3 4                a second plan of the same nodes, for "begin adopt n0 2"
 //	gateway, tape               a gateway is on the wire; a stranger records all chat
 //	unguarded                   the daemons have no guards
+//	single                      only a majority may serve
+//	voters 1                    so many of the nodes, the last ones, are voters only
 //	loss 50, seed 7             per 1000 frames; what random draws depend on
 //
 //	start n0 n1                 start processes, all without names
@@ -40,6 +42,7 @@ type Script struct {
 	groups string
 	plan   string
 	tape   bool
+	single bool
 	lines  []scriptLine
 }
 
@@ -99,6 +102,10 @@ func (s *Script) setting(words []string) (known bool, err error) {
 		s.plan = strings.Join(words[1:], " ")
 	case "unguarded":
 		s.cfg.NoGuard = true
+	case "single":
+		s.single = true
+	case "voters":
+		number(&s.cfg.Voters)
 	case "gateway":
 		s.cfg.Gateway = true
 	case "tape":
@@ -132,7 +139,11 @@ func (s *Script) makePlans() error {
 			}
 			sets, prefer = append(sets, set), append(prefer, p)
 		}
-		s.cfg.Plans = append(s.cfg.Plans, MakePlan(uint64(version+1), s.cfg.Nodes, sets, prefer))
+		p := MakePlan(uint64(version+1), s.cfg.Nodes-s.cfg.Voters, sets, prefer)
+		if s.single {
+			p = MakeSingle(p, s.cfg.Voters)
+		}
+		s.cfg.Plans = append(s.cfg.Plans, p)
 	}
 	if len(s.cfg.Plans) == 0 {
 		return fmt.Errorf("a script needs a line of groups")

@@ -15,7 +15,8 @@ import (
 // A Config is everything that makes a world; equal configs make equal traces.
 type Config struct {
 	Seed  uint64
-	Nodes int
+	// Nodes is how many hosts run the daemon; the last Voters of them are in no plan's nodes.
+	Nodes, Voters int
 	// Plans are the versions that nodes may adopt; every process starts with the first.
 	Plans []vipgroup.Plan
 	cluster.Timing
@@ -87,7 +88,8 @@ type World struct {
 	heard    [][]hearing // by host and sender
 	addrs    []netip.Addr
 	number   map[netip.Addr]int
-	vips     int // addresses below are VIPs, those from here on the hosts' own
+	single   bool // only a majority may serve: no cut is an excuse for two owners
+	vips     int  // addresses below are VIPs, those from here on the hosts' own
 	groups   []group
 	byKey    map[vipgroup.Key]int
 	plans    []planning
@@ -123,7 +125,7 @@ func New(cfg Config) *World {
 		case w.stranger:
 			h.name, h.role = "stranger", stranger
 		default:
-			h.name = cfg.Plans[0].Nodes[i]
+			h.name = cfg.Plans[0].Members()[i]
 		}
 		ip := netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + i)})
 		w.addrs = append(w.addrs, ip)
@@ -165,6 +167,7 @@ func (w *World) number0() {
 		}
 	}
 	w.vips = len(w.addrs)
+	w.single = w.cfg.Plans[0].Partition == vipgroup.Single
 	for _, p := range w.cfg.Plans {
 		pl := planning{plan: p}
 		for _, g := range p.Groups {
