@@ -112,7 +112,7 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 		x := GroupSnapshot{Key: g.Key, Mine: n.holds.mine.has(i), Wanted: n.holds.wanted.has(i), Plumbed: h.plumbed, Yielded: h.yielded,
 			Since: ago(n.since[i]), Healed: ago(l.healed[g.Key])}
 		if n.had[i] != nobody {
-			x.Had = n.plan.Nodes[n.had[i]]
+			x.Had = n.plan.Members()[n.had[i]]
 		}
 		s.Groups = append(s.Groups, x)
 	}
@@ -166,7 +166,7 @@ func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 		}
 	}
 	for _, x := range s.Peers {
-		if i := n.plan.Node(x.Node); i >= 0 && n.peers[i] != nil {
+		if i := n.plan.Member(x.Node); i >= 0 && n.peers[i] != nil {
 			n.peers[i].resume(x, at)
 			n.peers[i].back = now // our own pause is no proof that they can't hear us
 		}
@@ -196,7 +196,7 @@ func (n *Node) resumeGroups(groups []GroupSnapshot, at func(Ago) time.Time) {
 		if i < 0 {
 			continue
 		}
-		n.had[i], n.since[i] = n.plan.Node(x.Had), at(x.Since)
+		n.had[i], n.since[i] = n.plan.Member(x.Had), at(x.Since)
 		if healed := at(x.Healed); !healed.IsZero() {
 			n.life.healed[x.Key] = healed
 		}

@@ -14,7 +14,7 @@ import (
 
 // A Config is everything that makes a world; equal configs make equal traces.
 type Config struct {
-	Seed  uint64
+	Seed uint64
 	// Nodes is how many hosts run the daemon; the last Voters of them are in no plan's nodes.
 	Nodes, Voters int
 	// Plans are the versions that nodes may adopt; every process starts with the first.
