@@ -1,0 +1,198 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// A lookout follows the addresses of several kernels at once, so that their changes can be
+// compared to some microseconds without the word of any program: one thread, as urgent as
+// the probe's, takes what all of them report, and gives it one stamp. An address that moves
+// is seen to leave before or together with its arrival elsewhere, never after it, and
+// likewise the other way round.
+type lookout struct {
+	socks []*nl.NetlinkSocket
+	bell  int // an eventfd (eventfd(2)): rung to end
+	done  chan struct{}
+
+	mu sync.Mutex
+	// present is what each kernel has, by its place; before is what it had at the last mark.
+	present, before []map[netip.Addr]bool
+	changes         []change
+	err             error
+}
+
+// lookoutBuffer holds the events of some thousand addresses.
+const lookoutBuffer = 8 << 20
+
+// lookOut starts to follow the kernels of hosts.
+func lookOut(hosts []*Host) (_ *lookout, err error) {
+	l := &lookout{done: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			l.drop()
+		}
+	}()
+	if l.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	for _, h := range hosts {
+		err := h.port.space.do(func() error {
+			sock, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_IPV4_IFADDR)
+			if err != nil {
+				return err
+			}
+			l.socks = append(l.socks, sock)
+			return sock.SetReceiveBufferSize(lookoutBuffer, true)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("follow addresses: %w", err)
+		}
+		has, err := h.port.table()
+		if err != nil {
+			return nil, err
+		}
+		l.present = append(l.present, has)
+	}
+	l.mark()
+	go l.run()
+	return l, nil
+}
+
+func (l *lookout) run() {
+	defer close(l.done)
+	runtime.LockOSThread() // for good: the thread keeps what urgent sets
+	urgent()
+	fds := []unix.PollFd{{Fd: int32(l.bell), Events: unix.POLLIN}}
+	for _, s := range l.socks {
+		fds = append(fds, unix.PollFd{Fd: int32(s.GetFd()), Events: unix.POLLIN})
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			l.fail(fmt.Errorf("follow addresses: poll: %w", err))
+			return
+		}
+		if fds[0].Revents != 0 {
+			return
+		}
+		// Whatever comes while one is read is taken with it: what is read last may have
+		// happened first.
+		at := now()
+		for more := true; more; {
+			more = false
+			for i, s := range l.socks {
+				n, _, err := unix.Recvfrom(s.GetFd(), buf, unix.MSG_DONTWAIT)
+				switch {
+				case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+					continue
+				case err != nil:
+					l.fail(fmt.Errorf("follow addresses of node%d: %w", i+1, err))
+					return
+				}
+				more = true
+				l.take(i, buf[:n], at)
+			}
+		}
+	}
+}
+
+func (l *lookout) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+}
+
+// take notes what a datagram says.
+func (l *lookout) take(place int, datagram []byte, at instant) {
+	msgs, err := syscall.ParseNetlinkMessage(datagram)
+	if err != nil {
+		l.fail(fmt.Errorf("follow addresses of node%d: %w", place+1, err))
+		return
+	}
+	for _, m := range msgs {
+		if m.Header.Type != unix.RTM_NEWADDR && m.Header.Type != unix.RTM_DELADDR {
+			continue
+		}
+		attrs, err := nl.ParseRouteAttr(m.Data[unix.SizeofIfAddrmsg:])
+		if err != nil {
+			l.fail(fmt.Errorf("follow addresses of node%d: %w", place+1, err))
+			return
+		}
+		for _, a := range attrs {
+			if addr, ok := netip.AddrFromSlice(a.Value); a.Attr.Type == unix.IFA_LOCAL && ok {
+				l.note(place, addr, m.Header.Type == unix.RTM_NEWADDR, at)
+			}
+		}
+	}
+}
+
+// note keeps a change; an address whose lifetime was extended did not change.
+func (l *lookout) note(place int, addr netip.Addr, has bool, at instant) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !isVIP(addr) || l.present[place][addr] == has {
+		return
+	}
+	l.present[place][addr] = has
+	l.changes = append(l.changes, change{byte(place + 1), addr, has, at})
+}
+
+// mark forgets the changes so far.
+func (l *lookout) mark() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.changes, l.before = nil, nil
+	for _, has := range l.present {
+		l.before = append(l.before, maps.Clone(has))
+	}
+}
+
+// has returns a copy of what each kernel has.
+func (l *lookout) has() (out []map[netip.Addr]bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, has := range l.present {
+		out = append(out, maps.Clone(has))
+	}
+	return out, l.err
+}
+
+// history returns the holds since the mark; those from before it begin at from.
+func (l *lookout) history(from instant) ([]hold, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []change
+	for i, has := range l.before {
+		for addr, is := range has {
+			if is {
+				all = append(all, change{byte(i + 1), addr, true, from})
+			}
+		}
+	}
+	return holds(slices.Concat(all, l.changes)), l.err
+}
+
+func (l *lookout) close() {
+	// It counts up from zero, so it can't be refused.
+	unix.Write(l.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	<-l.done
+	l.drop()
+}
+
+// drop closes what is open.
+func (l *lookout) drop() {
+	for _, s := range l.socks {
+		s.Close()
+	}
+	unix.Close(l.bell)
+}
