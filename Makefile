@@ -5,6 +5,7 @@ RACE      ?= -race
 SIMHOURS  ?= 2
 FUZZTIME  ?= 5s
 BENCHTIME ?= 1s
+BENCHRUNS ?= 5
 GOFMT      = $$(go env GOROOT)/bin/gofmt
 # Every fuzz target in the tree, as ./folder:FuzzName.
 FUZZ       = $$(grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's|/[^/]*:func |:|' | sort)
@@ -52,5 +53,6 @@ lab: ## real daemons in network namespaces, the whole drill once
 	go run ./cmd/vippyd lab --runs 1 --partition single
 	go run ./cmd/vippyd lab --runs 1 --partition single --nodes 2
 
-bench: ## every benchmark for BENCHTIME each
+bench: build ## every benchmark for BENCHTIME each, then vippy beside keepalived (root, half an hour)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+	go run ./internal/bench/cmd -vippyd bin/vippyd -runs $(BENCHRUNS)

@@ -120,6 +120,11 @@ var rooms = []room{
 		why:  "it watches daemons from outside and must not share their opinions",
 	},
 	{
+		path: "internal/bench",
+		uses: []string{"internal/lab"},
+		why:  "it judges vippy and keepalived by the same measure, so it may know no more of one than of the other",
+	},
+	{
 		path: "internal/imports",
 		why:  "it reads the source and uses none of it",
 	},

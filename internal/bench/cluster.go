@@ -1,0 +1,199 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vippy-ha/vippy/internal/lab"
+)
+
+// A cluster is one system on a stage of three hosts.
+type cluster struct {
+	*lab.Stage
+	setup
+	vips  []netip.Addr
+	nodes []*node
+	// every is the time between two probes of one address.
+	every time.Duration
+}
+
+// A node is a host and the system's program on it, nil where it was never started.
+type node struct {
+	*lab.Host
+	program *lab.Program
+	// left are processes that outlived the program's kill.
+	left []member
+}
+
+// newCluster builds a stage, starts the system, and waits until the first host has
+// everything. The caller closes it, where there is one, also after an error.
+func newCluster(ctx context.Context, p programs, s System, l layout) (c *cluster, err error) {
+	c = &cluster{setup: setup{system: s, programs: p, layout: l, secret: newSecret()}, vips: l.vips()}
+	if c.Stage, err = lab.OpenStage(len(priorities)); err != nil {
+		return nil, err
+	}
+	c.hosts, c.client = c.Hosts, c.ClientAddr()
+	for _, h := range c.Hosts {
+		c.nodes = append(c.nodes, &node{Host: h})
+	}
+	if c.every, err = c.Ask(c.vips); err != nil {
+		return c, err
+	}
+	for i := range c.nodes {
+		if err := c.start(i); err != nil {
+			return c, err
+		}
+	}
+	return c, c.home(ctx)
+}
+
+// close ends all programs and takes the stage down.
+func (c *cluster) close() error {
+	var errs []error
+	for _, n := range c.nodes {
+		errs = append(errs, n.end())
+	}
+	return errors.Join(append(errs, c.Stage.Close())...)
+}
+
+// start starts the system on a host.
+func (c *cluster) start(place int) error {
+	path, args, err := c.command(place)
+	if err != nil {
+		return err
+	}
+	n := c.nodes[place]
+	n.program, err = n.Start("log", path, args...)
+	return err
+}
+
+// family returns all processes of the node.
+func (n *node) family() ([]member, error) {
+	if n.program == nil {
+		return nil, nil
+	}
+	return family(n.program.PID())
+}
+
+// worker returns the process that does the work: the only child of keepalived's first
+// process, or vippyd itself, whose child is the guard.
+func (c *cluster) worker(all []member) ([]member, error) {
+	i := 0
+	if c.system.keepalived() {
+		i = 1
+	}
+	if len(all) != 2 {
+		return nil, fmt.Errorf("%s has %d processes on a host, not 2: %v", c.system, len(all), all)
+	}
+	return all[i : i+1], nil
+}
+
+// end kills whatever runs on the node, stopped or not, and waits for it.
+func (n *node) end() error {
+	if n.program == nil {
+		return nil
+	}
+	all, err := n.family()
+	all = append(all, n.left...)
+	// The children first: nobody must act on their parent's death.
+	for i := len(all) - 1; i >= 0; i-- {
+		err = errors.Join(err, signal(all[i:i+1], unix.SIGKILL))
+	}
+	<-n.program.Ended()
+	err = errors.Join(err, await(all))
+	forget(all)
+	n.left, n.program = nil, nil
+	return err
+}
+
+// patience bounds the wait for a cluster that should come to rest.
+const patience = 60 * time.Second
+
+// calm is how long a cluster must look settled.
+func (c *cluster) calm() time.Duration { return max(500*time.Millisecond, 4*c.every) }
+
+// Where an address should be in the end.
+const (
+	athome    = 0  // on the first host
+	elsewhere = -1 // on another
+)
+
+// settled says whether every address is on exactly one host on the wire, on the right one,
+// and that one answers the client.
+func (c *cluster) settled(where int) (bool, error) {
+	owners, err := c.Owners()
+	if err != nil {
+		return false, err
+	}
+	serving := c.Serving()
+	for _, vip := range c.vips {
+		has := owners[vip]
+		if len(has) != 1 || serving[vip] != has[0] || (has[0] == 0) != (where == athome) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// watch waits until the cluster is settled, at least for least and at most for most, and
+// says whether it is.
+func (c *cluster) watch(ctx context.Context, where int, least, most time.Duration) (bool, error) {
+	begin, since := time.Now(), time.Now()
+	for {
+		is, err := c.settled(where)
+		if err != nil {
+			return false, err
+		}
+		if !is {
+			since = time.Now()
+		}
+		if is && time.Since(since) >= c.calm() && time.Since(begin) >= least {
+			return true, nil
+		}
+		if time.Since(begin) >= most {
+			return false, nil
+		}
+		if err := pause(ctx, 10*time.Millisecond+c.every/4); err != nil {
+			return false, err
+		}
+	}
+}
+
+// home waits until the first host has everything and all is quiet.
+func (c *cluster) home(ctx context.Context) error {
+	is, err := c.watch(ctx, athome, time.Second, patience)
+	if err != nil || is {
+		return err
+	}
+	return c.astray()
+}
+
+// errAstray is wrapped by the error of a cluster whose addresses don't come home.
+var errAstray = fmt.Errorf("not every address is on the first host and answers after %v", patience)
+
+// astray says what the programs said last.
+func (c *cluster) astray() error {
+	var words strings.Builder
+	for _, n := range c.nodes {
+		fmt.Fprintf(&words, "\n%s: %s", n.Name, n.program.LastWords())
+	}
+	return fmt.Errorf("%s: %w%s", c.system, errAstray, &words)
+}
+
+// pause waits, or returns ctx's error when it ends.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
