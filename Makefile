@@ -6,11 +6,12 @@ SIMHOURS  ?= 2
 FUZZTIME  ?= 5s
 BENCHTIME ?= 1s
 BENCHRUNS ?= 5
+SOAK      ?= 30m
 GOFMT      = $$(go env GOROOT)/bin/gofmt
 # Every fuzz target in the tree, as ./folder:FuzzName.
 FUZZ       = $$(grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's|/[^/]*:func |:|' | sort)
 
-.PHONY: help test build fmt vet lint race cc sim sim-search fuzz fuzz-long lab bench
+.PHONY: help test build fmt vet lint race cc sim sim-search fuzz fuzz-long lab soak bench
 .NOTPARALLEL:
 
 help: ## print this
@@ -52,6 +53,9 @@ lab: ## real daemons in network namespaces, the whole drill once
 	go run ./cmd/vippyd lab --runs 1
 	go run ./cmd/vippyd lab --runs 1 --partition single
 	go run ./cmd/vippyd lab --runs 1 --partition single --nodes 2
+
+soak: ## random faults on real daemons for SOAK; SEED=N repeats one
+	go run ./cmd/vippyd lab --soak $(SOAK) $(if $(SEED),--seed $(SEED))
 
 bench: build ## every benchmark for BENCHTIME each, then vippy beside keepalived (root, half an hour)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...

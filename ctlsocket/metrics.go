@@ -3,6 +3,7 @@ package ctlsocket
 import (
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -76,4 +77,10 @@ func bit(on bool) int {
 		return 1
 	}
 	return 0
+}
+
+// goroutines is the one metric of the process and not of its status: if something leaks, it
+// grows.
+func goroutines() string {
+	return fmt.Sprintf("# HELP vippy_goroutines Goroutines of this daemon.\n# TYPE vippy_goroutines gauge\nvippy_goroutines %d\n", runtime.NumGoroutine())
 }

@@ -135,7 +135,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, list(s.daemon.Status().Peers))
 	case r.URL.Path == "/metrics":
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		_, _ = io.WriteString(w, s.daemon.Status().metrics())
+		_, _ = io.WriteString(w, s.daemon.Status().metrics()+goroutines())
 	case isGroup && group != "":
 		s.explain(w, group)
 	default:

@@ -137,7 +137,6 @@ func TestRequests(t *testing.T) {
 		{"GET", "/status", "", 200, string(status)},
 		{"GET", "/status?pretty", "", 200, string(status)},
 		{"GET", "/peers", "", 200, string(peers)},
-		{"GET", "/metrics", "", 200, full().metrics()},
 
 		{"POST", "/drain", "", 200, `{"ok":true,"message":"drained"}`},
 		{"POST", "/drain", " {} \n", 200, `{"ok":true,"message":"drained"}`},
@@ -175,6 +174,18 @@ func TestRequests(t *testing.T) {
 		if diff := cmp.Diff(c.answer, answer); diff != "" {
 			t.Errorf("%s %s %.40s (-want +got):\n%s", c.method, c.path, c.body, diff)
 		}
+	}
+}
+
+// The metrics are the status's, and how many goroutines there are to serve it.
+func TestMetricsOfTheProcess(t *testing.T) {
+	path, _ := start(t, &fake{status: full()})
+	code, answer := exchange(t, path, request("GET", "/metrics", ""))
+	rest, whole := strings.CutPrefix(answer, full().metrics())
+	var goroutines int
+	_, rest, _ = strings.Cut(rest, " gauge\n")
+	if _, err := fmt.Sscanf(rest, "vippy_goroutines %d", &goroutines); err != nil || goroutines < 2 || !whole || code != 200 {
+		t.Errorf("code %d, the status's metrics first: %v, then %q (%v)", code, whole, rest, err)
 	}
 }
 

@@ -71,6 +71,7 @@ type cluster struct {
 	vips   []netip.Addr
 	// filters are the packet filters in force.
 	filters []*filter
+	closed  bool
 	probe   *prober
 	census  *census
 	// conf is what all nodes have in common, with the highest version of any.
@@ -275,8 +276,13 @@ func (c *cluster) forget() error {
 	return nil
 }
 
-// close ends everything. It kills: a namespace that is about to vanish needs no hand-over.
+// close ends everything, once. It kills: a namespace that is about to vanish needs no
+// hand-over.
 func (c *cluster) close() error {
+	if c.closed {
+		return nil
+	}
+	c.closed = true
 	var errs []error
 	for _, f := range c.filters {
 		errs = append(errs, f.close())

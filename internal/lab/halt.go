@@ -18,6 +18,8 @@ const starved = 500 * time.Millisecond
 // starvedMost is how long it may become on a busy machine and still be that fault.
 const starvedMost = starved + 80*time.Millisecond
 
+var errStarvedLab = errors.New("the lab itself was starved")
+
 // guardPID asks a node's daemon for its guard.
 func (n *node) guardPID(ctx context.Context) (int, error) {
 	st, err := n.ask(ctx)
@@ -70,7 +72,7 @@ func (n *node) starve(length time.Duration) error {
 		}
 		err = errors.Join(err, n.proc.signal(unix.SIGCONT))
 		if took := begin.since(); err == nil && took > starvedMost {
-			err = fmt.Errorf("%s: the lab itself was starved: vippyd stood still for %v, not %v; try a machine with less to do", n.name, took, length)
+			err = fmt.Errorf("%s: %w: vippyd stood still for %v, not %v; try a machine with less to do", n.name, errStarvedLab, took, length)
 		}
 		result <- err
 	}()

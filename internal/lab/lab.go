@@ -42,6 +42,10 @@ type Options struct {
 	Faults []string
 	// Runs is how often the drill is repeated, default 1.
 	Runs int
+	// Soak, where not 0, does faults at random for so long instead of the drill, which follow
+	// from Seed. It needs root.
+	Soak time.Duration
+	Seed uint64
 	// JSON writes one object a line (CONTRACT "Lab JSON") instead of tables.
 	JSON bool
 	// Interactive leaves the cluster up and reads commands from Stdin instead.
@@ -111,6 +115,9 @@ func Run(ctx context.Context, o Options) (ok bool, err error) {
 		c.probe.begin()
 		return true, d.interact(ctx, o.Stdin)
 	}
+	if o.Soak > 0 {
+		return d.soak(ctx, o)
+	}
 	results, err := d.run(ctx, o.scenarios(), o.Faults, o.Runs)
 	if err != nil {
 		return false, fmt.Errorf("ended after %d results: %w", len(results), err)
@@ -136,6 +143,12 @@ func (o *Options) complete() error {
 		return fmt.Errorf("lab: %d VIPs; the victim can have 1 to 900", o.VIPs)
 	case o.Runs < 1:
 		return fmt.Errorf("lab: %d runs", o.Runs)
+	case o.Soak < 0:
+		return fmt.Errorf("lab: a soak of %v", o.Soak)
+	case o.Soak > 0 && (o.Single || o.Nodes < 3):
+		return errors.New("lab: a soak needs three nodes of which each side serves: two faults at once leave no majority")
+	case o.Soak > 0 && os.Getenv(insideEnv) != "":
+		return errors.New("lab: a soak needs root: it reads from /proc what daemons use")
 	case o.Interval < 0 || o.Stale < 0:
 		return errors.New("lab: interval and stale can't be negative")
 	}

@@ -100,6 +100,21 @@ func (s *screen) summary(results []Result, t times) {
 	}
 }
 
+// soaked writes the end of a soak.
+func (s *screen) soaked(r *SoakReport) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.json {
+		io.WriteString(s.out, line(struct {
+			Soak *SoakReport `json:"soak"`
+			OK   bool        `json:"ok"`
+		}{r, len(r.Wrong) == 0}))
+		return
+	}
+	s.erase()
+	fmt.Fprintf(s.out, "\n%s\n", r.table())
+}
+
 // live draws the table that lines returns, on a terminal and not too often.
 func (s *screen) live(lines func() []string) {
 	s.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -33,6 +34,9 @@ so; 2 can't tell, as where the kernel refuses namespaces.`,
 				return fmt.Errorf("--partition: %q is not one of available, single", partition)
 			}
 			o.Single = partition == "single"
+			if !cmd.Flags().Changed("seed") {
+				o.Seed = rand.Uint64()
+			}
 			return runLab(cmd.Context(), o, std)
 		},
 	}
@@ -46,6 +50,8 @@ so; 2 can't tell, as where the kernel refuses namespaces.`,
 	f.Var((*seconds)(&o.Stale), "stale", "seconds of silence that are borne (default: vippyd's)")
 	f.StringArrayVar(&o.Faults, "fault", nil, "do only this fault (may be repeated): "+strings.Join(lab.FaultNames(), ", "))
 	f.IntVar(&o.Runs, "runs", 1, "how often to do the drill")
+	f.Var((*seconds)(&o.Soak), "soak", "do one or two faults at a time at random, for so long, and look for leaks")
+	f.Uint64Var(&o.Seed, "seed", 0, "of the soak: the same faults again (default: a new one)")
 	f.BoolVar(&o.Interactive, "interactive", false, "leave the nodes up and ask what to do")
 	return c
 }
