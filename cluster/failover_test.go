@@ -190,3 +190,28 @@ func TestRestart(t *testing.T) {
 		t.Errorf("after the loss of node3: %v", got)
 	}
 }
+
+// TestBacklog: what waited in the socket while this node did nothing says nothing about
+// now: a hold and its release, read one after the other, are no witnessed release.
+func TestBacklog(t *testing.T) {
+	for name, tt := range map[string]struct {
+		gap   time.Duration
+		fresh bool
+	}{
+		"read as it came":  {10 * time.Millisecond, true},
+		"read after a gap": {500 * time.Millisecond, false},
+	} {
+		r := matureRig(t, 3, 1)
+		peer := r.peers[0]
+		r.pass(100 * time.Millisecond)
+		r.now = r.now.Add(tt.gap)
+		peer.holds(0)
+		r.say(peer)
+		peer.frees(0)
+		r.say(peer)
+		s := &r.n.signs[0]
+		if !s.released() || s.isFresh(r.now, r.n.recent()) != tt.fresh {
+			t.Errorf("%s: released %v, fresh %v, want %v", name, s.released(), s.isFresh(r.now, r.n.recent()), tt.fresh)
+		}
+	}
+}

@@ -61,6 +61,7 @@ type Node struct {
 	alarms  alarms
 	rivals  rivals
 	turn    time.Time // the last time that anything was asked of this node
+	missed  time.Time // when it last did nothing for a while, or lost answers
 	witness []netip.Addr
 }
 
@@ -150,6 +151,7 @@ func (n *Node) arrive(now time.Time) {
 
 // Missed says that answers may have been lost: what is known of free addresses is void.
 func (n *Node) Missed(now time.Time) {
+	n.missed = now
 	n.signs.restart(now)
 	n.claims.withdrawAll()
 }
@@ -332,7 +334,7 @@ func (n *Node) noteHolding(now time.Time, p *peer) {
 	}
 	for g := range n.signs {
 		if n.signs[g].holder == at && !p.held.has(g) {
-			n.signs.freedBy(g, at, p.boot, p.farewell, now, n.recent())
+			n.signs.freedBy(g, at, p.boot, p.farewell, now, n.witnessed(now))
 		}
 	}
 }
@@ -340,6 +342,16 @@ func (n *Node) noteHolding(now time.Time, p *peer) {
 // recent is how long ago a hold may have been announced, or a release been heard, for
 // the release to be fresh.
 func (n *Node) recent() time.Duration { return 3 * n.bounds.interval }
+
+// witnessed is recent for what a peer says now. What arrives within an interval of a gap
+// in which this node did nothing may have waited in a socket all the while: then no
+// release is witnessed, for somebody else may have taken the address since.
+func (n *Node) witnessed(now time.Time) time.Duration {
+	if now.Sub(n.missed) < n.bounds.interval {
+		return -1
+	}
+	return n.recent()
+}
 
 // Sign takes something seen on the wire.
 func (n *Node) Sign(now time.Time, s Sign) {

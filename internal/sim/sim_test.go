@@ -58,6 +58,7 @@ var fixedSeeds = []struct {
 	{306218425053, Double, "who had another secret until now could not be talked to either"},
 	{309077904017, Single, "a stranger that had just become talkative and paused made a survivor think it was deaf"},
 	{309200000117, Double, "a farewell was taken for the release of what a node with another secret had just announced"},
+	{310776151090, Chat, "a release that had waited in a socket for a second was taken for a fresh one"},
 	{7, Chat, "chat and processes"},
 	{5, Calm, "nothing moves"},
 }
