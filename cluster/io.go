@@ -62,9 +62,6 @@ const (
 	Announced
 	// Echoed: Addr answered an ICMP echo request of ours.
 	Echoed
-	// Probed: somebody probes for Addr (RFC 5227 section 2.1.1), as who doesn't hear its
-	// holder does.
-	Probed
 	// Frame: a frame arrived, whatever it was.
 	Frame
 	// Outsider: a frame of a host outside the plan arrived (also an answer of the

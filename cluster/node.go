@@ -373,17 +373,13 @@ func (n *Node) Sign(now time.Time, s Sign) {
 	if s.At.IsZero() {
 		s.At = now
 	}
-	switch s.Kind {
-	case Probed:
-		n.voice.probed = now
-	case Answered, Announced, Echoed:
-		switch {
-		case n.holds.mine.has(g):
-			n.contest(now, g, s)
-		case s.At.After(n.signs[g].freed):
-			n.signs.lives(g, n.plan.Member(s.Node), s.proves(), now)
-			n.rivals.note(now, s)
-		}
+	switch {
+	case s.Kind != Answered && s.Kind != Announced && s.Kind != Echoed:
+	case n.holds.mine.has(g):
+		n.contest(now, g, s)
+	case s.At.After(n.signs[g].freed):
+		n.signs.lives(g, n.plan.Member(s.Node), s.proves(), now)
+		n.rivals.note(now, s)
 	}
 }
 

@@ -248,19 +248,28 @@ func (n *Node) witnesses() []netip.Addr {
 
 // repeatAnnouncements lets others find a holder that they may not hear: while a node of
 // the plan isn't live, everything held is announced by ARP now and then. One that said
-// farewell may be back where this node doesn't hear it; then it probes.
+// farewell may be back where this node doesn't hear it, and must not take for a memory what
+// answers here.
 func (n *Node) repeatAnnouncements(now time.Time) {
-	if n.holds.wanted.empty() || now.Sub(n.voice.repeated) < max(n.bounds.stale/2, announceGap) {
-		return
-	}
-	probed := now.Sub(n.voice.probed) <= n.bounds.stale
+	pace := time.Duration(0)
 	for _, p := range n.peers {
-		if p != nil && p.serves && p.state != Live && (!p.farewell || probed) {
-			n.voice.repeated = now
-			for g := range n.holds.wanted.all {
-				n.reannounceGroup(now, g)
-			}
-			return
+		switch {
+		case p == nil || !p.serves || p.state == Live:
+		case !p.farewell:
+			pace = max(n.bounds.stale/2, announceGap)
+		case pace == 0:
+			pace = farewellPace
 		}
 	}
+	if pace == 0 || n.holds.wanted.empty() || now.Sub(n.voice.repeated) < pace {
+		return
+	}
+	n.voice.repeated = now
+	for g := range n.holds.wanted.all {
+		n.reannounceGroup(now, g)
+	}
 }
+
+// farewellPace is how often held addresses are announced for nodes that left: at least
+// twice in the shortest time after which a memory is taken.
+const farewellPace = time.Second

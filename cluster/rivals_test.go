@@ -39,7 +39,6 @@ func TestRivalIsKnownUntilItIsSilent(t *testing.T) {
 func TestNoRival(t *testing.T) {
 	for name, hear := range map[string]func(r *rig){
 		"an echo reply of ourselves": func(r *rig) { r.seen(0, Echoed) },
-		"a probe":                    func(r *rig) { r.seen(0, Probed) },
 		"an announcement that waited since before it was taken": func(r *rig) {
 			r.n.Sign(r.now, Sign{Kind: Announced, Addr: r.n.plan.Groups[0].VIPs[0].Address.Addr(), At: r.n.holds.groups[0].taken.Add(-1)})
 		},

@@ -37,7 +37,6 @@ type voice struct {
 
 	announce []netip.Addr             // addresses to announce by ARP this turn
 	repeated time.Time                // when all held ones were last announced for who may not hear us
-	probed   time.Time                // when somebody last probed for an address of the plan
 	turns    map[netip.Addr]time.Time // when each was last announced in turn
 	later    map[netip.Addr]time.Time // when it is, after a turn that came too soon
 	assure   []assurance

@@ -69,10 +69,6 @@ func (l *loop) hear(now time.Time, h netplumb.Heard) bool {
 		l.node.Sign(now, signOf(h, node))
 		return h.Kind != netplumb.Other // its host asks often
 	}
-	if h.Kind == netplumb.Other && h.Addr.IsUnspecified() && l.kernel.manages(h.Target) {
-		l.node.Sign(now, cluster.Sign{Kind: cluster.Probed, Addr: h.Target})
-		return false
-	}
 	kind := cluster.Frame
 	if l.outsider(h) {
 		kind = cluster.Outsider

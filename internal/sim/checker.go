@@ -21,8 +21,11 @@ type checker struct {
 	added [][]int64
 	// calm has a bit for each address that may not move or lapse now; why says which
 	// promise wants it.
-	calm     uint64
-	why      string
+	calm uint64
+	why  string
+	// foreign has a bit for each address that a foreign host has and answers for: no node
+	// may take it.
+	foreign  uint64
 	overlaps []overlap
 	// Moves counts changes of owner, Lapses the times that an address had none;
 	// gap is the longest time without an owner since it was last reset.
@@ -57,6 +60,9 @@ func (c *checker) changed(host, addr int, has bool) {
 	c.owners[addr] ^= 1 << host
 	if has {
 		c.added[addr][host] = c.w.now
+		if c.foreign>>addr&1 == 1 {
+			c.w.fail("P1", "%s took %v, which a foreign host has and answers for", c.w.hosts[host].name, c.w.addrs[addr])
+		}
 	}
 	c.dirty = true
 }

@@ -85,7 +85,7 @@ func (w *World) describe(f *Fault) string {
 	switch f.Kind {
 	case Cut, Part, NoChat, NoGroup:
 		s += " " + w.hosts[f.A].name + " " + w.hosts[f.B].name
-	case Silence, NoMulti, Blip, Squat:
+	case Silence, NoMulti, Blip, Squat, Remember:
 	case Split:
 		for i := range w.cfg.Nodes {
 			if f.Arg>>i&1 == 1 {
@@ -102,7 +102,7 @@ func (w *World) describe(f *Fault) string {
 		s += " " + w.addrs[f.Arg].String()
 	case Adopt:
 		s += fmt.Sprintf(" %d", f.Arg+1)
-	case Lossy, Slow, Twice, Doze, KillBoth, FreezeBoth, Upgrade:
+	case Lossy, Slow, Twice, Doze, KillBoth, FreezeBoth, Upgrade, Remember:
 		s += fmt.Sprintf(" %d", f.Arg)
 	}
 	return s
@@ -322,7 +322,7 @@ func (w *World) rewire() {
 		for j := range w.paths[i] {
 			p := &w.paths[i][j]
 			was := *p
-			p.link, p.udp, p.group = false, false, false
+			p.link, p.udp, p.group, p.echo = false, false, false, false
 			p.loss, p.dup, p.delay, p.jitter = w.cfg.Loss, 0, 0, 0
 			for _, f := range w.faults {
 				w.spoil(p, f, i, j)
@@ -371,6 +371,10 @@ func (w *World) spoil(p *path, f *Fault, i, j int) {
 		p.udp = p.udp || j == f.A
 	case Mute:
 		p.udp = p.udp || i == f.A
+	case FilterIn:
+		p.udp, p.echo = p.udp || j == f.A, p.echo || j == f.A
+	case FilterOut:
+		p.udp, p.echo = p.udp || i == f.A, p.echo || i == f.A
 	case Silence:
 		p.udp = true
 	case NoGroup:

@@ -73,6 +73,9 @@ func (w *World) usable(from, to int) bool {
 
 // broadcast sends a frame to every other host on the wire.
 func (w *World) broadcast(f *frame) {
+	if w.remind(f) {
+		return
+	}
 	for to := range w.hosts {
 		if to != int(f.src) {
 			w.send(f, to)

@@ -22,6 +22,7 @@ var worldBugs = []struct {
 }{
 	{BugNoAsking, 5, false},
 	{BugNoAnswers, 5, false},
+	{BugNoEcho, 100, false},
 	{BugFarewellFirst, 30, false},
 	{BugExtendCreates, 10, true},
 	{BugOldBoot, 80, false},

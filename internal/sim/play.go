@@ -31,6 +31,8 @@ const (
 	// Thirds: two nodes are cut off from each other, and the third that hears both is
 	// restarted.
 	Thirds Mode = "thirds"
+	// Memory: a switch answers ARP for hosts that are gone, and firewalls leave ARP alone.
+	Memory Mode = "memory"
 	// Torture: everything at once.
 	Torture Mode = "torture"
 	// Majority: only a majority may serve, and no cut is an excuse.
@@ -38,7 +40,7 @@ const (
 )
 
 // Modes lists the modes in the order in which seeds go round.
-var Modes = []Mode{Calm, Single, Chat, Links, Torture, Double, Plans, Thirds, Majority}
+var Modes = []Mode{Calm, Single, Chat, Links, Torture, Double, Plans, Thirds, Majority, Memory}
 
 // timings are pairs of interval and stale that are worth running.
 var timings = []cluster.Timing{
@@ -206,6 +208,8 @@ func Play(c Config, m Mode) (*World, *Violation) {
 		d.plans(60 * time.Second)
 	case Thirds:
 		d.thirds(12)
+	case Memory:
+		d.memories(8)
 	case Torture:
 		d.storm(60*time.Second, allFaults)
 	case Majority:

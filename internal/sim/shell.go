@@ -83,8 +83,6 @@ func (h *host) read(in recorded) bool {
 		}
 		h.node.Sign(now, cluster.Sign{Kind: cluster.Echoed, Addr: h.w.addrs[f.addr], At: at})
 		return true
-	case arpAsk:
-		h.node.Sign(now, cluster.Sign{Kind: cluster.Probed, Addr: h.w.addrs[f.addr]})
 	}
 	return told
 }

@@ -88,8 +88,9 @@ type World struct {
 	heard    [][]hearing // by host and sender
 	addrs    []netip.Addr
 	number   map[netip.Addr]int
-	single   bool // only a majority may serve: no cut is an excuse for two owners
-	vips     int  // addresses below are VIPs, those from here on the hosts' own
+	single   bool    // only a majority may serve: no cut is an excuse for two owners
+	recalls  []int16 // by address: the host that last announced it, as a switch remembers; -1: none
+	vips     int     // addresses below are VIPs, those from here on the hosts' own
 	groups   []group
 	byKey    map[vipgroup.Key]int
 	plans    []planning
@@ -144,6 +145,9 @@ func New(cfg Config) *World {
 			w.paths[i][j] = path{lastLink: never, lastUDP: never, linkSince: never, udpSince: never}
 			w.heard[i][j].first = never
 		}
+	}
+	for range w.vips {
+		w.recalls = append(w.recalls, -1)
 	}
 	w.check.init(w)
 	w.attacker.init(w)
