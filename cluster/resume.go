@@ -44,6 +44,7 @@ type SentAgo struct {
 // LifeSnapshot is this node's own fitness.
 type LifeSnapshot struct {
 	Since                      Ago // the beginning of the listening that makes it mature
+	Frame                      Ago // when something last arrived
 	Young, Mature, Isolated    bool
 	Answered                   Ago // by a witness
 	Hearing, Drained, Eligible bool
@@ -74,7 +75,7 @@ type PeerSnapshot struct {
 	AckedAt      Ago
 	ToldAt       Ago
 	State        PeerState
-	Since        Ago
+	Since, Back  Ago // of the state, and of being heard without an absence
 	Planned      Ago
 	Asks         bool
 	Unreached    bool
@@ -98,7 +99,7 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 		Boot: n.boot, Seq: n.voice.seq, Adopted: n.adopted, Clock: n.clock,
 		Born: ago(n.born), SpeakAt: ago(n.voice.speakAt), Spoke: ago(n.voice.last),
 		Life: LifeSnapshot{
-			Since: ago(l.since), Young: l.young, Mature: l.mature, Isolated: l.isolated, Answered: ago(l.answered),
+			Since: ago(l.since), Frame: ago(l.frame), Young: l.young, Mature: l.mature, Isolated: l.isolated, Answered: ago(l.answered),
 			Hearing: l.hearing, Drained: l.drained, Eligible: l.eligible, EligibleSince: ago(l.eligibleAt),
 		},
 	}
@@ -125,7 +126,7 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 		x := PeerSnapshot{
 			Node: p.name, Boot: p.boot, Top: p.top, Seq: p.seq, Said: p.said, Last: ago(p.last), From: p.from,
 			Announcement: a.append(nil), Acked: p.acked, AckedAt: ago(p.ackedAt), ToldAt: ago(p.toldAt), State: p.state,
-			Since: ago(p.since), Planned: ago(p.planned), Asks: p.asks, Unreached: p.unreached, LastCopy: p.lastCopy,
+			Since: ago(p.since), Back: ago(p.back), Planned: ago(p.planned), Asks: p.asks, Unreached: p.unreached, LastCopy: p.lastCopy,
 		}
 		for _, b := range p.starts {
 			x.Starts = append(x.Starts, StartSnapshot{b.begin, b.stamp})
@@ -159,6 +160,7 @@ func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 		n.voice.log[x.Seq%uint64(len(n.voice.log))] = sent{x.Seq, at(x.Ago)}
 	}
 	n.resumeLife(s.Life, at)
+	n.life.frame = at(s.Life.Frame).Add(after) // nobody listened meanwhile
 	n.resumeGroups(s.Groups, at)
 	for _, encoding := range s.Plans {
 		if p, err := vipgroup.Decode(encoding); err == nil && p.Digest() != o.Plan.Digest() {
@@ -168,7 +170,9 @@ func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 	for _, x := range s.Peers {
 		if i := n.plan.Member(x.Node); i >= 0 && n.peers[i] != nil {
 			n.peers[i].resume(x, at)
-			n.peers[i].back = now // our own pause is no proof that they can't hear us
+			if after > 2*n.bounds.interval {
+				n.peers[i].back = now // our own pause is no proof that they can't hear us
+			}
 		}
 	}
 	n.digestChanged()
@@ -179,8 +183,7 @@ func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 	return n
 }
 
-// resumeLife restores fitness. That nothing was heard meanwhile says nothing: nobody
-// listened.
+// resumeLife restores fitness.
 func (n *Node) resumeLife(s LifeSnapshot, at func(Ago) time.Time) {
 	l := &n.life
 	l.since, l.young, l.mature, l.isolated = at(s.Since), s.Young, s.Mature, s.Isolated
@@ -242,6 +245,6 @@ func (p *peer) resume(x PeerSnapshot, at func(Ago) time.Time) {
 		p.starts = append(p.starts, start{b.Begin, b.Stamp})
 	}
 	p.acked, p.ackedAt, p.toldAt = x.Acked, at(x.AckedAt), at(x.ToldAt)
-	p.state, p.since, p.planned, p.asks = x.State, at(x.Since), at(x.Planned), x.Asks
+	p.state, p.since, p.back, p.planned, p.asks = x.State, at(x.Since), at(x.Back), at(x.Planned), x.Asks
 	p.unreached, p.lastCopy = x.Unreached, x.LastCopy
 }
