@@ -69,11 +69,11 @@ type cluster struct {
 	nodes  []*node
 	groups []group
 	vips   []netip.Addr
-	// filters are the packet filters in force.
-	filters []*filter
-	closed  bool
-	probe   *prober
-	census  *census
+	// undo are what faults put on the wire, until heal.
+	undo   []interface{ close() error }
+	closed bool
+	probe  *prober
+	census *census
 	// conf is what all nodes have in common, with the highest version of any.
 	conf settings
 	// interval and stale are the ones in force.
@@ -284,7 +284,7 @@ func (c *cluster) close() error {
 	}
 	c.closed = true
 	var errs []error
-	for _, f := range c.filters {
+	for _, f := range c.undo {
 		errs = append(errs, f.close())
 	}
 	for _, n := range c.nodes {

@@ -49,17 +49,17 @@ func (c *cluster) drop(s *space, rules []rule) error {
 	if err != nil {
 		return err
 	}
-	c.filters = append(c.filters, f)
+	c.undo = append(c.undo, f)
 	return nil
 }
 
-// heal undoes every cut, filter and split; cables that were pulled stay so.
+// heal undoes every cut, split, filter and memory; cables that were pulled stay so.
 func (c *cluster) heal() error {
 	var errs []error
-	for _, f := range c.filters {
+	for _, f := range c.undo {
 		errs = append(errs, f.close())
 	}
-	c.filters = nil
+	c.undo = nil
 	for _, n := range c.nodes {
 		n.cut = false
 		errs = append(errs, n.isolate(false), n.both(true))

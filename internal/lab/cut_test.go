@@ -127,8 +127,8 @@ func TestFilterThatIsRefused(t *testing.T) {
 	if err := c.drop(a.space, []rule{{hook{family: unix.NFPROTO_IPV4, number: 99}, toPort(chatPort)}}); err == nil {
 		t.Error("there is no such hook, and it says nothing")
 	}
-	if len(c.filters) != 0 {
-		t.Errorf("%d filters are left", len(c.filters))
+	if len(c.undo) != 0 {
+		t.Errorf("%d filters are left", len(c.undo))
 	}
 	if err := c.firewall(a); err != nil {
 		t.Errorf("after a refusal: %v", err)

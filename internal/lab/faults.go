@@ -37,6 +37,7 @@ var drill = []scenario{
 	{faults: []string{"deaf"}, mend: "heal"},
 	{faults: []string{"mute"}, mend: "heal"},
 	{faults: []string{"firewall"}, mend: "heal"},
+	{faults: []string{"memory"}, mend: "heal"},
 	{faults: []string{"restart"}},
 	{faults: []string{"all-peers-dead"}, mend: "return-all"},
 }
@@ -125,6 +126,9 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		return c.mute(n)
 	case "firewall":
 		return c.firewall(n)
+	case "memory":
+		n.cut = true
+		return errors.Join(c.remember(n), n.both(false))
 	case "heal":
 		return c.heal()
 	case "starve":

@@ -297,7 +297,7 @@ func TestBounds(t *testing.T) {
 func TestFaultNames(t *testing.T) {
 	want := []string{"none", "stop", "return", "kill", "kill-guard", "kill-both", "hang", "wake", "link-down", "link-up",
 		"cut", "heal", "split", "one-way-in", "one-way-out", "starve", "freeze", "meddle", "contest", "foreign-key", "reload",
-		"deaf", "mute", "firewall", "restart", "all-peers-dead"}
+		"deaf", "mute", "firewall", "memory", "restart", "all-peers-dead"}
 	if diff := cmp.Diff(want, FaultNames()); diff != "" {
 		t.Error(diff)
 	}

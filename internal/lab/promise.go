@@ -71,6 +71,9 @@ func (t times) silent() time.Duration {
 // lost is when the last address of a lost host is taken.
 func (t times) lost() time.Duration { return t.silent() + 2*t.interval }
 
+// remembered is when the last address is taken of a lost host for which a switch answers.
+func (t times) remembered() time.Duration { return t.lifetime + 1050*time.Millisecond + t.lost() }
+
 // of is the promise about a fault.
 func (t times) of(fault string) promise {
 	// No gap at all is noise too.
@@ -108,6 +111,9 @@ func (t times) of(fault string) promise {
 	case "link-down", "cut", "deaf":
 		p.empties = true
 		p.bounds = both(t.lost(), t.lost())
+	case "memory":
+		p.empties = true
+		p.bounds = both(t.remembered(), t.remembered())
 	case "one-way-out":
 		p.empties, p.lasts = true, true
 		p.bounds = both(100*time.Millisecond, t.lost())
@@ -117,7 +123,7 @@ func (t times) of(fault string) promise {
 	case "mute", "firewall":
 		// Longer than an address is believed whose host says nothing.
 		p.moves, p.lasts, p.sameGuard = nothing, true, true
-		p.watch = t.lifetime + overdue + 2*t.stale + 5*t.interval
+		p.watch = t.remembered() + t.stale
 	case "foreign-key":
 		p.empties = true
 		p.watch = foreignMature + t.lost() + 5*t.interval // it must have had the time to take something

@@ -59,7 +59,7 @@ var (
 	// lethal faults end the daemon or the guard of their victim.
 	lethal = []string{"stop", "kill", "kill-guard", "kill-both", "hang", "freeze", "foreign-key", "restart"}
 	// network faults are between hosts. Two of them at once are a full cut, or near one.
-	network = []string{"link-down", "cut", "one-way-in", "one-way-out", "deaf", "mute", "firewall"}
+	network = []string{"link-down", "cut", "one-way-in", "one-way-out", "deaf", "mute", "firewall", "memory"}
 	// alone are the faults beside which there may be no other: a node without any peer, and a
 	// link that is cut one way while another's daemon and guard are dead (README: limits).
 	alone = []string{"all-peers-dead", "one-way-in", "one-way-out"}
