@@ -213,3 +213,26 @@ func TestLapse(t *testing.T) {
 		t.Errorf("with %d addresses the lapse is %v", len(m.has[0]), r.Lapse)
 	}
 }
+
+// A majority that still counts need not have acknowledged this claim: who isn't heard any
+// more may have granted it to another meanwhile.
+func TestClaimNeedsAMajority(t *testing.T) {
+	now := time.Unix(1000, 0)
+	n := New(now, Options{Name: "node1", Cluster: "test", Boot: 1, Keys: []Key{testKey()}, Plan: singlePlan(t, 3, 1), Timing: testTiming()})
+	n.claims.open.add(0)
+	n.claims.groups[0].begin = 9
+	p := n.peers[1]
+	p.acked, p.ackedAt, p.state = 9, now, Absent
+	n.judgeMajority(now)
+	if got := n.refusedBy(now, 0); !n.majority.has || got != "no majority has acknowledged the claim" {
+		t.Errorf("a voter that isn't heard any more: majority %v, %q", n.majority.has, got)
+	}
+	p.state, p.hearsUs = Live, true
+	if got := n.refusedBy(now, 0); got != "" {
+		t.Errorf("a voter that acknowledged the claim: %q", got)
+	}
+	p.acked = 8
+	if got := n.refusedBy(now, 0); got != "node2 has not acknowledged the claim" {
+		t.Errorf("a voter that acknowledged an earlier announcement: %q", got)
+	}
+}

@@ -64,7 +64,12 @@ func (d *director) majorities(n int) {
 	for range n {
 		cut := &Fault{Kind: Split, Arg: 1 + d.rng.IntN(1<<w.cfg.Nodes-2)}
 		lasting := time.Duration(d.rng.Int64N(int64(2 * w.cfg.regained())))
-		if d.rng.IntN(3) == 0 {
+		switch d.rng.IntN(4) {
+		case 0:
+			if d.onlyOthersKnow(); w.violation != nil {
+				return
+			}
+		case 1:
 			w.Begin(cut)
 			if w.Run(w.cfg.regained()) != nil {
 				return
@@ -73,7 +78,7 @@ func (d *director) majorities(n int) {
 				w.majorityServes(uint32(cut.Arg))
 			}
 			w.Run(lasting / 2)
-		} else {
+		default:
 			at := time.Duration(d.rng.Int64N(int64(2 * w.cfg.Stale)))
 			w.During(at, lasting, cut)
 			for range 1 + d.rng.IntN(3) {
@@ -87,4 +92,30 @@ func (d *director) majorities(n int) {
 			return
 		}
 	}
+}
+
+// onlyOthersKnow cuts two nodes off from each other until neither knows anything of the
+// other. Then one of them stops, with its guard, and all frames to and from it: its kernel
+// goes on, and only the rest can tell, unless they are started anew.
+func (d *director) onlyOthersKnow() {
+	w := d.w
+	f, _ := d.draw([]FaultKind{Part})
+	w.Begin(f)
+	if w.Run(w.cfg.forgotten()+time.Second) != nil {
+		return
+	}
+	w.Begin(&Fault{Kind: FreezeBoth, A: f.A})
+	w.Begin(&Fault{Kind: Island, A: f.A})
+	if d.rng.IntN(2) == 0 {
+		for i := range w.cfg.Nodes {
+			if i == f.A || i == f.B {
+				continue
+			}
+			again := &Fault{Kind: KillBoth, A: i}
+			w.Begin(again)
+			w.Run(time.Duration(1+d.rng.Int64N(int64(w.cfg.Interval))) / 5)
+			w.End(again)
+		}
+	}
+	w.Run(w.cfg.regained())
 }
