@@ -58,22 +58,23 @@ func (o Op) String() string {
 // removals first.
 //
 // Ours, and so removed where not wanted, is every address that carries the Mark, and
-// every one of managed on its own link. (On another link an unmarked one is somebody
-// else's, as on lo in a direct-routing load balancer.) A wanted address that is present, in whatever prefix length, is left
-// as it is. A missing one is added with a full-length prefix where the link has its
+// every one of managed on any link that has VIPs: a host answers on one link for the
+// addresses of another. (On a link without VIPs an unmarked one is somebody else's, as on
+// lo in a direct-routing load balancer.) A wanted address that is present on its link, in
+// whatever prefix length, is left as it is. A missing one is added with a full-length prefix where the link has its
 // subnet by an address that is not ours, and with the configured prefix, after Promote,
 // where it has not.
 func Diff(want, managed []vipgroup.VIP, have []Observed, lifetime time.Duration) []Op {
-	planned := make(map[place]bool, len(managed)+len(want))
-	for _, v := range managed {
-		planned[placeOf(v)] = true
-	}
+	planned, links := make(map[netip.Addr]bool, len(managed)+len(want)), make(map[string]bool)
 	wanted := make(map[place]bool, len(want))
+	for _, v := range managed {
+		planned[v.Address.Addr()], links[v.Interface] = true, true
+	}
 	for _, v := range want {
-		planned[placeOf(v)] = true
+		planned[v.Address.Addr()], links[v.Interface] = true, true
 		wanted[placeOf(v)] = true
 	}
-	ours := func(o Observed) bool { return o.Mark == Mark || planned[o.place()] }
+	ours := func(o Observed) bool { return o.Mark == Mark || links[o.Link] && planned[o.Address.Addr()] }
 
 	// Of several prefix lengths of one wanted address one stays, best a marked one.
 	keep := make(map[place]int, len(want))

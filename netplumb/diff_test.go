@@ -156,6 +156,22 @@ func TestDiff(t *testing.T) {
 			},
 		},
 		{
+			name:    "somebody has put VIPs on another link that has some: held and not held",
+			want:    []string{"10.1.2.3/32 on eth0"},
+			managed: []string{"10.1.2.3/32 on eth0", "10.1.2.4/32 on eth0", "10.9.0.3/24 on eth1"},
+			have: []string{
+				"inet 10.1.2.3/32 dev eth0 proto 86 valid_lft 1sec",
+				"inet 10.1.2.3/24 dev eth1",
+				"inet 10.1.2.4/32 dev eth1",
+				"inet 10.1.2.4/32 dev eth2",
+			},
+			ops: []string{
+				"sysctl net.ipv4.conf.eth1.promote_secondaries=1",
+				"ip addr del 10.1.2.3/24 dev eth1",
+				"ip addr del 10.1.2.4/32 dev eth1",
+			},
+		},
+		{
 			name: "IPv6 follows the same rule and has no secondaries",
 			want: []string{"2001:db8::3/64 on eth0", "2001:db8:1::3/64 on eth0"},
 			have: []string{"inet6 2001:db8::1/64 dev eth0", "inet6 fe80::1/64 dev eth0"},
@@ -211,7 +227,9 @@ func TestDiffArrives(t *testing.T) {
 				if i < 0 {
 					t.Fatalf("%v: it is not there", op)
 				}
-				if o := after[i]; o.Mark != Mark && !slices.ContainsFunc(managed, func(v vipgroup.VIP) bool { return placeOf(v) == o.place() }) {
+				on := func(v vipgroup.VIP) bool { return v.Interface == op.Link }
+				of := func(v vipgroup.VIP) bool { return v.Address.Addr() == op.Address.Addr() }
+				if after[i].Mark != Mark && !(slices.ContainsFunc(managed, on) && slices.ContainsFunc(managed, of)) {
 					t.Fatalf("%v: it is not ours", op)
 				}
 				after = slices.Delete(after, i, i+1)

@@ -166,6 +166,8 @@ type running struct {
 	last Report
 	ops  []Op
 	errs []error
+	// deleted is all that was said to be deleted.
+	deleted []vipgroup.VIP
 }
 
 // start runs a Plumber until the test ends or stop is called.
@@ -211,6 +213,7 @@ func (r *running) read() {
 	r.last = r.Report()
 	r.ops = append(r.ops, r.last.Ops...)
 	r.errs = append(r.errs, r.last.Errors...)
+	r.deleted = append(r.deleted, r.last.Deleted...)
 }
 
 // reach sets a desired state and waits until the kernel is there.

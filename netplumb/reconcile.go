@@ -41,10 +41,15 @@ func (w *worker) see(have []Observed) {
 	for _, o := range have {
 		present[o.place()] = o
 	}
+	var gone []place
 	for at := range w.held {
 		if _, there := present[at]; !there {
-			w.lose(at)
+			gone = append(gone, at)
 		}
+	}
+	w.blame(gone)
+	for _, at := range gone {
+		w.lose(at)
 	}
 	for at := range w.plan {
 		_, now := present[at]
@@ -53,6 +58,22 @@ func (w *worker) see(have []Observed) {
 	}
 	w.present = present
 	w.differs = true
+}
+
+// blame notes which of the addresses that are gone somebody deleted: the kernel did not
+// drop them, neither for their age nor for their link.
+func (w *worker) blame(gone []place) {
+	works := make(map[string]bool)
+	for _, at := range gone {
+		h := w.held[at]
+		if _, known := works[at.link]; !known {
+			facts, exists, err := w.k.link(at.link) // what was polled may be older
+			works[at.link] = err == nil && exists && facts.up && facts.index == h.op.Index
+		}
+		if works[at.link] && h.extended != 0 && Boottime()-h.extended < h.op.Lifetime {
+			w.deleted = append(w.deleted, vipgroup.VIP{Address: h.op.Address, Interface: at.link})
+		}
+	}
 }
 
 // lose gives up an address that was plumbed: it is gone, or is about to go. Nothing adds

@@ -20,6 +20,9 @@ type Report struct {
 	// them, their link vanished or their extension came too late. They are not added
 	// again before a Desired without them.
 	Lost []vipgroup.VIP
+	// Deleted are those of Lost that somebody else deleted since the last Report, on a
+	// link that was up all the time.
+	Deleted []vipgroup.VIP
 	// Failed are desired VIPs that could not be added or removed; they are tried again.
 	Failed []Failure
 	// Links are the links in use, sorted by name.
@@ -81,6 +84,7 @@ func newReports() *reports { return &reports{changed: make(chan struct{}, 1)} }
 func (r *reports) put(n Report) {
 	r.mu.Lock()
 	n.Ops = append(r.report.Ops, n.Ops...)
+	n.Deleted = append(r.report.Deleted, n.Deleted...)
 	n.Errors = append(r.report.Errors, n.Errors...)
 	if len(n.Errors) > maxErrors {
 		n.Errors = n.Errors[:maxErrors]
@@ -105,6 +109,6 @@ func (r *reports) take() Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := r.report
-	r.report.Ops, r.report.Errors = nil, nil
+	r.report.Ops, r.report.Deleted, r.report.Errors = nil, nil, nil
 	return out
 }

@@ -55,6 +55,8 @@ type worker struct {
 	report bool // there is something new to report
 	ops    []Op
 	errs   []error
+	// deleted are addresses that somebody else removed.
+	deleted []vipgroup.VIP
 }
 
 // A holding is a wanted address that this process has put into the kernel.
@@ -247,6 +249,7 @@ func (w *worker) publish() {
 		Frames:       w.frames,
 		HeardDropped: w.speaker.dropped.Load(),
 		Ops:          w.ops,
+		Deleted:      w.deleted,
 		Errors:       w.errs,
 	}
 	for _, v := range w.want.Managed {
@@ -263,7 +266,7 @@ func (w *worker) publish() {
 		r.Failed = append(r.Failed, f)
 	}
 	slices.SortFunc(r.Failed, func(a, b Failure) int { return compareVIPs(a.VIP, b.VIP) })
-	w.ops, w.errs = nil, nil
+	w.ops, w.deleted, w.errs = nil, nil, nil
 	w.reports.put(r)
 }
 

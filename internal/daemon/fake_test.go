@@ -129,6 +129,7 @@ type fakeKernel struct {
 	broken   error        // ends Run
 	stuck    vipgroup.VIP // can't be removed
 	ops      []netplumb.Op
+	deleted  []vipgroup.VIP
 	changed  chan struct{}
 	heard    chan netplumb.Heard
 }
@@ -204,8 +205,8 @@ func (k *fakeKernel) MAC(netip.Addr) (netplumb.MAC, bool) { return netplumb.MAC{
 func (k *fakeKernel) Report() netplumb.Report {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	r := netplumb.Report{Seq: k.seq, Links: []netplumb.Link{k.link}, Ops: k.ops, HeardDropped: k.dropped}
-	k.ops = nil
+	r := netplumb.Report{Seq: k.seq, Links: []netplumb.Link{k.link}, Ops: k.ops, Deleted: k.deleted, HeardDropped: k.dropped}
+	k.ops, k.deleted = nil, nil
 	for _, v := range k.desired.Managed {
 		if k.have[v] {
 			r.Present = append(r.Present, v)
@@ -237,6 +238,7 @@ func (k *fakeKernel) drop() {
 			k.world.write("somebody deletes %s at %s", v.Address, k.node)
 			delete(k.have, v)
 			k.lost[v] = true
+			k.deleted = append(k.deleted, v)
 		}
 	})
 }

@@ -200,7 +200,7 @@ func (k *kernel) observe() (r netplumb.Report, news []cluster.Report) {
 	same := slices.Equal(r.Present, k.report.Present)
 	quiet := same && !k.unseen && r.Seq == k.report.Seq && slices.Equal(r.Lost, k.report.Lost)
 	k.report = r
-	k.report.Ops, k.report.Errors = nil, nil
+	k.report.Ops, k.report.Deleted, k.report.Errors = nil, nil, nil
 	if !same {
 		k.present = make(map[netip.Addr]bool, len(r.Present))
 		for _, v := range r.Present {

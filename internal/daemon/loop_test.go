@@ -189,22 +189,6 @@ func TestAGapStartsOver(t *testing.T) {
 	})
 }
 
-func TestADeletedAddressComesBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var w world
-		n := w.start(t, "a", soloText)
-		time.Sleep(10 * time.Second)
-		n.kernel.drop()
-		time.Sleep(5 * time.Second)
-		if got := n.kernel.addresses(); len(got) != 2 {
-			t.Errorf("the node has %v, want both addresses again\n%s", got, n.log)
-		}
-		if err := n.end(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func TestADeadLinkIsGivenUpAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w world

@@ -43,6 +43,8 @@ func (l *loop) kernelNews(now time.Time) (worth bool) {
 		worth = true
 	}
 	l.ballots.judgeFailures(now, l.node, groups, report.Failed)
+	l.ballots.judgeDeleted(now, l.node, groups, report.Deleted)
+	l.warn(now, report.Deleted)
 	l.node.Witness(now, l.witnesses())
 	if len(news) > 0 {
 		l.story.stir(now)
@@ -128,10 +130,17 @@ const complainAgain = time.Minute
 
 // complain logs what went wrong with the kernel, and the same again only after a while.
 func (l *loop) complain(now time.Time, text string) {
-	if said, ok := l.complaints[text]; ok && now.Sub(said) < complainAgain {
-		return
+	if l.due(now, text) {
+		l.log.Error("trouble with the kernel", "err", text)
+	}
+}
+
+// due says whether a complaint was not made for a while, and notes that it is made now.
+func (l *loop) due(now time.Time, complaint string) bool {
+	if said, ok := l.complaints[complaint]; ok && now.Sub(said) < complainAgain {
+		return false
 	}
 	maps.DeleteFunc(l.complaints, func(_ string, said time.Time) bool { return now.Sub(said) >= complainAgain })
-	l.complaints[text] = now
-	l.log.Error("trouble with the kernel", "err", text)
+	l.complaints[complaint] = now
+	return true
 }

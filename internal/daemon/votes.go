@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,8 @@ type ballots struct {
 	plugins map[pluginVoteID]plugin.Ballot
 	// refused are the groups that the kernel refuses, with when to try them again.
 	refused map[vipgroup.Key]*refused
+	// repairs are the groups whose addresses somebody deleted.
+	repairs map[vipgroup.Key]*repairs
 }
 
 type voteID struct {
@@ -59,6 +62,7 @@ func newBallots() *ballots {
 		own:     map[voteID]cluster.Vote{},
 		plugins: map[pluginVoteID]plugin.Ballot{},
 		refused: map[vipgroup.Key]*refused{},
+		repairs: map[vipgroup.Key]*repairs{},
 	}
 }
 
@@ -193,23 +197,29 @@ func (b *ballots) judgeFailures(now time.Time, core voter, groups []vipgroup.Gro
 			if reason == "" {
 				continue
 			}
-			r := b.refused[g.Key]
-			switch {
-			case r == nil:
-				r = &refused{pause: firstRetry}
-				b.refused[g.Key] = r
-			case r.barred:
-				// The bar has stood since an earlier report of the same failure.
-			default:
-				r.pause = min(2*r.pause, lastRetry)
-			}
-			if !r.barred {
-				r.barred, r.until = true, now.Add(r.pause)
-			}
-			b.bar(now, core, sourceKernel, g.Key, reason)
+			b.refuse(now, core, g.Key, reason)
 			break
 		}
 	}
+}
+
+// refuse bars a group for a pause, and returns when it may be tried again.
+func (b *ballots) refuse(now time.Time, core voter, key vipgroup.Key, reason string) (until time.Time) {
+	r := b.refused[key]
+	switch {
+	case r == nil:
+		r = &refused{pause: firstRetry}
+		b.refused[key] = r
+	case r.barred:
+		// The bar has stood since an earlier report of the same failure.
+	default:
+		r.pause = min(2*r.pause, lastRetry)
+	}
+	if !r.barred {
+		r.barred, r.until = true, now.Add(r.pause)
+	}
+	b.bar(now, core, sourceKernel, key, reason)
+	return r.until
 }
 
 // expire lets refused groups be tried again, and returns when the next one may be.
@@ -240,9 +250,7 @@ func (b *ballots) forget(plan vipgroup.Plan) {
 			delete(b.own, id)
 		}
 	}
-	for key := range b.refused {
-		if plan.Group(key) < 0 {
-			delete(b.refused, key)
-		}
-	}
+	gone := func(key vipgroup.Key) bool { return plan.Group(key) < 0 }
+	maps.DeleteFunc(b.refused, func(key vipgroup.Key, _ *refused) bool { return gone(key) })
+	maps.DeleteFunc(b.repairs, func(key vipgroup.Key, _ *repairs) bool { return gone(key) })
 }
