@@ -127,6 +127,9 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 		n.owner[i] = nobody
 	}
 	n.view = vipgroup.View{Eligible: make([]bool, len(members)), Holder: make([]int, count), Penalty: make([][]int, len(members))}
+	for i := range n.twins {
+		n.twins[i].held = nil
+	}
 	n.life.give = nobody
 	n.voice.fit(count)
 	n.digestChanged()

@@ -55,12 +55,15 @@ type objection struct {
 	groups set
 }
 
-// heard is the newest announcement that the sender received from a node.
+// heard is the newest announcement that the sender received from a node, with the mark
+// unbelieved in the sequence where it didn't believe it.
 type heard struct {
 	node nodeID
 	boot uint64
 	seq  uint64
 }
+
+func (h heard) believed() bool { return h.seq&unbelieved == 0 }
 
 // A nodeID is the start of the SHA-256 of a node's name: a short way to write it.
 type nodeID [4]byte

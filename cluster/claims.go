@@ -141,6 +141,10 @@ func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
 			return false
 		}
 	}
+	if n.twinHolds(now, g) {
+		c.wait = "another node with this name has it"
+		return false
+	}
 	if !n.life.eligible || n.barredHere(g) || n.going(g) {
 		return false
 	}

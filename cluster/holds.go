@@ -107,7 +107,9 @@ func (n *Node) contest(now time.Time, g int, s Sign) {
 	}
 	n.stats.Conflicts++
 	n.rivals.note(now, s)
-	if i := n.plan.Node(s.Node); i >= 0 && n.peers[i] != nil {
+	i := n.plan.Node(s.Node)
+	switch {
+	case i >= 0 && n.peers[i] != nil:
 		p := n.peers[i]
 		// The rank is the address's own, which nodes with other plans compute alike.
 		key := vipgroup.KeyOf([]string{s.Addr.String()})
@@ -116,7 +118,10 @@ func (n *Node) contest(now time.Time, g int, s Sign) {
 			n.letGo(now, g)
 			return
 		}
-	} else {
+	case n.life.behind:
+		n.letGo(now, g) // to our twin, most likely
+		return
+	default:
 		n.alarms.raise("contested", now, fmt.Sprintf(
 			"%v is held here and announced by %s, no node of the plan: find that host at the switch, and take the address off it", s.Addr, s.who()))
 	}

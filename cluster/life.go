@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -15,12 +16,14 @@ type life struct {
 	young     bool      // not yet mature since the start of the process
 	mature    bool
 	isolated  bool
-	blipped   bool      // the asking was restarted for a silence; once is enough
-	outsiders outsiders // who is heard although the plan doesn't know them
-	answered  time.Time // when a witness last answered
-	hearing   bool      // some frame arrived since the start
-	frame     time.Time // the newest frame of any kind
-	asked     time.Time // when the witnesses were last asked
+	behind    bool       // it stands back for another process with its name
+	twinAt    netip.Addr // where that speaks from, if it is heard
+	blipped   bool       // the asking was restarted for a silence; once is enough
+	outsiders outsiders  // who is heard although the plan doesn't know them
+	answered  time.Time  // when a witness last answered
+	hearing   bool       // some frame arrived since the start
+	frame     time.Time  // the newest frame of any kind
+	asked     time.Time  // when the witnesses were last asked
 
 	drained bool
 	leaving bool
@@ -108,6 +111,7 @@ func (n *Node) Left() bool { return n.life.leaving && n.holds.mine.empty() }
 func (n *Node) judgeLife(now time.Time) {
 	l := &n.life
 	n.judgeIsolation(now)
+	n.judgeTwins(now)
 	if !l.mature {
 		l.mature = n.matures(now)
 		if l.mature {
@@ -125,6 +129,9 @@ func (n *Node) judgeLife(now time.Time) {
 	}
 	if l.isolated {
 		reasons = append(reasons, "isolated: no frame arrives")
+	}
+	if l.behind {
+		reasons = append(reasons, n.standsBack())
 	}
 	if !l.mature {
 		reasons = append(reasons, "booting")

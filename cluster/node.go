@@ -36,6 +36,7 @@ type Node struct {
 	incoming announcement
 
 	peers  []*peer // by place among the plan's members; nil for ourselves
+	twins  []twin
 	bounds bounds
 	clock  uint64 // orders first sightings of claims
 
@@ -140,7 +141,7 @@ func (n *Node) arrive(now time.Time) {
 	if now.Sub(n.turn) > 2*n.bounds.interval {
 		n.Missed(now)
 		for _, p := range n.peers {
-			if p != nil {
+			if p != nil && p.state == Live {
 				p.back = now // our own pause is no proof that they can't hear us
 			}
 		}
@@ -204,6 +205,9 @@ func (n *Node) receive(now time.Time, in Packet) Refusal {
 	case string(e.sender) == n.name && e.boot == n.boot:
 		return Reflected
 	case string(e.sender) == n.name:
+		if what == kindAnnouncement {
+			n.noteTwin(now, e, &r, in.From)
+		}
 		return DuplicateName
 	case i < 0:
 		return UnknownNode
@@ -245,16 +249,23 @@ func (n *Node) receiveAnnouncement(now time.Time, p *peer, e envelope, r *reader
 	if !r.announcement(a) {
 		return Malformed
 	}
-	fresh := func() bool {
-		return slices.ContainsFunc(a.heard, func(h heard) bool {
-			at, ok := n.voice.sentAt(h.seq)
-			return ok && h.node == n.id && h.boot == n.boot && now.Sub(at) <= n.bounds.stale
-		})
-	}
+	fresh := func() bool { return n.provesFresh(now, a) }
 	if refusal := p.admit(e.boot, e.seq, fresh); refusal != "" {
+		if e.boot != p.boot {
+			p.stray = stray{e.boot, e.seq, now}
+		}
 		return refusal
 	}
 	if e.boot != p.boot {
+		if p.speaksOn(now, e.boot, a.interval, n.bounds) {
+			if fresh() {
+				n.noteSecond(now, p, e.boot, e.seq, from)
+			}
+			return SecondProcess
+		}
+		if p.from.IsValid() && p.from.Addr() != from.Addr() {
+			n.disown(p)
+		}
 		p.restart(e.boot)
 	}
 	if a.digest != p.ann.digest {
@@ -294,6 +305,12 @@ func (n *Node) noteHeard(p *peer) {
 	p.hearsUs = false
 	clear(p.hears)
 	for _, h := range p.ann.heard {
+		if !h.believed() {
+			if at, ok := n.voice.sentAt(h.seq &^ unbelieved); ok && h.node == n.id && h.boot == n.boot {
+				p.notedAt = at
+			}
+			continue
+		}
 		if h.node == n.id {
 			if at, ok := n.voice.sentAt(h.seq); ok && h.boot == n.boot {
 				if h.seq > p.acked {

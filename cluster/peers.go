@@ -43,6 +43,8 @@ type peer struct {
 	toldAt  time.Time
 	hearsUs bool // it lists this boot of ours
 	hears   []seen
+	sure    bool      // it was live at some time since it is heard
+	notedAt time.Time // when we sent the newest that it heard and didn't believe
 
 	state    PeerState
 	since    time.Time // when the state last changed
@@ -54,6 +56,9 @@ type peer struct {
 	// came too late, and none since is of an announcement that it got no copy of.
 	unreached bool
 	lastCopy  uint64 // the sequence of the newest copy
+
+	second second
+	stray  stray
 }
 
 // seen is what a peer heard of a node of our plan.
@@ -105,6 +110,7 @@ func (p *peer) restart(boot uint64) {
 	p.seq, p.said, p.farewell = 0, 0, false
 	p.unreached, p.lastCopy = false, 0
 	p.acked, p.ackedAt, p.toldAt, p.hearsUs, p.starts = 0, time.Time{}, time.Time{}, false, p.starts[:0]
+	p.sure, p.notedAt = false, time.Time{}
 	clear(p.hears)
 }
 
@@ -115,7 +121,7 @@ func (p *peer) judge(now time.Time, b bounds) PeerState {
 		return Absent
 	case p.hearsUs && now.Sub(p.ackedAt) <= b.stale:
 		return Live
-	case len(p.ann.heard) == 0:
+	case !slices.ContainsFunc(p.ann.heard, heard.believed):
 		return Deaf
 	}
 	return OneWay

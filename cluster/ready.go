@@ -63,6 +63,7 @@ func (n *Node) judgePeers(now time.Time) {
 			continue
 		}
 		state := p.judge(now, n.bounds)
+		p.sure = state == Live || p.sure && state != Absent
 		if state != p.state {
 			if state == Absent || p.state == Absent {
 				n.voice.urgent, p.back = true, now

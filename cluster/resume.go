@@ -246,5 +246,5 @@ func (p *peer) resume(x PeerSnapshot, at func(Ago) time.Time) {
 	}
 	p.acked, p.ackedAt, p.toldAt = x.Acked, at(x.AckedAt), at(x.ToldAt)
 	p.state, p.since, p.back, p.planned, p.asks = x.State, at(x.Since), at(x.Back), at(x.Planned), x.Asks
-	p.unreached, p.lastCopy = x.Unreached, x.LastCopy
+	p.unreached, p.lastCopy, p.sure = x.Unreached, x.LastCopy, x.State == Live
 }

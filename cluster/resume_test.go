@@ -97,6 +97,9 @@ func TestResumeRefusesWhatIsOld(t *testing.T) {
 		t.Fatal(refusal)
 	}
 	formerly := *r.peers[0]
+	r.peers[0].mute = true // until it is restarted
+	r.pass(3 * testTiming().Interval)
+	r.peers[0].mute = false
 	r.peers[0].boot += 5
 	r.pass(2 * testTiming().Stale)
 	r.replace(10 * time.Millisecond)

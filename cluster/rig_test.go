@@ -109,6 +109,9 @@ func (s *speaker) next(r *rig) []byte {
 			a.heard = append(a.heard, heard{idOf(o.name), o.boot, o.seq})
 		}
 	}
+	if h, ok := s.heard[r.n.name]; ok {
+		a.heard = append(a.heard, h)
+	}
 	return testKey().sealFrame(a.append(testKey().frame(nil, kindAnnouncement)))
 }
 
@@ -218,4 +221,15 @@ const foreign = "02:00:00:00:00:09"
 // seen lets a foreign host speak for group g's address now.
 func (r *rig) seen(g int, kind SignKind) {
 	r.n.Sign(r.now, Sign{Kind: kind, Addr: r.n.plan.Groups[g].VIPs[0].Address.Addr(), MAC: foreign, Link: "eth0"})
+}
+
+// sayWith lets the speaker speak now, and say of whom it heard no more than told.
+func (r *rig) sayWith(s *speaker, told ...heard) Refusal {
+	r.t.Helper()
+	v, err := open("secret", s.next(r))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	v.ann.heard, v.secret = told, "secret"
+	return r.receive(s, v.seal())
 }

@@ -22,6 +22,7 @@ const (
 	Reflected      Refusal = "own packet came back"
 	DuplicateName  Refusal = "own name from another boot"
 	UnknownNode    Refusal = "unknown node"
+	SecondProcess  Refusal = "second process of a node"
 	SupersededBoot Refusal = "superseded boot"
 	Replayed       Refusal = "sequence not above the last"
 )
@@ -29,7 +30,7 @@ const (
 // Refusals lists every reason.
 func Refusals() []Refusal {
 	return []Refusal{WrongTTL, TooShort, WrongFormat, UnknownKey, BadSeal, Malformed, WrongCluster,
-		Reflected, DuplicateName, UnknownNode, SupersededBoot, Replayed}
+		Reflected, DuplicateName, UnknownNode, SecondProcess, SupersededBoot, Replayed}
 }
 
 // The frame around every message: magic and format version, kind, key id, the message,

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestRefusals: each reason is found, and a packet with several faults is refused for
@@ -13,6 +14,7 @@ import (
 func TestRefusals(t *testing.T) {
 	r := newRig(t, testPlan(t, 3, 3))
 	peer, other := r.peers[0], r.peers[1]
+	peer.holds(0, 1, 2)
 	if refusal := r.say(peer); refusal != "" {
 		t.Fatalf("a good announcement is refused: %s", refusal)
 	}
@@ -20,6 +22,9 @@ func TestRefusals(t *testing.T) {
 	if refusal := r.receive(peer, last); refusal != "" {
 		t.Fatalf("the next announcement is refused: %s", refusal)
 	}
+	old := other.next(r)
+	other.mute = true
+	r.pass(time.Second) // node2 becomes live
 	// made returns an announcement of node2 with the next sequence, edited.
 	made := func(edit func(*announcement)) []byte {
 		a := announcement{cluster: "test", sender: "node2", boot: peer.boot, seq: peer.seq + 1, interval: 1e8, stale: 5e8}
@@ -36,7 +41,6 @@ func TestRefusals(t *testing.T) {
 		b[at] ^= 1
 		return b
 	}
-	old := other.next(r)
 	other.boot++
 	if refusal := r.say(other); refusal != "" {
 		t.Fatalf("a restarted peer is refused: %s", refusal)
@@ -67,6 +71,7 @@ func TestRefusals(t *testing.T) {
 		{"our name", made(func(a *announcement) { a.sender, a.boot = "node1", 101 }), 255, DuplicateName},
 		{"a stranger", made(func(a *announcement) { a.sender = "node4" }), 255, UnknownNode},
 		{"an unknown kind", sealed(9, envelope), 255, WrongFormat},
+		{"a second process", made(func(a *announcement) { a.boot++ }), 255, SecondProcess},
 		{"a former process", old, 255, SupersededBoot},
 		{"the same again", last, 255, Replayed},
 		{"an older one", made(func(a *announcement) { a.seq = 1 }), 255, Replayed},

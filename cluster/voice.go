@@ -246,6 +246,7 @@ func (n *Node) announce(now time.Time, hurried bool) []byte {
 	data := n.sealAnnouncement(&v.out)
 	if len(data) > maxDatagram {
 		v.out.reason = ""
+		v.out.heard = slices.DeleteFunc(v.out.heard, func(h heard) bool { return !h.believed() })
 		v.out.objections = n.foldObjections(v.out.objections)
 		data = n.sealAnnouncement(&v.out)
 	}
@@ -318,6 +319,7 @@ func (n *Node) compose(now time.Time, hurried bool) {
 			a.heard = append(a.heard, heard{p.id, p.boot, p.said})
 		}
 	}
+	a.heard = n.acknowledgeStrays(now, a.heard)
 }
 
 // maxPenalties bounds the kinds of penalty in one announcement.

@@ -81,7 +81,7 @@ func (t *attacker) act() {
 	case 1: // a replay to somebody
 		to = w.rng.IntN(w.cfg.Nodes)
 	case 2: // back to its sender, who made it for others
-		to, f.forged = int(old.src), true
+		to, f.forged = int(old.src), w.hosts[old.src] != w.twin // which had another name, maybe
 	case 3: // some bits turned, or cut short
 		f.forged = true
 		f.data = append([]byte(nil), old.data...)
@@ -118,7 +118,7 @@ func (t *attacker) impersonate() {
 	h := w.hosts[w.rng.IntN(w.cfg.Nodes)]
 	now := h.clock.time(w.now)
 	t.boot = max(t.boot, uint64(now.UnixNano())) + 1
-	node := cluster.New(now, cluster.Options{Name: h.name, Cluster: "sim", Boot: t.boot,
+	node := cluster.New(now, cluster.Options{Name: h.as, Cluster: "sim", Boot: t.boot,
 		Keys: []cluster.Key{t.key}, Plan: w.plans[0].plan, Timing: w.cfg.Timing})
 	for range 8 {
 		now = now.Add(w.cfg.Interval)

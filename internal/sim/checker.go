@@ -48,7 +48,7 @@ func (c *checker) init(w *World) {
 		refused: map[cluster.Refusal]int{}, excused: map[string]int64{}}
 	for a := range c.last {
 		c.last[a] = -1
-		c.added = append(c.added, make([]int64, w.cfg.Nodes))
+		c.added = append(c.added, make([]int64, len(w.hosts)))
 	}
 }
 

@@ -46,6 +46,14 @@ func (d *director) with(kinds, guardly []FaultKind) []FaultKind {
 	return kinds
 }
 
+// pestering adds those of pests, where there are any.
+func (d *director) pestering(kinds, pests []FaultKind) []FaultKind {
+	if !d.w.cfg.Pests {
+		return kinds
+	}
+	return slices.Concat(kinds, pests)
+}
+
 // draw makes a fault of one of the kinds and how long it lasts.
 func (d *director) draw(kinds []FaultKind) (*Fault, time.Duration) {
 	n := d.w.cfg.Nodes
@@ -84,8 +92,10 @@ func (d *director) draw(kinds []FaultKind) (*Fault, time.Duration) {
 		if d.rng.IntN(2) == 0 {
 			f.Arg /= 10
 		}
-	case FreezeBoth:
+	case FreezeBoth, Twin:
 		f.Arg = d.rng.IntN(2)
+	case Crawl:
+		f.Arg = 100 + d.rng.IntN(int(d.w.cfg.Lifetime/time.Millisecond)-500)
 	case Lossy:
 		f.Arg = 20 + d.rng.IntN(180)
 	case Slow:
@@ -98,7 +108,7 @@ func (d *director) draw(kinds []FaultKind) (*Fault, time.Duration) {
 
 // storm lets faults come and overlap for a time.
 func (d *director) storm(long time.Duration, kinds []FaultKind) {
-	kinds = d.with(kinds, guardFaults)
+	kinds = d.pestering(d.with(kinds, guardFaults), pestFaults)
 	pause := time.Duration(500+d.rng.IntN(3000)) * time.Millisecond
 	for at := time.Duration(0); at < long; at += time.Duration(d.rng.ExpFloat64() * float64(pause)) {
 		f, lasting := d.draw(kinds)
@@ -116,7 +126,7 @@ func (d *director) calm(long time.Duration) {
 	}
 	d.w.Calm(why, 0)
 	for at := 2 * time.Second; at < long-10*time.Second; at += 4 * time.Second {
-		f, lasting := d.draw(d.with(quietFaults, quietGuardFaults))
+		f, lasting := d.draw(d.pestering(d.with(quietFaults, quietGuardFaults), quietPests))
 		lasting = min(lasting, 3*time.Second)
 		d.w.During(at, lasting, f)
 		if d.w.cfg.Upgrades && f.Kind != Upgrade { // nor does it when something is amiss already
@@ -130,12 +140,12 @@ func (d *director) calm(long time.Duration) {
 
 // ownFaults concern one node: what the others own stays where it is (P3).
 var ownFaults = []FaultKind{Kill, Leave, Hang, Wrong, Drain, Bar, Lose, Freeze, TxDead, RxDead,
-	KillBoth, FreezeBoth, Doze}
+	KillBoth, FreezeBoth, Doze, Flap}
 
 // mayMove is which nodes' addresses a fault may move; ok is false where it is any's.
 func (d *director) mayMove(f *Fault) (nodes uint32, ok bool) {
 	switch {
-	case f.Kind == Upgrade, slices.Contains(quietFaults, f.Kind), slices.Contains(quietGuardFaults, f.Kind):
+	case f.Kind == Upgrade, slices.Contains(quietFaults, f.Kind), slices.Contains(quietGuardFaults, f.Kind), slices.Contains(quietPests, f.Kind):
 		return 0, true
 	case f.Kind == RxDead && !d.w.cfg.Gateway && d.w.cfg.Nodes == 2:
 		return 0, false // nothing can tell it that it is the deaf one
@@ -149,7 +159,7 @@ func (d *director) mayMove(f *Fault) (nodes uint32, ok bool) {
 func (d *director) singles(n int) {
 	w := d.w
 	for range n {
-		f, lasting := d.draw(d.with(singleFaults, guardFaults))
+		f, lasting := d.draw(d.pestering(d.with(singleFaults, guardFaults), pestFaults))
 		if nodes, ok := d.mayMove(f); ok {
 			w.Calm("P3", nodes)
 		}

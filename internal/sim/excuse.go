@@ -1,6 +1,9 @@
 package sim
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // An excuse is a reason for which P1 bears two owners for a while: "most" ns, or as
 // long as it lasts where endless. The zero excuse bears none.
@@ -10,10 +13,37 @@ type excuse struct {
 	endless bool
 }
 
-// excuse says what DESIGN section 1 and the model's list of what is left bear between
+// excuse says what is borne between two hosts just now, with or without twins.
+func (c *checker) excuse(o *overlap) excuse {
+	w, a, b := c.w, o.a, o.b
+	e := c.plainExcuse(o)
+	if w.twin == nil {
+		return e
+	}
+	memory := w.clocked(int64(w.cfg.Lifetime)) + sweepMax + int64(w.cfg.Stale+2*w.cfg.Interval)
+	apart := w.cutWithin(a, b, memory) || w.cutWithin(b, a, memory) || w.mutedWithin(a, b, memory) || w.mutedWithin(b, a, memory)
+	if w.idleWithin(a, memory) || w.idleWithin(b, memory) {
+		// A third that is cut off from a silent process took its address, believing its twin,
+		// and hands it on: three faults.
+		for k := range w.cfg.Nodes {
+			apart = apart || w.cutWithin(a, k, memory) || w.cutWithin(b, k, memory) || w.cutWithin(k, a, memory) || w.cutWithin(k, b, memory)
+		}
+	}
+	if e.endless || !apart || !w.twinWithin(memory) {
+		return e
+	}
+	// Who doesn't hear both processes with one name both ways may believe the other one: the
+	// addresses' own answers are all that guards them.
+	e.why = strings.TrimPrefix(e.why+", and a twin", ", and ")
+	e.endless = w.cutWithin(a, b, 0) || w.cutWithin(b, a, 0)
+	e.most = max(e.most, memory)
+	return e
+}
+
+// plainExcuse says what DESIGN section 1 and the model's list of what is left bear between
 // two hosts just now. P1 is promised under any single fault; everything here but the
 // first two is two faults at once.
-func (c *checker) excuse(o *overlap) excuse {
+func (c *checker) plainExcuse(o *overlap) excuse {
 	w, a, b := c.w, o.a, o.b
 	i, stale := int64(w.cfg.Interval), int64(w.cfg.Stale)
 	if w.single {
@@ -174,6 +204,11 @@ func (w *World) mutedWithin(from, to int, d int64) bool {
 func (w *World) idleWithin(h int, d int64) bool {
 	state := w.hosts[h].state
 	return state != running && state != upgrading || w.hosts[h].stopped > 0 || w.now-w.hosts[h].idle <= d
+}
+
+// twinWithin says whether a name was used twice lately.
+func (w *World) twinWithin(d int64) bool {
+	return w.twin != nil && (!w.twin.down || w.twin.idle > 0 && w.now-w.twin.idle <= d)
 }
 
 // forsakenWithin says whether a host's addresses had neither daemon nor guard lately.

@@ -102,7 +102,7 @@ func (w *World) describe(f *Fault) string {
 		s += " " + w.addrs[f.Arg].String()
 	case Adopt:
 		s += fmt.Sprintf(" %d", f.Arg+1)
-	case Lossy, Slow, Twice, Doze, KillBoth, FreezeBoth, Upgrade, Remember:
+	case Lossy, Slow, Twice, Doze, KillBoth, FreezeBoth, Upgrade, Remember, Twin, Crawl:
 		s += fmt.Sprintf(" %d", f.Arg)
 	}
 	return s
@@ -145,6 +145,12 @@ func (w *World) Begin(f *Fault) {
 		}
 		h.guard.stop()
 		f.guard = h.guard.gen
+	case Twin:
+		w.beTwin(f)
+	case Flap:
+		w.flap(f)
+	case Crawl:
+		w.crawl(f)
 	case Wrong:
 		h.rekey(true)
 	case Drain:
@@ -240,6 +246,11 @@ func (w *World) End(f *Fault) {
 		}
 		first()
 		w.after(1+w.upTo(2_000_000), second)
+	case Twin:
+		w.twin.lose()
+		w.twin.as = ""
+	case Flap:
+		h.start()
 	case Wrong:
 		h.rekey(false)
 	case Drain:

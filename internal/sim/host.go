@@ -37,7 +37,8 @@ const (
 type host struct {
 	w      *World
 	id     int
-	name   string
+	name   string // in the story
+	as     string // in the plan
 	role   role
 	addr   int // the number of its own address
 	chat   netip.AddrPort
@@ -150,7 +151,7 @@ func (h *host) begin() {
 			key = h.w.foreignKey
 		}
 		now := h.clock.time(h.w.now)
-		h.node = cluster.New(now, cluster.Options{Name: h.name, Cluster: "sim", Boot: boot,
+		h.node = cluster.New(now, cluster.Options{Name: h.as, Cluster: "sim", Boot: boot,
 			Keys: []cluster.Key{key}, Plan: h.plan.plan, Timing: h.w.cfg.Timing})
 		if h.w.cfg.Gateway {
 			h.node.Witness(now, []netip.Addr{h.w.addrs[h.w.hosts[h.w.gateway].addr]})
@@ -286,7 +287,7 @@ func (h *host) lose() {
 
 // power brings a lost host back, with an empty kernel and a new process.
 func (h *host) power() {
-	if !h.down {
+	if !h.down || h.as == "" {
 		return
 	}
 	h.down = false

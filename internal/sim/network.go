@@ -77,7 +77,7 @@ func (w *World) broadcast(f *frame) {
 		return
 	}
 	for to := range w.hosts {
-		if to != int(f.src) {
+		if to != int(f.src) && !w.hosts[to].spare() {
 			w.send(f, to)
 		}
 	}

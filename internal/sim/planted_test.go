@@ -23,7 +23,7 @@ var worldBugs = []struct {
 	{BugNoAsking, 5, false},
 	{BugNoAnswers, 5, false},
 	{BugNoEcho, 100, false},
-	{BugFarewellFirst, 30, false},
+	{BugFarewellFirst, 60, false},
 	{BugExtendCreates, 10, true},
 	{BugOldBoot, 80, false},
 	{BugLateWake, 50, false},

@@ -33,6 +33,9 @@ const (
 	Thirds Mode = "thirds"
 	// Memory: a switch answers ARP for hosts that are gone, and firewalls leave ARP alone.
 	Memory Mode = "memory"
+	// Pests: a node's twin is there, or one that is restarted again and again, while faults
+	// come one by one.
+	Pests Mode = "pests"
 	// Torture: everything at once.
 	Torture Mode = "torture"
 	// Majority: only a majority may serve, and no cut is an excuse.
@@ -40,7 +43,7 @@ const (
 )
 
 // Modes lists the modes in the order in which seeds go round.
-var Modes = []Mode{Calm, Single, Chat, Links, Torture, Double, Plans, Thirds, Majority, Memory}
+var Modes = []Mode{Calm, Single, Chat, Links, Torture, Double, Plans, Thirds, Majority, Memory, Pests}
 
 // timings are pairs of interval and stale that are worth running.
 var timings = []cluster.Timing{
@@ -91,6 +94,7 @@ func DrawFor(seed uint64, mode Mode) Config {
 	}
 	c.NoGuard = rng.IntN(4) == 0
 	c.Upgrades = rng.IntN(2) == 0
+	c.Pests = rng.IntN(4) == 0 && mode != Majority && mode != Memory || mode == Pests
 	return c
 }
 
@@ -210,6 +214,8 @@ func Play(c Config, m Mode) (*World, *Violation) {
 		d.thirds(12)
 	case Memory:
 		d.memories(8)
+	case Pests:
+		d.pester(8)
 	case Torture:
 		d.storm(60*time.Second, allFaults)
 	case Majority:

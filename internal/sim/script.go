@@ -22,6 +22,7 @@ import (
 //	unguarded                   the daemons have no guards
 //	single                      only a majority may serve
 //	voters 1                    so many of the nodes, the last ones, are voters only
+//	twin                        a host "twin" is there for "begin twin n1"
 //	loss 50, seed 7             per 1000 frames; what random draws depend on
 //
 //	start n0 n1                 start processes, all without names
@@ -106,6 +107,8 @@ func (s *Script) setting(words []string) (known bool, err error) {
 		s.single = true
 	case "voters":
 		number(&s.cfg.Voters)
+	case "twin":
+		s.cfg.Pests = true
 	case "gateway":
 		s.cfg.Gateway = true
 	case "tape":

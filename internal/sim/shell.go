@@ -90,7 +90,7 @@ func (h *host) read(in recorded) bool {
 // nameOf is the plan node whose hardware address sent the frame, as far as h knows.
 func (h *host) nameOf(f *frame) string {
 	if src := h.w.hosts[f.src]; src.role == member && h.known[f.src] {
-		return src.name
+		return src.as
 	}
 	return ""
 }

@@ -59,6 +59,15 @@ var fixedSeeds = []struct {
 	{309077904017, Single, "a stranger that had just become talkative and paused made a survivor think it was deaf"},
 	{309200000117, Double, "a farewell was taken for the release of what a node with another secret had just announced"},
 	{310776151090, Chat, "a release that had waited in a socket for a second was taken for a fresh one"},
+	{15, Pests, "a host that stood still came back to its twin, and neither let go"},
+	{30, Pests, "two nodes that both knew a twin of the other never believed each other again"},
+	{1024, Pests, "a node that became deaf was given up for its twin, and its claim not seen"},
+	{1036, Pests, "a node that nobody hears didn't let go to its twin"},
+	{1063, Pests, "a twin was handed what the first one has behind a cut"},
+	{20062, Pests, "a twin that nobody hears"},
+	{20079, Pests, "a starved holder never had the time to find that the other can't hear it"},
+	{20086, Pests, "a deaf node can't tell its twin that it lives; the others do"},
+	{20103, Pests, "a twin of each of two nodes that were cut apart"},
 	{7, Chat, "chat and processes"},
 	{5, Calm, "nothing moves"},
 }
@@ -69,7 +78,7 @@ func TestFixedSeeds(t *testing.T) {
 		// found before programs were replaced.
 		for _, noGuard := range []bool{true, false} {
 			c := DrawFor(s.seed, s.mode)
-			c.NoGuard, c.Upgrades = noGuard, false
+			c.NoGuard, c.Upgrades, c.Pests = noGuard, false, s.mode == Pests
 			if _, v := Play(c, s.mode); v != nil {
 				t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
 			}

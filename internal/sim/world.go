@@ -35,6 +35,8 @@ type Config struct {
 	NoGuard bool
 	// Upgrades lets programs be replaced by others that go on.
 	Upgrades bool
+	// Pests adds the faults of pest.go, and the host of the twin.
+	Pests bool
 	// Bug plants a fault into the shells or kernels.
 	Bug Bug
 	// Log, if set, gets every event as a line.
@@ -84,6 +86,7 @@ type World struct {
 	hosts    []*host
 	gateway  int // the number of the gateway's host
 	stranger int
+	twin     *host       // nil without pests
 	paths    [][]path    // from, to
 	heard    [][]hearing // by host and sender
 	addrs    []netip.Addr
@@ -115,6 +118,9 @@ func New(cfg Config) *World {
 	w.number0()
 	n := cfg.Nodes + 2
 	w.gateway, w.stranger = cfg.Nodes, cfg.Nodes+1
+	if cfg.Pests {
+		n++
+	}
 	for i := range n {
 		h := &host{w: w, id: i, addr: w.vips + i, state: off, plan: &w.plans[0], file: &w.plans[0],
 			known: make([]bool, n), want: make([]bool, w.vips), put: make([]bool, w.vips), due: make([]bool, len(w.groups)),
@@ -125,8 +131,11 @@ func New(cfg Config) *World {
 			h.name, h.role, h.down = "gateway", gateway, !cfg.Gateway
 		case w.stranger:
 			h.name, h.role = "stranger", stranger
+		case w.stranger + 1:
+			h.name, h.down, w.twin = "twin", true, h
 		default:
 			h.name = cfg.Plans[0].Members()[i]
+			h.as = h.name
 		}
 		ip := netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + i)})
 		w.addrs = append(w.addrs, ip)
