@@ -26,6 +26,7 @@ type world struct {
 	mu      sync.Mutex
 	sockets []*fakeSocket
 	diary   []string
+	cut     string // the node whose packets go nowhere and come from nowhere
 }
 
 func (w *world) write(format string, args ...any) {
@@ -75,7 +76,7 @@ func (s *fakeSocket) Send(data []byte, to netip.AddrPort) error {
 	s.world.mu.Lock()
 	defer s.world.mu.Unlock()
 	for _, o := range s.world.sockets {
-		if o != s && (!to.IsValid() || to == o.from) {
+		if o != s && s.node != s.world.cut && o.node != s.world.cut && (!to.IsValid() || to == o.from) {
 			select {
 			case o.in <- multicast.Packet{Data: bytes.Clone(data), From: s.from, Link: "eth0", Index: 2, TTL: 255}:
 			default:
