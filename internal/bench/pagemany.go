@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -15,14 +16,17 @@ var moveTitles = map[string]string{
 }
 
 func (p *page) moves() {
+	if !slices.ContainsFunc(p.faults, func(f Fault) bool { return strings.HasSuffix(f.Name, moves[0].suffix) }) {
+		return
+	}
 	p.say(`## Many addresses that move
 
-The first host has all of them. So many can't be probed often, so what is compared is **not once**:
-how long an address was in the kernel of no host on the wire, or of two. **two owners** is the
-second part of it; **all answer**: from the fault to the last probe of any address that got no answer.
+The first host has all of them. What is compared is **not once**: how long an address was in the kernel of
+no host on the wire, or of two; **two owners** is the second part of it. **all answer**: from the
+fault to the last probe without an answer; the client probes %d of the addresses, spread evenly.
 All in ms, median / worst, the worst address counting.
 
-`)
+`, mostAsked)
 	for _, m := range moves {
 		every, runs := 0.0, 0
 		for _, f := range p.faults {
@@ -33,7 +37,7 @@ All in ms, median / worst, the worst address counting.
 		if runs == 0 {
 			continue
 		}
-		p.say("### %s\n\nEach address is probed every %g ms.\n\n", moveTitles[m.suffix], every)
+		p.say("### %s\n\nEach of those is probed every %g ms.\n\n", moveTitles[m.suffix], every)
 		p.say("| fault | system | not once | two owners | all answer |\n|---|---|---:|---:|---:|\n")
 		for _, t := range titles {
 			for _, s := range Systems {
