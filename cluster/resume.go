@@ -59,7 +59,9 @@ type GroupSnapshot struct {
 	// Had is who held it last, "" for nobody, and Since when that began.
 	Had    string
 	Since  Ago
-	Healed Ago // when a vote that barred it was last lifted
+	Taken  Ago  // by this node
+	Healed Ago  // when a vote that barred it was last lifted
+	Known  bool // a live peer was heard to hold it since this node's start
 }
 
 // PeerSnapshot is what is known of a peer that was ever heard.
@@ -108,12 +110,13 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 			s.Said = append(s.Said, SentAgo{x.seq, ago(x.at)})
 		}
 	}
+	members := n.plan.Members()
 	for i, g := range n.plan.Groups {
 		h := n.holds.groups[i]
 		x := GroupSnapshot{Key: g.Key, Mine: n.holds.mine.has(i), Wanted: n.holds.wanted.has(i), Plumbed: h.plumbed, Yielded: h.yielded,
-			Since: ago(n.since[i]), Healed: ago(l.healed[g.Key])}
+			Since: ago(n.since[i]), Healed: ago(l.healed[g.Key]), Known: n.majority.known.has(i), Taken: ago(h.taken)}
 		if n.had[i] != nobody {
-			x.Had = n.plan.Members()[n.had[i]]
+			x.Had = members[n.had[i]]
 		}
 		s.Groups = append(s.Groups, x)
 	}
@@ -200,6 +203,9 @@ func (n *Node) resumeGroups(groups []GroupSnapshot, at func(Ago) time.Time) {
 			continue
 		}
 		n.had[i], n.since[i] = n.plan.Member(x.Had), at(x.Since)
+		if x.Known {
+			n.majority.known.add(i)
+		}
 		if healed := at(x.Healed); !healed.IsZero() {
 			n.life.healed[x.Key] = healed
 		}
@@ -208,7 +214,7 @@ func (n *Node) resumeGroups(groups []GroupSnapshot, at func(Ago) time.Time) {
 		}
 		n.holds.mine.add(i)
 		n.holds.handed.add(i)
-		n.holds.groups[i] = hold{plumbed: x.Plumbed, yielded: x.Yielded}
+		n.holds.groups[i] = hold{plumbed: x.Plumbed, yielded: x.Yielded, taken: at(x.Taken)}
 		if x.Wanted {
 			n.holds.wanted.add(i)
 		}
@@ -226,7 +232,7 @@ func (n *Node) resumeSigns(now time.Time) {
 		for g := range p.held.all {
 			if p.table.covers(g, p.ann.held) {
 				n.signs.held(g, i, p.boot, p.last)
-				n.signs[g].newest = now
+				n.signs[g].begin(now)
 			}
 		}
 	}

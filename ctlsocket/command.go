@@ -13,10 +13,14 @@ const (
 	Undrain Verb = "undrain"
 	// Reload reads the config file again; a bad file changes nothing.
 	Reload Verb = "reload"
+	// Upgrade starts the daemon's program anew, from the file that is in its place now,
+	// without moving anything. The answer is that it could go on, and that it is started
+	// next; Status.Program tells when that has happened.
+	Upgrade Verb = "upgrade"
 )
 
 // Verbs are all changes that a daemon knows.
-var Verbs = []Verb{Drain, Undrain, Reload}
+var Verbs = []Verb{Drain, Undrain, Reload, Upgrade}
 
 // A Command is a change that somebody asks for.
 type Command struct {

@@ -41,6 +41,22 @@ func Listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
+// Inherit returns the listener that another program in this process opened by Listen, and
+// whose file it handed over: who connects meanwhile waits, and is answered.
+func Inherit(f *os.File) (net.Listener, error) {
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("management socket: go on listening: %w", err)
+	}
+	unix, ok := l.(*net.UnixListener)
+	if !ok {
+		l.Close()
+		return nil, errors.New("management socket: go on listening: it is no unix socket")
+	}
+	unix.SetUnlinkOnClose(true) // as one that Listen opened
+	return l, nil
+}
+
 // vacate makes sure that the path is free to be listened on.
 func vacate(path string) error {
 	if len(path) > maxPath {

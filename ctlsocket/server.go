@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,8 @@ type Daemon interface {
 	// Status returns the latest status at once; Serve doesn't change it.
 	Status() Status
 	// Do makes a change and returns a sentence for the person who asked. It returns
-	// early when ctx ends. An *Error chooses how a failure is answered.
+	// early when ctx ends, which it does at the latest when the answer was written. An
+	// *Error chooses how a failure is answered.
 	Do(ctx context.Context, c Command) (string, error)
 }
 
@@ -254,6 +256,8 @@ func answer(w http.ResponseWriter, code int, v any) {
 		panic("ctlsocket: an answer of plain values must encode: " + err.Error())
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	w.WriteHeader(code)
 	_, _ = w.Write(data)
+	_ = http.NewResponseController(w).Flush() // before anybody learns that it is answered
 }

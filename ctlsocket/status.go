@@ -22,6 +22,18 @@ type Status struct {
 	Grant  Grant   `json:"grant"`
 	Guard  Guard   `json:"guard"`
 	Alarms []Alarm `json:"alarms"`
+	// Program is what runs the node.
+	Program Program `json:"program"`
+}
+
+// Program is the program that runs as this node's process.
+type Program struct {
+	// Version names it, as `vippyd version` does.
+	Version string `json:"version"`
+	// Since is when it was started, be it in place of another.
+	Since time.Time `json:"since,omitzero"`
+	// Boot is the node's boot id: one program that takes another's place keeps it.
+	Boot uint64 `json:"boot,string"`
 }
 
 // Stats count since the start of the process.

@@ -13,6 +13,10 @@ type Options struct {
 	// NotifyRate is how many announcing frames a second may go out on a link for each
 	// family; 0 means 1000. The first two frames of each address are never held back.
 	NotifyRate int
+	// Extended is set where this program took another's place: the instant (Boottime) at
+	// which that one last extended the addresses of the first desired state. Those that
+	// are there are held from then on; what is not there any more is lost, and not added.
+	Extended time.Duration
 }
 
 // Desired is the whole of what the kernel should have. It is given again each turn of
@@ -36,9 +40,10 @@ type Desired struct {
 
 // A Plumber keeps this host's kernel as desired. Make one with New and start Run once.
 type Plumber struct {
-	orders  *orders
-	reports *reports
-	speaker *speaker
+	orders   *orders
+	reports  *reports
+	speaker  *speaker
+	extended time.Duration
 }
 
 // New returns a Plumber. Nothing is opened before Run.
@@ -46,7 +51,7 @@ func New(o Options) *Plumber {
 	if o.NotifyRate <= 0 {
 		o.NotifyRate = 1000
 	}
-	return &Plumber{orders: newOrders(), reports: newReports(), speaker: newSpeaker(o.NotifyRate)}
+	return &Plumber{orders: newOrders(), reports: newReports(), speaker: newSpeaker(o.NotifyRate), extended: o.Extended}
 }
 
 // Run works until ctx ends. It opens all its sockets in the network namespace of the
@@ -69,6 +74,7 @@ func (p *Plumber) Run(ctx context.Context) error {
 	if err := p.speaker.openEchoes(); err != nil {
 		w.fault(err)
 	}
+	w.inherited = p.extended
 	w.run(ctx)
 	return nil
 }

@@ -180,6 +180,24 @@ func (w *worker) find(want []vipgroup.VIP) {
 	}
 }
 
+// inherit takes over what the program before left, as it was seen a moment ago. What is
+// gone may be elsewhere by now: nothing but a new claim brings it back.
+func (w *worker) inherit() {
+	for at := range w.wanted {
+		o, there := w.present[at]
+		if !there {
+			w.lose(at)
+			continue
+		}
+		op := Op{Kind: Add, Address: o.Address, Link: o.Link, Index: o.Index, Lifetime: w.lifetime()}
+		w.held[at] = &holding{op: op, extended: w.inherited}
+		w.speaker.take(at)
+	}
+	w.inherited = 0
+	w.extension.granted()
+	w.tellOldest()
+}
+
 // apply does one operation and returns it with its stamp and the index of its link.
 func (w *worker) apply(op Op) (Op, bool) {
 	if err := w.do(&op); err != nil {

@@ -52,6 +52,10 @@ type worker struct {
 	lookAt    time.Duration
 	extension extension
 
+	// inherited is when the first desired state's addresses were extended by the program
+	// before; 0 when there was none, or what it left has been found.
+	inherited time.Duration
+
 	report bool // there is something new to report
 	ops    []Op
 	errs   []error
@@ -103,6 +107,13 @@ func (w *worker) turn() {
 	w.notice()
 	if w.stale {
 		w.look()
+	}
+	if w.inherited != 0 {
+		if w.stale {
+			w.differs = false // nothing may be added before it is known what was there
+			return
+		}
+		w.inherit()
 	}
 	if w.differs {
 		w.reconcile() // by the last look: a peer waits

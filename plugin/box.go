@@ -53,7 +53,22 @@ func newBox() *box {
 func (b *box) add(h *host) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.voters[h] = &voter{votes: map[string]Vote{}}
+	v := &voter{votes: map[string]Vote{}}
+	for s, vote := range b.said { // by a plugin of that name in another process
+		if s.source == h.source && !vote.Healthy() {
+			v.votes[s.group], v.inherited = vote, true
+		}
+	}
+	b.voters[h] = v
+}
+
+// inherit makes votes stand whose plugins are yet to be added.
+func (b *box) inherit(votes []Ballot) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, v := range votes {
+		b.said[subject{v.Source, v.Vote.Group}] = v.Vote
+	}
 }
 
 // replace hands an old plugin's votes on to a new one and takes the old one's voice.

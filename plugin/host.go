@@ -20,8 +20,10 @@ type host struct {
 }
 
 func newHost(name string, b *box, log *slog.Logger) *host {
-	return &host{source: "plugin " + name, box: b, log: log, events: make(chan Event, queueLen)}
+	return &host{source: sourceOf(name), box: b, log: log, events: make(chan Event, queueLen)}
 }
+
+func sourceOf(name string) string { return "plugin " + name }
 
 func (h *host) Vote(votes ...Vote)   { h.box.vote(h, votes) }
 func (h *host) Events() <-chan Event { return h.events }

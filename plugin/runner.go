@@ -63,6 +63,21 @@ func (r *Runner) Set(plugins []Plugin) error {
 	return nil
 }
 
+// Inherit makes votes that plugins cast in another process stand until those of the same
+// names have voted here. It returns the ones of plugins that there are; the others are
+// void. It is for between Set and Run.
+func (r *Runner) Inherit(votes []Ballot) (stand []Ballot) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range votes {
+		if slices.ContainsFunc(r.want, func(p Plugin) bool { return sourceOf(p.Name()) == b.Source }) {
+			stand = append(stand, b)
+		}
+	}
+	r.box.inherit(stand)
+	return stand
+}
+
 // Votes carries the votes as they are cast, those that change something. A vote that
 // nobody has received yet is replaced by a later one of the same plugin about the same
 // thing, so that memory is bounded and the last one counts. It is never closed.

@@ -73,6 +73,7 @@ func newRoot() *cobra.Command {
   vippyctl explain 10.8.3.38       why is this address where it is?
   vippyctl drain                   hand everything over before maintenance
   vippyctl undrain                 and take part again
+  vippyctl upgrade                 run the new program, moving nothing
   vippyctl status -o json | jq     the same for scripts`,
 		Long: `Ask a running vippyd, and tell it what to do.
 
@@ -99,6 +100,7 @@ Exit status: 0 yes or done; 1 the answer is bad; 2 wrong usage, no daemon, can't
 		a.change(ctlsocket.Reload, "Read the config file again",
 			"Read the config file again. A file with faults changes nothing: they are printed,\n"+
 				"and the exit status is 1. Groups that did not change are not touched."),
+		a.upgrade(),
 		version())
 	return root
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,14 +58,21 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 
 // fake is a Daemon with a fixed status and fixed answers.
 type fake struct {
+	mu     sync.Mutex
 	Answer ctlsocket.Status `json:"status"`
-	Verbs  map[ctlsocket.Verb]struct {
+	// Next is the status from the moment on in which an upgrade is done.
+	Next  *ctlsocket.Status `json:"next"`
+	Verbs map[ctlsocket.Verb]struct {
 		Code          int
 		Message, Hint string
 	} `json:"verbs"`
 }
 
-func (f *fake) Status() ctlsocket.Status { return f.Answer }
+func (f *fake) Status() ctlsocket.Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.Answer
+}
 
 func (f *fake) Do(_ context.Context, c ctlsocket.Command) (string, error) {
 	a, ok := f.Verbs[c.Verb]
@@ -73,6 +81,11 @@ func (f *fake) Do(_ context.Context, c ctlsocket.Command) (string, error) {
 	}
 	if a.Code != 0 {
 		return "", &ctlsocket.Error{Code: a.Code, Message: a.Message, Hint: a.Hint}
+	}
+	if c.Verb == ctlsocket.Upgrade && f.Next != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.Answer = *f.Next
 	}
 	return a.Message, nil
 }

@@ -32,6 +32,7 @@ type snapshot struct {
 	changes uint64
 	leaving bool
 	guard   ctlsocket.Guard
+	program ctlsocket.Program
 	// unwanted are the groups that are about to go from this host.
 	unwanted map[vipgroup.Key]bool
 }
@@ -51,6 +52,7 @@ func (l *loop) snapshot(now time.Time) *snapshot {
 		changes: l.story.changes,
 		leaving: l.leaving.asked,
 		guard:   ctlsocket.Guard{PID: pid, OK: pid != 0 && noGuard == ""},
+		program: ctlsocket.Program{Version: l.version, Since: l.started, Boot: l.boot},
 
 		unwanted: l.kernel.unwanted(),
 	}
@@ -101,6 +103,8 @@ func (l *loop) Do(ctx context.Context, c ctlsocket.Command) (string, error) {
 		return l.orderDrain(ctx, true, "draining: what this node holds goes to its successors")
 	case ctlsocket.Undrain:
 		return l.orderDrain(ctx, false, "this node takes part again")
+	case ctlsocket.Upgrade:
+		return l.upgrade(ctx)
 	case ctlsocket.Reload:
 		reply := make(chan reloadAnswer, 1)
 		l.reloader.ask(reloadRequest{why: "command", reply: reply})

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"slices"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/vippy-ha/vippy/ctlsocket"
 	"github.com/vippy-ha/vippy/internal/config"
 	"github.com/vippy-ha/vippy/internal/guard"
+	"github.com/vippy-ha/vippy/internal/upgrade"
 	"github.com/vippy-ha/vippy/netplumb"
 	"github.com/vippy-ha/vippy/plugin"
 	"github.com/vippy-ha/vippy/vipgroup"
@@ -39,6 +42,11 @@ type Options struct {
 	// Guard are the arguments with which this program is a guard (guard.Main); none means
 	// that no guard is started.
 	Guard []string
+	// Successor is the program that an upgrade would start; nil where there can be none.
+	Successor *upgrade.Successor
+	// Handover is what the program left whose place this one took; nil where this is a
+	// new process.
+	Handover *upgrade.Handover
 }
 
 // clearWithin bounds how long left-overs of an earlier process may take to go away.
@@ -50,10 +58,11 @@ const clearWithin = 5 * time.Second
 // or go on.
 func Run(ctx context.Context, o Options) error {
 	c := o.Config
-	if slices.ContainsFunc(c.Plan.Groups, func(g vipgroup.Group) bool { return len(vips(g)) > 0 }) {
-		if err := netplumb.Permitted(); err != nil {
-			return err
-		}
+	if err := permitted(c); err != nil {
+		return err
+	}
+	if o.Handover != nil {
+		return succeed(ctx, o)
 	}
 	state, err := openState(c.StateDir)
 	if err != nil {
@@ -69,26 +78,90 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("management: %w", err)
 	}
 	defer control.Close()
+	l, err := open(o, state, control, nil)
+	if err != nil {
+		return err
+	}
+	return l.live(ctx, boot, func(ctx context.Context) error { return ctlsocket.Serve(ctx, control, l) })
+}
+
+// succeed is Run for a program that took the place of another.
+func succeed(ctx context.Context, o Options) error {
+	h, err := readHandover(o.Handover.State)
+	if err != nil {
+		return err
+	}
+	files := o.Handover.Files
+	if want := guardFile; h.Guard != nil && len(files) != want+1 || h.Guard == nil && len(files) != want {
+		return fmt.Errorf("handover: %d files were left, want %d or %d", len(files), want, want+1)
+	}
+	if err := h.fits(o.Config, o.Node); err != nil {
+		return err
+	}
+	state := &state{dir: o.Config.StateDir, lock: files[lockFile]}
+	defer state.close()
+	control, err := ctlsocket.Inherit(files[controlFile])
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	_ = files[controlFile].Close() // control has a copy
+	if h.Guard != nil {
+		h.Guard.Line = files[guardFile]
+	}
+	c, changed := h.planned(o.Config)
+	o.Config = c
+	l, err := open(o, state, control, h)
+	if err != nil {
+		return err
+	}
+	if changed {
+		l.reloader.ask(reloadRequest{why: "upgrade"})
+	}
+	return l.live(ctx, 0, func(ctx context.Context) error { return ctlsocket.Serve(ctx, control, l) })
+}
+
+// permitted says what this process lacks to plumb what is configured.
+func permitted(c *config.Config) error {
+	if slices.ContainsFunc(c.Plan.Groups, func(g vipgroup.Group) bool { return len(vips(g)) > 0 }) {
+		return netplumb.Permitted()
+	}
+	return nil
+}
+
+// open opens what a loop works with.
+func open(o Options, state *state, control net.Listener, h *handover) (*loop, error) {
+	c := o.Config
 	at := chatOf(c)
 	conn, err := multicast.Open(at.config(o.Log))
 	if err != nil {
-		return fmt.Errorf("chat: %w", err)
+		return nil, fmt.Errorf("chat: %w", err)
 	}
-	var guarded guardian
-	if len(o.Guard) > 0 {
-		guarded = guard.NewKeeper(guard.Options{Args: o.Guard, Lock: state.lock, Log: o.Log})
-	}
-	l := newLoop(o, parts{
-		guard:    guarded,
+	p := parts{
 		socket:   conn,
-		plumber:  netplumb.New(netplumb.Options{NotifyRate: c.NotifyRate}),
 		boottime: netplumb.Boottime,
 		nextBoot: state.nextBoot,
 		openChat: func(at chatAt) (socket, error) { return multicast.Open(at.config(o.Log)) },
 		load:     config.Load,
 		watch:    config.Watch,
-	})
-	return l.live(ctx, boot, func(ctx context.Context) error { return ctlsocket.Serve(ctx, control, l) })
+		former:   h,
+		files: func() ([]*os.File, error) {
+			f, err := control.(*net.UnixListener).File()
+			return []*os.File{lockFile: state.lock, controlFile: f}, err
+		},
+	}
+	plumb, keep := netplumb.Options{NotifyRate: c.NotifyRate}, guard.Options{Args: o.Guard, Lock: state.lock, Log: o.Log}
+	if h != nil {
+		plumb.Extended, keep.Former = h.Extended, h.Guard
+	}
+	p.plumber = netplumb.New(plumb)
+	if len(o.Guard) > 0 {
+		p.guard = guard.NewKeeper(keep)
+	}
+	if o.Successor != nil {
+		p.successor = o.Successor
+	}
+	return newLoop(o, p), nil
 }
 
 // parts are what the loop works with; tests bring their own.
@@ -101,6 +174,12 @@ type parts struct {
 	openChat func(chatAt) (socket, error)
 	load     func(path, node string) (*config.Config, error)
 	watch    func(ctx context.Context, path string, changed chan<- struct{}) error
+	// successor is nil where no other program can take over. files are what it gets beside
+	// the guard's line.
+	successor successor
+	files     func() ([]*os.File, error)
+	// former is what the program before left; nil for a new process.
+	former *handover
 }
 
 // live starts everything that works beside the loop, runs the loop, and ends everything
@@ -125,9 +204,19 @@ func (l *loop) live(ctx context.Context, boot uint64, serve func(context.Context
 	start("kernel", l.kernel.plumber.Run)
 	start("guard", l.guard.Run)
 	l.startChat(l.chat)
-	err := l.prepare(ctx)
-	if err == nil && ctx.Err() == nil {
-		l.begin(time.Now(), boot)
+	var err error
+	if l.former != nil {
+		err = l.takeOver(l.former)
+	} else {
+		err = l.prepare(ctx)
+	}
+	// What was taken over is handed on in good order even by who is to stop already.
+	if err == nil && (ctx.Err() == nil || l.former != nil) {
+		if l.former != nil {
+			l.goOn(time.Now(), l.former)
+		} else {
+			l.begin(time.Now(), boot)
+		}
 		start("plugins", l.runner.Run)
 		start("management", serve)
 		start("reload", l.reloader.run)

@@ -21,6 +21,8 @@ type guardian interface {
 	Bye()
 	Yours()
 	End() error
+	Steady() bool
+	Bequeath() (h *guard.Heirloom, keep func(), err error)
 }
 
 // unguarded is the guardian of a daemon that has none.
@@ -35,6 +37,10 @@ func (unguarded) Grant(time.Duration) bool  { return true }
 func (unguarded) Bye()                      {}
 func (unguarded) Yours()                    {}
 func (unguarded) End() error                { return nil }
+func (unguarded) Steady() bool              { return true }
+func (unguarded) Bequeath() (*guard.Heirloom, func(), error) {
+	return nil, func() {}, nil
+}
 
 // keeping is when the guard is told what it would need.
 type keeping struct {

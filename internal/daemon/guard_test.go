@@ -77,6 +77,10 @@ func (g *fakeGuard) Bye()       { g.world.write("guard: bye") }
 func (g *fakeGuard) Yours()     { g.world.write("guard: yours") }
 func (g *fakeGuard) End() error { return nil }
 
+func (g *fakeGuard) Steady() bool { return true }
+
+func (g *fakeGuard) Bequeath() (*guard.Heirloom, func(), error) { return nil, func() {}, nil }
+
 // set changes what the guard is like.
 func (g *fakeGuard) set(f func()) {
 	g.mu.Lock()

@@ -52,6 +52,10 @@ type loop struct {
 	helpers  *errgroup.Group
 	life     context.Context // of the helpers
 
+	upgrader upgrader
+	boot     uint64
+	started  time.Time
+
 	drained bool
 	turned  time.Duration // CLOCK_BOOTTIME of the last turn
 	term    time.Duration // CLOCK_BOOTTIME until which the last turn lets addresses live
@@ -89,6 +93,7 @@ func newLoop(o Options, p parts) *loop {
 		notifier:   newNotifier(),
 		requests:   make(chan request),
 		swaps:      make(chan swap),
+		started:    time.Now(),
 	}
 	if l.guard == nil {
 		l.guard = unguarded{}
@@ -112,16 +117,25 @@ func (l *loop) begin(now time.Time, boot uint64) {
 	l.notifier.ready()
 }
 
-// newNode starts the core anew and tells it all that stands.
+// newNode starts the core anew, and tells it all that stands.
 func (l *loop) newNode(now time.Time, boot uint64) {
-	l.node = cluster.New(now, cluster.Options{
+	l.node, l.boot = cluster.New(now, l.coreOptions(boot)), boot
+	l.tellNode(now)
+}
+
+func (l *loop) coreOptions(boot uint64) cluster.Options {
+	return cluster.Options{
 		Name:    l.name,
 		Cluster: l.config.Cluster,
 		Boot:    boot,
 		Keys:    keysOf(l.config),
 		Plan:    l.config.Plan,
 		Timing:  timingOf(l.config),
-	})
+	}
+}
+
+// tellNode tells a core that has just begun what it can't know.
+func (l *loop) tellNode(now time.Time) {
 	l.ballots.replay(now, l.node, l.config.Plan)
 	l.node.Witness(now, l.witnesses())
 	l.kernelNews(now)

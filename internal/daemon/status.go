@@ -24,6 +24,7 @@ func render(s *snapshot) ctlsocket.Status {
 		State:    renderState(s),
 		Grant:    ctlsocket.Grant{Valid: s.grant > 0, RemainingMS: max(s.grant, 0).Milliseconds()},
 		Guard:    s.guard,
+		Program:  s.program,
 		Alarms:   renderAlarms(s),
 	}
 	for _, i := range inOrder(plan) {

@@ -71,13 +71,17 @@ func (s *story) stopping(now time.Time) {
 	s.emit(plugin.Event{Kind: plugin.Stopping, Time: now})
 }
 
+func (s *story) begin() {
+	s.doing, s.waits, s.owners = map[vipgroup.Key]doing{}, map[vipgroup.Key]*wait{}, map[vipgroup.Key]string{}
+}
+
 // tell looks at a snapshot.
 func (s *story) tell(now *snapshot) {
 	s.next = now.now.Add(lookEvery)
 	before := s.last
 	if before == nil {
 		before = &snapshot{now: now.now, config: now.config, status: cluster.Status{Plan: now.status.Plan}}
-		s.doing, s.waits, s.owners = map[vipgroup.Key]doing{}, map[vipgroup.Key]*wait{}, map[vipgroup.Key]string{}
+		s.begin()
 	}
 	s.last = now
 	if d := now.status.Plan.Digest(); d != before.status.Plan.Digest() {

@@ -8,7 +8,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/vippy-ha/vippy/ctlsocket"
 	"github.com/vippy-ha/vippy/internal/config"
@@ -139,7 +141,7 @@ func newHost(t *testing.T) *host {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- ctlsocket.Serve(ctx, l, fake{status}) }()
+	go func() { ended <- ctlsocket.Serve(ctx, l, &fake{status: status}) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
@@ -150,10 +152,25 @@ func newHost(t *testing.T) *host {
 }
 
 // fake is a daemon to which all is well.
-type fake struct{ status ctlsocket.Status }
+type fake struct {
+	mu     sync.Mutex
+	status ctlsocket.Status
+}
 
-func (f fake) Status() ctlsocket.Status                              { return f.status }
-func (f fake) Do(context.Context, ctlsocket.Command) (string, error) { return "done", nil }
+func (f *fake) Status() ctlsocket.Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.status
+}
+
+func (f *fake) Do(_ context.Context, c ctlsocket.Command) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c.Verb == ctlsocket.Upgrade {
+		f.status.Program.Since = time.Now()
+	}
+	return "done", nil
+}
 
 // try runs one command line on the host.
 func (h *host) try(t *testing.T, line string) {

@@ -16,7 +16,8 @@ import (
 
 // child is a guard process as the daemon has it.
 type child struct {
-	cmd  *exec.Cmd
+	proc *os.Process
+	wait func() error // for its end
 	line *net.UnixConn
 	raw  syscall.RawConn
 	// asked and answered count messages. The first answer is to the start: it is ready.
@@ -54,30 +55,64 @@ func spawn(args []string, lock *os.File) (*child, error) {
 	}
 	me := os.NewFile(uintptr(self), "pidfd")
 	defer me.Close()
-	conn, err := net.FileConn(ours)
+	c, err := newChild(ours)
+	if err != nil {
+		return nil, err
+	}
+	c.asked.Store(1)
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = environment
+	cmd.Dir = "/"
+	cmd.Stderr = os.Stderr
+	cmd.ExtraFiles = []*os.File{theirs, me}
+	if lock != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, lock)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("guard: %w", err), c.line.Close())
+	}
+	c.proc, c.wait = cmd.Process, cmd.Wait
+	go c.attend()
+	return c, nil
+}
+
+// newChild is a child at the other end of a line, yet without process.
+func newChild(line *os.File) (*child, error) {
+	conn, err := net.FileConn(line)
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
-	line := conn.(*net.UnixConn)
-	raw, err := line.SyscallConn()
+	c := &child{ready: make(chan struct{}), ended: make(chan struct{})}
+	var ok bool
+	if c.line, ok = conn.(*net.UnixConn); !ok {
+		return nil, errors.Join(errors.New("guard: its line is no unix socket"), conn.Close())
+	}
+	if c.raw, err = c.line.SyscallConn(); err != nil {
+		return nil, errors.Join(fmt.Errorf("guard: %w", err), c.line.Close())
+	}
+	return c, nil
+}
+
+// adopt returns the guard that another program in this process started.
+func adopt(h *Heirloom) (*child, error) {
+	defer h.Line.Close()
+	c, err := newChild(h.Line)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("guard: %w", err), line.Close())
+		return nil, err
 	}
-	c := &child{cmd: exec.Command("/proc/self/exe", args...), line: line, raw: raw, ready: make(chan struct{}), ended: make(chan struct{})}
-	c.asked.Store(1)
-	c.cmd.Args[0] = os.Args[0]
-	c.cmd.Env = environment
-	c.cmd.Dir = "/"
-	c.cmd.Stderr = os.Stderr
-	c.cmd.ExtraFiles = []*os.File{theirs, me}
-	if lock != nil {
-		c.cmd.ExtraFiles = append(c.cmd.ExtraFiles, lock)
+	if c.proc, err = os.FindProcess(h.PID); err != nil {
+		return nil, errors.Join(fmt.Errorf("guard %d: %w", h.PID, err), c.line.Close())
 	}
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := c.cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("guard: %w", err), line.Close())
+	c.wait = func() error {
+		state, err := c.proc.Wait()
+		if err == nil && !state.Success() {
+			err = errors.New(state.String())
+		}
+		return err
 	}
-	go c.wait()
+	go c.attend()
 	return c, nil
 }
 
@@ -101,9 +136,9 @@ func (c *child) begin(ctx context.Context) error {
 	return err
 }
 
-// wait counts answers until the guard has ended. The line stays open as long as the guard
+// attend counts answers until the guard has ended. The line stays open as long as the guard
 // lives, for its end is the guard's sign.
-func (c *child) wait() {
+func (c *child) attend() {
 	buf := make([]byte, 16)
 	for {
 		n, err := c.line.Read(buf)
@@ -114,14 +149,14 @@ func (c *child) wait() {
 			close(c.ready)
 		}
 	}
-	if c.result = c.cmd.Wait(); c.result == nil {
+	if c.result = c.wait(); c.result == nil {
 		c.result = errors.New("it left")
 	}
 	_ = c.line.Close()
 	close(c.ended)
 }
 
-func (c *child) pid() int { return c.cmd.Process.Pid }
+func (c *child) pid() int { return c.proc.Pid }
 
 // send sends a message or fails; it never waits.
 func (c *child) send(m []byte) error {
@@ -144,4 +179,4 @@ func (c *child) send(m []byte) error {
 }
 
 // kill makes sure that the guard does nothing any more.
-func (c *child) kill() { _ = c.cmd.Process.Kill() }
+func (c *child) kill() { _ = c.proc.Kill() }

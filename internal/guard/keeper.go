@@ -21,6 +21,10 @@ type Keeper struct {
 	log     *slog.Logger
 	changed chan struct{}
 
+	// change is held while there may be another guard than the one that is told: one that
+	// starts, or one that is being relieved. Another program must not get only one of them.
+	change sync.Mutex
+
 	mu    sync.Mutex
 	guard *child // nil: none that can be told anything
 	why   string // there is none
@@ -28,6 +32,9 @@ type Keeper struct {
 	// What every guard must know, as last said, in the order in which a new one is told.
 	will, charge, grant []byte
 	until               time.Duration // of grant
+	told                chan struct{} // closed with the first will
+	// former is the guard of the program before, until Run has relieved it.
+	former *child
 }
 
 // Options are what a Keeper starts with.
@@ -37,11 +44,25 @@ type Options struct {
 	// Lock is the lock of the state directory, for the guard to share; nil for none.
 	Lock *os.File
 	Log  *slog.Logger
+	// Former is the guard of the program that this one took the place of; nil for none.
+	// It goes on until one of this program's has taken over from it.
+	Former *Heirloom
 }
 
 // NewKeeper returns a Keeper that has started nothing yet.
 func NewKeeper(o Options) *Keeper {
-	return &Keeper{args: o.Args, lock: o.Lock, log: o.Log, changed: make(chan struct{}, 1), why: "the guard is starting"}
+	k := &Keeper{args: o.Args, lock: o.Lock, log: o.Log, changed: make(chan struct{}, 1), told: make(chan struct{}), why: "the guard is starting"}
+	if o.Former == nil {
+		return k
+	}
+	g, err := adopt(o.Former)
+	if err != nil {
+		k.log.Error("the guard of the former program is lost", "err", err)
+		return k
+	}
+	k.guard, k.former, k.why = g, g, ""
+	k.until, k.grant = o.Former.Grant, encodeGrant(o.Former.Grant)
+	return k
 }
 
 const (
@@ -57,15 +78,26 @@ const (
 // Run starts a guard, and another whenever one ended, until ctx ends. The guard stays
 // then; End ends it.
 func (k *Keeper) Run(ctx context.Context) error {
+	former := k.former
+	if former != nil {
+		select {
+		case <-k.told: // a guard that doesn't know what to say is no relief
+		case <-ctx.Done():
+			return nil
+		}
+	}
 	for level := slog.LevelDebug; ; level = slog.LevelInfo {
 		began := time.Now()
-		g, err := spawn(k.args, k.lock)
+		g, err := k.start(ctx, former)
 		if err == nil {
-			if err = g.begin(ctx); err == nil {
-				k.log.Log(ctx, level, "guard started", "pid", g.pid())
-				k.welcome(g)
-				err = k.attend(ctx, g)
-			}
+			former = nil
+			k.log.Log(ctx, level, "guard started", "pid", g.pid())
+			err = k.attend(ctx, g)
+		}
+		if err != nil && former != nil && ctx.Err() == nil {
+			k.log.Error("the guard of the former program stays", "err", err)
+			err = k.attend(ctx, former)
+			former = nil
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -84,6 +116,42 @@ func (k *Keeper) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// start starts a guard and makes it the one, in place of the former if there is one.
+func (k *Keeper) start(ctx context.Context, former *child) (*child, error) {
+	k.change.Lock()
+	defer k.change.Unlock()
+	g, err := spawn(k.args, k.lock)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.begin(ctx); err != nil {
+		return nil, err
+	}
+	k.welcome(g)
+	relieve(former)
+	return g, nil
+}
+
+// relieve ends the guard of the former program, which has nothing to look after any more.
+// Until then both would act on this program's end: each only removes, and no other program
+// starts before both have ended.
+func relieve(former *child) {
+	if former == nil {
+		return
+	}
+	if former.send([]byte{byte(letterBye)}) == nil {
+		late := time.NewTimer(startWithin)
+		defer late.Stop()
+		select {
+		case <-former.ended:
+			return
+		case <-late.C:
+		}
+	}
+	former.kill()
+	<-former.ended
 }
 
 // welcome tells a new guard all that it must know, and makes it the one.
@@ -173,6 +241,9 @@ func (k *Keeper) Will(will []cluster.Datagram) {
 	defer k.mu.Unlock()
 	if slices.Equal(k.will, m) {
 		return
+	}
+	if k.will == nil {
+		close(k.told)
 	}
 	k.will = m
 	k.put(m)

@@ -96,8 +96,12 @@ var rooms = []room{
 		},
 	},
 	{
+		path: "internal/upgrade",
+		why:  "it exchanges programs, and what they hand over is the daemon's",
+	},
+	{
 		path: "internal/daemon",
-		uses: []string{"vipgroup", "cluster", "cluster/multicast", "netplumb", "plugin", "ctlsocket", "internal/config", "internal/guard"},
+		uses: []string{"vipgroup", "cluster", "cluster/multicast", "netplumb", "plugin", "ctlsocket", "internal/config", "internal/guard", "internal/upgrade"},
 		why:  "it is the one loop; which plugins are built in, and tests and drills, are decided above it",
 		never: map[string]string{
 			"github.com/spf13/cobra": "flags belong to cmd/vippyd",
@@ -144,7 +148,7 @@ var rooms = []room{
 	},
 	{
 		path: "cmd/vippyd",
-		uses: []string{"vipgroup", "plugin", "check", "ctlsocket", "internal/config", "internal/daemon", "internal/guard", "internal/lab"},
+		uses: []string{"vipgroup", "plugin", "check", "ctlsocket", "internal/config", "internal/daemon", "internal/guard", "internal/lab", "internal/upgrade"},
 		why:  "it wires and leaves behaviour to the daemon",
 	},
 	{

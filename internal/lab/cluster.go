@@ -139,6 +139,9 @@ func newCluster(o Options) (_ *cluster, err error) {
 		if err := os.Mkdir(n.dir, 0o700); err != nil {
 			return nil, err
 		}
+		if err := n.install(c.vippyd); err != nil {
+			return nil, err
+		}
 	}
 	for _, n := range c.nodes {
 		if err := c.configure(n); err != nil {
@@ -187,7 +190,7 @@ func (c *cluster) start(n *node) (err error) {
 		return fmt.Errorf("%s: vippyd is running already", n.name)
 	}
 	n.wanted = true
-	n.proc, err = spawn(n.space, logPath(n.dir), c.vippyd, "-c", configPath(n.dir), "-n", n.name, "--log-level", "debug")
+	n.proc, err = spawn(n.space, logPath(n.dir), programOf(n.dir), "-c", configPath(n.dir), "-n", n.name, "--log-level", "debug")
 	return err
 }
 

@@ -34,6 +34,7 @@ var drill = []scenario{
 	{faults: []string{"contest"}},
 	{faults: []string{"foreign-key"}, mend: "return"},
 	{faults: []string{"reload"}, mend: "reload-back"},
+	{faults: []string{"upgrade"}},
 	{faults: []string{"deaf"}, mend: "heal"},
 	{faults: []string{"mute"}, mend: "heal"},
 	{faults: []string{"firewall"}, mend: "heal"},
@@ -143,6 +144,8 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		return c.alienate(ctx, n)
 	case "reload":
 		return c.reload(n, c.interval*4/5, c.stale*6/5)
+	case "upgrade":
+		return c.upgrade(ctx, n)
 	case "reload-back":
 		return c.reloadBack()
 	case "split":

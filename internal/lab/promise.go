@@ -84,7 +84,7 @@ func (t times) of(fault string) promise {
 	switch fault {
 	case "none", "starve", "reload":
 		p.moves, p.sameGuard = nothing, true
-	case "kill-guard":
+	case "kill-guard", "upgrade":
 		p.moves = nothing
 	case "stop":
 		p.empties = true

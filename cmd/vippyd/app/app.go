@@ -112,12 +112,8 @@ Exit status: 0 ordered to stop; 1 failure; 78 config refused.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return runDaemon(cmd, d, std, plugins) },
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	f := root.Flags()
-	f.StringVarP(&d.file, "config", "c", config.DefaultPath, "config `FILE`")
-	f.StringVarP(&d.node, "node", "n", "", "this node's `NAME` in the config (default: the host name, or its part before the first dot)")
-	f.StringArrayVarP(&d.plugins, "plugin", "p", nil, "run `PLUGIN` beside those of the config (may be repeated)")
-	f.StringVar(&d.level, "log-level", "", "log from `LEVEL` on (debug, info, warn, error) instead of by the config's mask")
-	root.AddCommand(newCheck(std), newLab(std), newVersion())
+	d.add(root)
+	root.AddCommand(newCheck(std), newLab(std), newVersion(), newRehearse(std))
 	return root
 }
 

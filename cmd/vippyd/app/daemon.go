@@ -15,12 +15,21 @@ import (
 
 	"github.com/vippy-ha/vippy/internal/config"
 	"github.com/vippy-ha/vippy/internal/daemon"
+	"github.com/vippy-ha/vippy/internal/upgrade"
 	"github.com/vippy-ha/vippy/plugin"
 )
 
 type daemonFlags struct {
 	file, node, level string
 	plugins           []string
+}
+
+func (d *daemonFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVarP(&d.file, "config", "c", config.DefaultPath, "config `FILE`")
+	f.StringVarP(&d.node, "node", "n", "", "this node's `NAME` in the config (default: the host name, or its part before the first dot)")
+	f.StringArrayVarP(&d.plugins, "plugin", "p", nil, "run `PLUGIN` beside those of the config (may be repeated)")
+	f.StringVar(&d.level, "log-level", "", "log from `LEVEL` on (debug, info, warn, error) instead of by the config's mask")
 }
 
 // runDaemon is vippyd without a subcommand.
@@ -31,6 +40,12 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 	}
 	// A log pipe whose reader died must not take the daemon with it.
 	signal.Ignore(unix.SIGPIPE)
+	left, err := upgrade.Inherited()
+	if err != nil {
+		return exit{exitFailure, err}
+	}
+	ctx, s := catch(cmd.Context())
+	defer s.stop()
 	c, node, err := load(f.file, f.node)
 	if err != nil {
 		return exit{exitConfig, err}
@@ -43,8 +58,10 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 	if len(f.plugins) > 0 {
 		c.Notices = append(c.Notices, "-p "+strings.Join(f.plugins, " -p ")+" has no effect yet: this release runs the plugins that are compiled in, and checks of the config")
 	}
-	ctx, s := catch(cmd.Context())
-	defer s.stop()
+	next, err := newSuccessor(s, log)
+	if err != nil {
+		return exit{exitFailure, err}
+	}
 	err = daemon.Run(ctx, daemon.Options{
 		Config:  c,
 		Node:    node,
@@ -54,6 +71,9 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 		Reload:  s.reload,
 		Hurry:   s.hurry,
 		Guard:   []string{guardCommand},
+
+		Successor: next,
+		Handover:  left,
 	})
 	if err != nil {
 		return exit{exitFailure, err}
@@ -104,14 +124,16 @@ type signals struct {
 	// hurry is closed by the second order to stop.
 	hurry chan struct{}
 	stop  func()
+	// caught is where they arrive.
+	caught chan os.Signal
 }
 
 // catch returns a context that SIGTERM or SIGINT ends. stop gives the signals back and
 // waits for the goroutine that listens.
 func catch(parent context.Context) (context.Context, *signals) {
 	ctx, cancel := context.WithCancelCause(parent)
-	s := &signals{reload: make(chan struct{}, 1), hurry: make(chan struct{})}
 	caught := make(chan os.Signal, 8)
+	s := &signals{reload: make(chan struct{}, 1), hurry: make(chan struct{}), caught: caught}
 	signal.Notify(caught, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	quit, done := make(chan struct{}), make(chan struct{})
 	s.stop = func() {

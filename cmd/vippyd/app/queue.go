@@ -27,6 +27,8 @@ type queue struct {
 type entry struct {
 	sink   slog.Handler
 	record slog.Record
+	// written, where set, is closed in its turn: there is nothing to write.
+	written chan struct{}
 }
 
 // queueSize holds what a move of all of the largest plan's addresses says at debug.
@@ -51,6 +53,25 @@ func newQueue(h handlers, keeps func(slog.Level) bool) *queue {
 
 // logger returns the logger that feeds the queue.
 func (q *queue) logger() *slog.Logger { return slog.New(queueHandler{queue: q, sinks: q.sinks}) }
+
+// flushWithin is how long flush waits for a slow sink.
+const flushWithin = 50 * time.Millisecond
+
+// flush waits until what is waiting was written, for a moment at most.
+func (q *queue) flush() {
+	written := make(chan struct{})
+	late := time.NewTimer(flushWithin)
+	defer late.Stop()
+	select {
+	case q.entries <- entry{written: written}:
+	case <-late.C:
+		return
+	}
+	select {
+	case <-written:
+	case <-late.C:
+	}
+}
 
 // close writes what is waiting, for at most a second, and ends the writer.
 func (q *queue) close() {
@@ -83,6 +104,10 @@ func (q *queue) write() {
 
 // put writes an entry. A sink that fails has nowhere to complain.
 func (q *queue) put(e entry) {
+	if e.written != nil {
+		close(e.written)
+		return
+	}
 	if n := q.dropped.Swap(0); n > 0 {
 		r := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines were dropped, since the log is written too slowly", 0)
 		r.AddAttrs(slog.Uint64("lines", n))
@@ -101,7 +126,7 @@ func (h queueHandler) Enabled(_ context.Context, l slog.Level) bool { return h.q
 
 func (h queueHandler) Handle(_ context.Context, r slog.Record) error {
 	select {
-	case h.queue.entries <- entry{h.sinks[config.SeverityOf(r.Level)], r.Clone()}:
+	case h.queue.entries <- entry{sink: h.sinks[config.SeverityOf(r.Level)], record: r.Clone()}:
 	default:
 		h.queue.dropped.Add(1)
 	}
