@@ -110,9 +110,16 @@ func (r *runner) order(run int) []System {
 	return out
 }
 
-// with runs f on a new cluster. That one goes astray is a result, and nothing to end all for.
-func (r *runner) with(ctx context.Context, s System, l layout, f func(*cluster) error) error {
-	c, err := newCluster(ctx, r.programs, s, l)
+// startOf names the start of a cluster among the faults.
+const startOf = "start"
+
+// with runs f on a new cluster. That one goes astray is a result, and nothing to end all for;
+// where it does so from the start, that is a record.
+func (r *runner) with(ctx context.Context, s System, m move, run int, f func(*cluster) error) error {
+	c, err := newCluster(ctx, r.programs, s, m.layout)
+	if errors.Is(err, errAstray) {
+		r.write(Record{Fault: &Fault{Name: startOf + m.suffix, System: s, Run: run, AllMS: milliseconds(patience), Open: true}})
+	}
 	if err == nil {
 		err = f(c)
 	}
@@ -139,7 +146,7 @@ func (r *runner) measure(ctx context.Context, c *cluster, f fault, run int) erro
 func allFaults(ctx context.Context, r *runner) error {
 	for run := range r.Runs {
 		for _, s := range r.order(run) {
-			err := r.with(ctx, s, single(1), func(c *cluster) error {
+			err := r.with(ctx, s, lone, run+1, func(c *cluster) error {
 				for _, f := range faults {
 					if err := r.measure(ctx, c, f, run+1); err != nil {
 						return err
@@ -159,7 +166,7 @@ func allFaults(ctx context.Context, r *runner) error {
 func allHeals(ctx context.Context, r *runner) error {
 	for _, s := range r.order(0) {
 		random := rand.New(rand.NewPCG(r.Seed, uint64(len(s))))
-		err := r.with(ctx, s, single(1), func(c *cluster) error {
+		err := r.with(ctx, s, lone, 1, func(c *cluster) error {
 			for i := range r.Heals - r.Runs {
 				if err := c.lose(ctx, random); err != nil {
 					return err
@@ -201,7 +208,7 @@ func allRest(ctx context.Context, r *runner) (err error) {
 	return atRest(ctx, clusters, r.write)
 }
 
-// A move is many addresses that move together.
+// A move is addresses that move together.
 type move struct {
 	// suffix tells its records from those of one address.
 	suffix string
@@ -209,6 +216,9 @@ type move struct {
 	// groups: more than keepalived has router numbers for.
 	onlyVippy bool
 }
+
+// lone is the one address of most faults.
+var lone = move{layout: single(1)}
 
 var moves = []move{
 	{suffix: " of 250", layout: single(250)},
@@ -227,7 +237,7 @@ func allMoves(ctx context.Context, r *runner) error {
 				if m.onlyVippy && s.keepalived() {
 					continue
 				}
-				err := r.with(ctx, s, m.layout, func(c *cluster) error {
+				err := r.with(ctx, s, m, run+1, func(c *cluster) error {
 					for _, name := range []string{stop, "return", cut} {
 						f := faultOf(name)
 						f.name += m.suffix

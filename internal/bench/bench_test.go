@@ -30,7 +30,7 @@ func TestFaults(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 
 	var out bytes.Buffer
-	o := Options{Vippyd: vippyd, Runs: 1, Heals: 2, Parts: []string{"faults", "heals"}, Systems: []System{VippyFast}, Log: io.Discard}
+	o := Options{Vippyd: vippyd, Runs: 1, Heals: 2, Parts: []string{"faults", "heals"}, Systems: []System{VippyDefault}, Log: io.Discard}
 	if err := Run(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
 	}

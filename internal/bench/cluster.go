@@ -141,69 +141,82 @@ func probed(vips []netip.Addr) (out []netip.Addr) {
 	return out
 }
 
-// settled says whether every address is on exactly one host on the wire, on the right one,
-// and that one answers the client.
-func (c *cluster) settled(where int) (bool, error) {
+// unsettled says why not every address is on exactly one host on the wire, on the right
+// one, which answers the client; "" when all is so.
+func (c *cluster) unsettled(where int) (string, error) {
 	owners, err := c.Owners()
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	for _, vip := range c.vips {
 		if has := owners[vip]; len(has) != 1 || (has[0] == 0) != (where == athome) {
-			return false, nil
+			return fmt.Sprintf("%v is on %v", vip, c.names(has)), nil
 		}
 	}
-	for vip, by := range c.Serving() {
-		if owners[vip][0] != by {
-			return false, nil
+	serving := c.Serving()
+	for _, vip := range c.asked {
+		if by := serving[vip]; by != owners[vip][0] {
+			return fmt.Sprintf("%v is on %v and answered by %v", vip, c.names(owners[vip]), c.names([]int{by})), nil
 		}
 	}
-	return true, nil
+	return "", nil
+}
+
+// names are those of hosts by their places, of which -1 is nobody's.
+func (c *cluster) names(places []int) (out []string) {
+	for _, i := range places {
+		if i >= 0 {
+			out = append(out, c.Hosts[i].Name)
+		}
+	}
+	return out
 }
 
 // watch waits until the cluster is settled, at least for least and at most for most, and
-// says whether it is.
-func (c *cluster) watch(ctx context.Context, where int, least, most time.Duration) (bool, error) {
+// says why it is not; "" when it is.
+func (c *cluster) watch(ctx context.Context, where int, least, most time.Duration) (wrong string, err error) {
 	begin, since := time.Now(), time.Now()
 	for {
-		is, err := c.settled(where)
-		if err != nil {
-			return false, err
+		if wrong, err = c.unsettled(where); err != nil {
+			return "", err
 		}
-		if !is {
+		if wrong != "" {
 			since = time.Now()
 		}
-		if is && time.Since(since) >= c.calm() && time.Since(begin) >= least {
-			return true, nil
+		if wrong == "" && time.Since(since) >= c.calm() && time.Since(begin) >= least {
+			return "", nil
 		}
 		if time.Since(begin) >= most {
-			return false, nil
+			if wrong == "" {
+				wrong = "it has only just come to rest"
+			}
+			return wrong, nil
 		}
 		if err := pause(ctx, 10*time.Millisecond+c.every/4); err != nil {
-			return false, err
+			return "", err
 		}
 	}
 }
 
 // home waits until the first host has everything and all is quiet.
 func (c *cluster) home(ctx context.Context) error {
-	is, err := c.watch(ctx, athome, time.Second, patience)
-	if err != nil || is {
+	wrong, err := c.watch(ctx, athome, time.Second, patience)
+	if err != nil || wrong == "" {
 		return err
 	}
-	return c.astray()
+	return c.astray(wrong)
 }
 
 // errAstray is wrapped by the error of a cluster whose addresses don't come home.
 var errAstray = fmt.Errorf("not every address is on the first host and answers after %v", patience)
 
-// astray says what the programs said last.
-func (c *cluster) astray() error {
+// astray says what is wrong and what the programs said last.
+func (c *cluster) astray(wrong string) error {
 	var words strings.Builder
 	for _, n := range c.nodes {
 		fmt.Fprintf(&words, "\n%s: %s", n.Name, n.program.LastWords())
 	}
-	return fmt.Errorf("%s: %w%s", c.system, errAstray, &words)
+	return fmt.Errorf("%s: %w: %s%s", c.system, errAstray, wrong, &words)
 }
 
 // pause waits, or returns ctx's error when it ends.

@@ -73,7 +73,7 @@ func (c *cluster) measure(ctx context.Context, f fault, run int) (*Fault, error)
 	if err := f.do(c); err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", c.system, f.name, err)
 	}
-	settled, err := c.watch(ctx, f.where, f.least, f.most)
+	wrong, err := c.watch(ctx, f.where, f.least, f.most)
 	if err != nil {
 		return nil, err
 	}
@@ -81,9 +81,9 @@ func (c *cluster) measure(ctx context.Context, f fault, run int) (*Fault, error)
 	if err != nil {
 		return nil, err
 	}
-	rec := newFault(f.name, c.system, run, c.every, settled, sight)
-	if f.most == patience && !settled {
-		return rec, c.astray()
+	rec := newFault(f.name, c.system, run, c.every, wrong, sight)
+	if f.most == patience && wrong != "" {
+		return rec, c.astray(wrong)
 	}
 	if f.mend != nil {
 		if err := f.mend(c); err != nil {
@@ -101,7 +101,7 @@ func (c *cluster) measure(ctx context.Context, f fault, run int) (*Fault, error)
 // rest waits until the cluster is as before the fault; the client's mistaken neighbours are
 // not part of it.
 func (c *cluster) rest(ctx context.Context) error {
-	if is, err := c.settled(athome); err != nil || !is {
+	if wrong, err := c.unsettled(athome); err != nil || wrong != "" {
 		if err := errors.Join(err, c.Forget()); err != nil {
 			return err
 		}
@@ -165,8 +165,8 @@ func (c *cluster) lose(ctx context.Context, random *rand.Rand) error {
 	if err := c.Hosts[0].Cut(true); err != nil {
 		return err
 	}
-	if is, err := c.watch(ctx, elsewhere, 0, watchMost); err != nil || !is {
-		return errors.Join(err, fmt.Errorf("%s: nobody took what a host had that was cut off", c.system))
+	if wrong, err := c.watch(ctx, elsewhere, 0, watchMost); err != nil || wrong != "" {
+		return errors.Join(err, fmt.Errorf("%s: nobody took what a host had that was cut off: %s", c.system, wrong))
 	}
 	return pause(ctx, time.Duration(random.Int64N(int64(time.Second))))
 }

@@ -38,14 +38,14 @@ All in ms, median / worst, the worst address counting.
 			continue
 		}
 		p.say("### %s\n\nEach of those is probed every %g ms.\n\n", moveTitles[m.suffix], every)
-		p.say("| fault | system | not once | two owners | all answer |\n|---|---|---:|---:|---:|\n")
+		p.say("| fault | system | runs | not once | two owners | all answer |\n|---|---|---:|---:|---:|---:|\n")
 		for _, t := range titles {
 			for _, s := range Systems {
 				all := p.of(t.name+m.suffix, s)
 				if len(all) == 0 {
 					continue
 				}
-				p.say("| %s | %s | %s | %s | %s |\n", t.title, s, spread(all, Fault.Kernels),
+				p.say("| %s | %s | %d | %s | %s | %s |\n", t.title, s, len(all), spread(all, Fault.Kernels),
 					spread(all, func(f Fault) float64 { return f.DualMS }), spread(all, func(f Fault) float64 { return f.AllMS }))
 			}
 			for _, pair := range pairs {
@@ -53,6 +53,11 @@ All in ms, median / worst, the worst address counting.
 			}
 		}
 		p.say("\n")
+		for _, s := range Systems {
+			if n := len(p.of(startOf+m.suffix, s)); n > 0 {
+				p.say("Not counted: clusters of %s that had not all addresses on the first host %v after their start: %d.\n\n", s, patience, n)
+			}
+		}
 	}
 }
 

@@ -68,6 +68,8 @@ type Fault struct {
 	// Open: when the watch ended, it was not so yet that every address was on exactly one
 	// host, the right one, and answered. What was going on then would have gone on.
 	Open bool `json:"open,omitempty"`
+	// Note says why.
+	Note string `json:"note,omitempty"`
 }
 
 // Without is how long the address was not on exactly one host for all who use it: the
@@ -78,10 +80,10 @@ func (f Fault) Without() float64 { return f.GapMS + f.DualMS }
 func (f Fault) Kernels() float64 { return f.NoneMS + f.DualMS }
 
 // newFault writes down what a watch saw.
-func newFault(name string, s System, run int, every time.Duration, settled bool, sight lab.Sight) *Fault {
+func newFault(name string, s System, run int, every time.Duration, wrong string, sight lab.Sight) *Fault {
 	return &Fault{name, s, run, milliseconds(sight.Gap), sight.Lost,
 		milliseconds(sight.None), milliseconds(sight.Dual), milliseconds(sight.Apart),
-		milliseconds(sight.Served), milliseconds(sight.Moved), milliseconds(sight.Late), milliseconds(every), !settled}
+		milliseconds(sight.Served), milliseconds(sight.Moved), milliseconds(sight.Late), milliseconds(every), wrong != "", wrong}
 }
 
 // milliseconds rounds to a microsecond.
