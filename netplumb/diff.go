@@ -45,12 +45,8 @@ func (o Op) String() string {
 	case Promote:
 		return fmt.Sprintf("sysctl net.ipv4.conf.%s.promote_secondaries=1", o.Link)
 	default:
-		s := int(o.Lifetime / time.Second)
-		preferred := s
-		if o.Address.Addr().Is6() {
-			preferred = 0
-		}
-		return fmt.Sprintf("ip addr add %s dev %s proto %d valid_lft %d preferred_lft %d", o.Address, o.Link, Mark, s, preferred)
+		valid, preferred := lifetimes(o)
+		return fmt.Sprintf("ip addr add %s dev %s proto %d valid_lft %d preferred_lft %d", o.Address, o.Link, Mark, valid, preferred)
 	}
 }
 

@@ -18,6 +18,7 @@ type extender struct {
 	pid    uint32 // its netlink port, by which the kernel names who caused an event
 	seq    uint32 // of the last request
 	buf    []byte
+	out    []byte // requests, kept for the next ones
 }
 
 func openExtender() (*extender, error) {
@@ -41,14 +42,13 @@ func (x *extender) extend(ops []Op) []error {
 	errs := make([]error, len(ops))
 	first, last := x.seq+1, x.seq+uint32(len(ops))
 	x.seq = last
-	var out []byte
+	x.out = x.out[:0]
 	for i, op := range ops {
-		req := extendRequest(op)
-		req.Seq = first + uint32(i)
-		if req.Seq == last {
-			req.Flags |= unix.NLM_F_ACK // the others answer only when they fail
+		flags, seq := uint16(0), first+uint32(i)
+		if seq == last {
+			flags = unix.NLM_F_ACK // the others answer only when they fail
 		}
-		out = append(out, req.Serialize()...)
+		x.out = appendExtension(x.out, op, seq, flags)
 	}
 	fail := func(err error) []error {
 		for i := range errs {
@@ -57,7 +57,7 @@ func (x *extender) extend(ops []Op) []error {
 		return errs
 	}
 	kernel := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
-	if err := unix.Sendto(x.socket.GetFd(), out, 0, kernel); err != nil {
+	if err := unix.Sendto(x.socket.GetFd(), x.out, 0, kernel); err != nil {
 		return fail(err)
 	}
 	for {
@@ -84,23 +84,39 @@ func (x *extender) extend(ops []Op) []error {
 	}
 }
 
-// extendRequest asks for what kernel.add does, as the library builds no request without
-// sending it.
-func extendRequest(op Op) *nl.NetlinkRequest {
-	a := kernelAddr(op)
-	family, ip := unix.AF_INET, a.IP
+// appendExtension appends the request that does what kernel.add does. It is made some
+// thousand times a second, so without the library, which makes many small pieces of each.
+func appendExtension(b []byte, op Op, seq uint32, flags uint16) []byte {
+	start, e := len(b), binary.NativeEndian
+	family, ip := byte(unix.AF_INET), op.Address.Addr().As16()
+	local := ip[12:]
 	if op.Address.Addr().Is6() {
-		family = unix.AF_INET6
+		family, local = unix.AF_INET6, ip[:]
 	}
-	msg := nl.NewIfAddrmsg(family)
-	msg.Prefixlen, msg.Index = uint8(op.Address.Bits()), uint32(op.Index)
-	life := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{Valid: uint32(a.ValidLft), Prefered: uint32(a.PreferedLft)}}
-	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_REPLACE)
-	req.AddData(msg)
-	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip))
-	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, ip))
-	req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, binary.NativeEndian.AppendUint32(nil, uint32(a.Flags))))
-	req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, life.Serialize()))
-	req.AddData(nl.NewRtAttr(netlink.IFA_PROTO, []byte{Mark}))
-	return req
+	attr := func(kind uint16, size int) {
+		b = e.AppendUint16(b, uint16(unix.SizeofRtAttr+size))
+		b = e.AppendUint16(b, kind)
+	}
+	b = e.AppendUint32(b, 0) // the length, known at last
+	b = e.AppendUint16(b, unix.RTM_NEWADDR)
+	b = e.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_REPLACE|flags)
+	b = e.AppendUint32(b, seq)
+	b = e.AppendUint32(b, 0)
+	b = append(b, family, byte(op.Address.Bits()), 0, 0)
+	b = e.AppendUint32(b, uint32(op.Index))
+	for _, kind := range []uint16{unix.IFA_LOCAL, unix.IFA_ADDRESS} {
+		attr(kind, len(local))
+		b = append(b, local...)
+	}
+	attr(unix.IFA_FLAGS, 4)
+	b = e.AppendUint32(b, flagsOf(op))
+	attr(unix.IFA_CACHEINFO, unix.SizeofIfaCacheinfo)
+	valid, preferred := lifetimes(op)
+	b = e.AppendUint32(b, uint32(preferred))
+	b = e.AppendUint32(b, uint32(valid))
+	b = append(b, make([]byte, 8)...) // two stamps of the kernel's
+	attr(netlink.IFA_PROTO, 1)
+	b = append(b, Mark, 0, 0, 0) // padded
+	e.PutUint32(b[start:], uint32(len(b)-start))
+	return b
 }

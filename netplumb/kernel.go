@@ -110,26 +110,39 @@ func (k *kernel) add(op Op) error {
 }
 
 func kernelAddr(op Op) *netlink.Addr {
-	seconds := int(op.Lifetime / time.Second)
-	a := &netlink.Addr{
+	valid, preferred := lifetimes(op)
+	return &netlink.Addr{
 		IPNet:       &net.IPNet{IP: op.Address.Addr().AsSlice(), Mask: net.CIDRMask(op.Address.Bits(), op.Address.Addr().BitLen())},
 		LinkIndex:   op.Index,
 		Protocol:    Mark,
-		ValidLft:    seconds,
-		PreferedLft: seconds,
+		ValidLft:    valid,
+		PreferedLft: preferred,
+		Flags:       int(flagsOf(op)),
 	}
+}
+
+// lifetimes are the seconds for which an address is there, and preferred as a source.
+func lifetimes(op Op) (valid, preferred int) {
+	valid = int(op.Lifetime / time.Second)
 	if op.Address.Addr().Is6() {
-		// Asking the address has replaced duplicate detection, which would keep it
-		// from answering for a second.
-		a.Flags = unix.IFA_F_NODAD
 		// Nothing that this host begins by itself shall come from a VIP: it would break
 		// when that moves. IPv4 takes its oldest address by itself.
-		a.PreferedLft = 0
-		if op.Address.IsSingleIP() {
-			a.Flags |= unix.IFA_F_NOPREFIXROUTE
-		}
+		return valid, 0
 	}
-	return a
+	return valid, valid
+}
+
+// flagsOf are the IFA_F_* flags with which an address goes to the kernel.
+func flagsOf(op Op) (flags uint32) {
+	if !op.Address.Addr().Is6() {
+		return 0
+	}
+	if op.Address.IsSingleIP() {
+		flags = unix.IFA_F_NOPREFIXROUTE
+	}
+	// Asking the address has replaced duplicate detection, which would keep it from
+	// answering for a second.
+	return flags | unix.IFA_F_NODAD
 }
 
 // promote sets promote_secondaries by netlink, which works in a container whose /proc/sys
