@@ -186,8 +186,18 @@ func (k *fakeKernel) tell() {
 
 func (k *fakeKernel) Changed() <-chan struct{}     { return k.changed }
 func (k *fakeKernel) Heard() <-chan netplumb.Heard { return k.heard }
-func (k *fakeKernel) Extended() time.Duration      { return 0 }
-func (k *fakeKernel) Ask(...netip.Addr)            {}
+
+// Extended pretends that every address was extended just now.
+func (k *fakeKernel) Extended() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.have) == 0 {
+		return 0
+	}
+	return k.boottime()
+}
+
+func (k *fakeKernel) Ask(...netip.Addr) {}
 
 func (k *fakeKernel) Announce(addrs ...netip.Addr) {
 	for _, a := range addrs {

@@ -1,0 +1,169 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vippy-ha/vippy/ctlsocket"
+	"github.com/vippy-ha/vippy/internal/config"
+	"github.com/vippy-ha/vippy/internal/upgrade"
+)
+
+// fakeSuccessor keeps what it was handed, and can't be started.
+type fakeSuccessor struct {
+	refuses error
+	state   []byte
+	tried   chan struct{}
+}
+
+var errNoExec = errors.New("the kernel says no")
+
+func (s *fakeSuccessor) Rehearse(context.Context, []byte) (upgrade.Verdict, error) {
+	return upgrade.Verdict{Version: "next"}, s.refuses
+}
+
+func (s *fakeSuccessor) Replace(state []byte, _ []*os.File) error {
+	s.state = state
+	close(s.tried)
+	return errNoExec
+}
+
+// upgradable starts the only node of a cluster, which could be replaced.
+func upgradable(t *testing.T, w *world) (*fakeNode, *fakeSuccessor) {
+	t.Helper()
+	s := &fakeSuccessor{tried: make(chan struct{})}
+	n := w.start(t, "a", soloText, func(n *fakeNode) {
+		n.loop.successor = s
+		n.loop.files = func() ([]*os.File, error) {
+			f, err := os.Open(os.DevNull)
+			return []*os.File{lockFile: nil, controlFile: f}, err
+		}
+	})
+	time.Sleep(10 * time.Second)
+	if got := n.kernel.addresses(); len(got) != 2 {
+		t.Fatalf("the only node has %v, want both addresses\n%s", got, n.log)
+	}
+	return n, s
+}
+
+// A program that is not fit is refused with its reason, and nothing has changed.
+func TestUpgradeRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		n, s := upgradable(t, &w)
+		s.refuses = errors.New("this program is broken")
+		from := w.length()
+		_, err := n.loop.Do(t.Context(), ctlsocket.Command{Verb: ctlsocket.Upgrade})
+		if refusal := (*ctlsocket.Error)(nil); !errors.As(err, &refusal) || !refusal.Answered() || refusal.Message != s.refuses.Error() {
+			t.Errorf("got %v, want the reason", err)
+		}
+		time.Sleep(3 * time.Second)
+		if w.find(from, "a removes") >= 0 || w.find(from, "a adds") >= 0 {
+			t.Error("a refused upgrade changed the kernel")
+		}
+		if err := n.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A program that can't be started after all leaves the old one as it was; and what it was
+// handed makes another go on where this one was.
+func TestUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		n, s := upgradable(t, &w)
+		before := n.loop.Status()
+		from := w.length()
+		ctx, answered := context.WithCancel(t.Context())
+		if message, err := n.loop.Do(ctx, ctlsocket.Command{Verb: ctlsocket.Upgrade}); err != nil || message != "next goes on from test" {
+			t.Fatalf("got %q, %v", message, err)
+		}
+		time.Sleep(time.Second)
+		if s.state != nil {
+			t.Error("the program was replaced before the answer was out")
+		}
+		if _, err := n.loop.Do(t.Context(), ctlsocket.Command{Verb: ctlsocket.Upgrade}); err == nil {
+			t.Error("a second upgrade began")
+		}
+		answered()
+		<-s.tried
+		time.Sleep(3 * time.Second)
+		if !n.log.has("upgrade failed, this program goes on") || !n.log.has(errNoExec.Error()) {
+			t.Errorf("the log does not say what failed:\n%s", n.log)
+		}
+		if w.find(from, "a removes") >= 0 || w.find(from, "a adds") >= 0 {
+			t.Error("a failed upgrade changed the kernel")
+		}
+		if now := n.loop.Status(); now.Program != before.Program {
+			t.Errorf("the program is %+v, before %+v", now.Program, before.Program)
+		}
+		have := maps.Clone(n.kernel.have)
+		if err := n.end(); err != nil {
+			t.Fatal(err)
+		}
+
+		h, err := readHandover(s.state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from = w.length()
+		next := w.start(t, "a", soloText, func(m *fakeNode) {
+			m.kernel.have = have
+			now := m.kernel.boottime()
+			h.Term, h.Grant = now+h.Term-h.At, now+h.Grant-h.At
+			h.At, h.Turned = now-50*time.Millisecond, now-60*time.Millisecond
+			m.loop.former = h
+		})
+		time.Sleep(50 * time.Millisecond)
+		if s := next.loop.Status(); !s.State.Active || s.Program.Boot != before.Program.Boot {
+			t.Errorf("the next program is active: %v, boot %d, before %d\n%s", s.State.Active, s.Program.Boot, before.Program.Boot, next.log)
+		}
+		time.Sleep(3 * time.Second)
+		if w.find(from, "a removes") >= 0 || w.find(from, "a adds") >= 0 {
+			t.Errorf("the next program changed the kernel\n%s", next.log)
+		}
+		if next.log.has("took web") {
+			t.Errorf("the log tells of what didn't happen\n%s", next.log)
+		}
+		if err := next.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestReadHandover(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"Format": 2, "Version": "9.9"}`: "vippyd 9.9 leaves format 2, and this one knows format 1",
+		`nonsense`:                        "handover: ",
+		`{"Format": 1}`:                   "nodes",
+	} {
+		if _, err := readHandover([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "restart instead") {
+			t.Errorf("%s: got %v, want words like %q", text, err, want)
+		}
+	}
+}
+
+func TestHandoverFits(t *testing.T) {
+	c, err := config.Parse("vippy.conf", []byte(soloText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := handover{Node: "a", Cluster: c.Cluster, Management: c.Management, StateDir: c.StateDir}
+	if err := h.fits(c, "a"); err != nil {
+		t.Error(err)
+	}
+	if err := h.fits(c, "b"); err == nil {
+		t.Error("it goes on under another name")
+	}
+	c.Cluster = "another"
+	if err := h.fits(c, "a"); err == nil || !strings.Contains(err.Error(), "restart instead") {
+		t.Errorf("it goes on in another cluster: %v", err)
+	}
+}
