@@ -67,6 +67,8 @@ type cluster struct {
 	wire   *wire
 	client *port
 	nodes  []*node
+	// twin, where there is one, is a host for a second process of a node's name.
+	twin   *node
 	groups []group
 	vips   []netip.Addr
 	// undo are what faults put on the wire, until heal.
@@ -127,7 +129,7 @@ func newCluster(o Options) (_ *cluster, err error) {
 		names = append(names, voterName)
 		c.conf.voters = names
 	}
-	if c.wire, err = newWire(append(names, "client")); err != nil {
+	if c.wire, err = newWire(append(names, "client", "twin")); err != nil {
 		return nil, err
 	}
 	c.client = c.wire.ports[len(names)]
@@ -153,6 +155,9 @@ func newCluster(o Options) (_ *cluster, err error) {
 		if n.watcher, err = watch(n.port, n.num); err != nil {
 			return nil, err
 		}
+	}
+	if err := c.newTwin(); err != nil {
+		return nil, err
 	}
 	if c.census, err = count(c.client, c.vips); err != nil {
 		return nil, err
@@ -207,7 +212,7 @@ func (c *cluster) node(name string) *node {
 // tables reads who has each VIP from the kernels, in the order of the nodes.
 func (c *cluster) tables() (map[netip.Addr][]*node, error) {
 	out := map[netip.Addr][]*node{}
-	for _, n := range c.nodes {
+	for _, n := range c.hosts() {
 		have, err := n.table()
 		if err != nil {
 			return nil, err
@@ -235,7 +240,7 @@ func (c *cluster) owners() (map[string]string, error) {
 			}
 		}
 		names := ""
-		for _, n := range c.nodes {
+		for _, n := range c.hosts() {
 			if has[n] && names != "" {
 				names += ","
 			}
@@ -251,7 +256,7 @@ func (c *cluster) owners() (map[string]string, error) {
 // history is every hold so far, as exactly as kernels and daemons tell.
 func (c *cluster) history() ([]hold, error) {
 	var kernel, stamps []change
-	for _, n := range c.nodes {
+	for _, n := range c.hosts() {
 		seen, err := n.watcher.seen()
 		if err != nil {
 			return nil, err
@@ -269,7 +274,7 @@ func (c *cluster) history() ([]hold, error) {
 // forget drops from history what is over: only what the kernels have now is kept. A long
 // drill would otherwise judge its whole past each time.
 func (c *cluster) forget() error {
-	for _, n := range c.nodes {
+	for _, n := range c.hosts() {
 		if _, err := n.stamps.read(); err != nil {
 			return err
 		}
@@ -290,7 +295,7 @@ func (c *cluster) close() error {
 	for _, f := range c.undo {
 		errs = append(errs, f.close())
 	}
-	for _, n := range c.nodes {
+	for _, n := range c.hosts() {
 		errs = append(errs, n.endFrozen())
 		if n.proc.running() {
 			errs = append(errs, n.proc.kill())
@@ -302,7 +307,7 @@ func (c *cluster) close() error {
 	if c.census != nil {
 		c.census.close()
 	}
-	for _, n := range c.nodes {
+	for _, n := range c.hosts() {
 		if n.responder != nil {
 			n.responder.close()
 		}

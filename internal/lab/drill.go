@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -193,17 +194,18 @@ func (d *driller) outcome(ctx context.Context, r *Result, promised promise, vict
 		return "", err
 	}
 	if !promised.twoOwners || mend == "" {
-		if wrong, err = d.misplaced(emptied); wrong != "" || err != nil {
-			return wrong, err
+		if wrong, err = d.misplaced(emptied); err != nil {
+			return "", err
 		}
 	}
 	if mend == "" {
-		return "", nil
+		return wrong, nil
 	}
 	if err := d.inflict(ctx, mend, victim); err != nil {
 		return "", err
 	}
-	return d.settle(ctx, nil, promised.watch/2, d.see)
+	after, err := d.settle(ctx, nil, promised.watch/2, d.see)
+	return cmp.Or(wrong, after), err
 }
 
 // look watches for a while.

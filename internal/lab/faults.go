@@ -40,6 +40,8 @@ var drill = []scenario{
 	{faults: []string{"firewall"}, mend: "heal"},
 	{faults: []string{"memory"}, mend: "heal"},
 	{faults: []string{"restart"}},
+	{faults: []string{"twin"}, mend: "end-twin"},
+	{faults: []string{"twin-idle"}, mend: "end-twin"},
 	{faults: []string{"all-peers-dead"}, mend: "return-all"},
 }
 
@@ -127,6 +129,12 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		return c.mute(n)
 	case "firewall":
 		return c.firewall(n)
+	case "twin":
+		return c.double(n)
+	case "twin-idle":
+		return c.doubleIdle(ctx, n)
+	case "end-twin":
+		return c.endTwin(ctx, n)
 	case "memory":
 		n.cut = true
 		return errors.Join(c.remember(n), n.both(false))

@@ -296,8 +296,8 @@ func TestBounds(t *testing.T) {
 // The drill is CONTRACT's, in its order.
 func TestFaultNames(t *testing.T) {
 	want := []string{"none", "stop", "return", "kill", "kill-guard", "kill-both", "hang", "wake", "link-down", "link-up",
-		"cut", "heal", "split", "one-way-in", "one-way-out", "starve", "freeze", "meddle", "contest", "foreign-key", "reload", "upgrade",
-		"deaf", "mute", "firewall", "memory", "restart", "all-peers-dead"}
+		"cut", "heal", "split", "one-way-in", "one-way-out", "starve", "freeze", "meddle", "contest", "foreign-key", "reload",
+		"upgrade", "deaf", "mute", "firewall", "memory", "restart", "twin", "twin-idle", "all-peers-dead"}
 	if diff := cmp.Diff(want, FaultNames()); diff != "" {
 		t.Error(diff)
 	}

@@ -127,6 +127,12 @@ func (t times) of(fault string) promise {
 	case "foreign-key":
 		p.empties = true
 		p.watch = foreignMature + t.lost() + 5*t.interval // it must have had the time to take something
+	case "twin", "twin-idle":
+		p.lasts, p.sameGuard = true, true
+		p.watch = foreignMature + t.lost() + 5*t.interval // as with a foreign key
+		if fault == "twin" {
+			p.moves = nothing
+		}
 	case "split":
 		if t.single {
 			p.empties, p.lasts, p.watch = true, true, t.lost()+5*t.interval
@@ -177,6 +183,11 @@ func (c *cluster) keptPeace(r *Result, victim *node, history []hold, at instant)
 	moved := slices.DeleteFunc(stirred(history, at), func(v netip.Addr) bool { return may[v] })
 	if len(moved) > 0 {
 		return fmt.Sprintf("%v came or went, which %s must not touch", moved, r.Fault)
+	}
+	if c.twin != nil {
+		if got := took(history, c.twin.num, at); len(got) > 0 {
+			return fmt.Sprintf("%v went to a second process by the name of %s", got, victim.name)
+		}
 	}
 	if got := took(history, victim.num, at); r.Fault == "foreign-key" && len(got) > 0 {
 		return fmt.Sprintf("%s took %v without the cluster's secret", victim.name, got)

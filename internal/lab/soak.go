@@ -62,7 +62,7 @@ var (
 	network = []string{"link-down", "cut", "one-way-in", "one-way-out", "deaf", "mute", "firewall", "memory"}
 	// alone are the faults beside which there may be no other: a node without any peer, and a
 	// link that is cut one way while another's daemon and guard are dead (README: limits).
-	alone = []string{"all-peers-dead", "one-way-in", "one-way-out"}
+	alone = []string{"all-peers-dead", "one-way-in", "one-way-out", "twin", "twin-idle"}
 )
 
 // soak does faults at random, then takes the lab down to see what is left of it. ok says
