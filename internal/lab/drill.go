@@ -187,16 +187,19 @@ func (d *driller) outcome(ctx context.Context, r *Result, promised promise, vict
 		}
 		return wrong, err
 	}
-	if err := d.look(ctx, promised.watch); err != nil {
+	if promised.twoOwners {
+		err = d.look(ctx, promised.watch)
+	} else {
+		wrong, err = d.until(ctx, promised.watch, d.see, func() (string, error) { return d.misplaced(emptied) })
+	}
+	if err != nil {
 		return "", err
 	}
 	if r.meanwhile, err = d.owners(); err != nil {
 		return "", err
 	}
-	if !promised.twoOwners || mend == "" {
-		if wrong, err = d.misplaced(emptied); err != nil {
-			return "", err
-		}
+	if mend == "" && promised.twoOwners { // nobody mends it: an answer about now
+		return d.misplaced(nil)
 	}
 	if mend == "" {
 		return wrong, nil

@@ -13,6 +13,7 @@ import (
 // back in its place at the end.
 func TestKeptPeace(t *testing.T) {
 	c := &cluster{interval: defaultInterval, stale: defaultStale, groups: []group{{name: "its", vips: vipsOf(layout([]string{""}, 1))}, {name: "other", vips: vipsOf(layout([]string{""}, 2))[1:2]}}}
+	c.twin = &node{name: "twin", num: 9}
 	its, other := c.groups[0].vips[0], c.groups[1].vips[0]
 	victim := &node{name: "a", num: 1}
 	before := map[string]string{"its": "a", "other": "b"}
@@ -44,6 +45,9 @@ func TestKeptPeace(t *testing.T) {
 		{"firewall", given, its.String()},
 		{"return", blip, ""}, // what it has afterwards is its own too
 		{"split", blip, ""},
+		{"twin", away, its.String()},
+		{"twin-idle", given, ""},
+		{"twin-idle", []hold{{1, its, 0, 12}, {9, its, 13, 14}, {3, its, 14, forever}}, "second process"},
 		{"all-peers-dead", blip, ""},
 		{"all-peers-dead", away, its.String()},
 	} {
@@ -117,7 +121,7 @@ func TestDrillOfTroubledNodes(t *testing.T) {
 	kernel(t)
 	path := build(t, "")
 	tempdir(t)
-	for _, wanted := range [][]string{{"meddle", "contest", "reload"}, {"freeze", "foreign-key"}} {
+	for _, wanted := range [][]string{{"meddle", "contest", "reload"}, {"freeze", "foreign-key"}, {"one-way-in", "firewall", "twin"}} {
 		t.Run(strings.Join(wanted, " "), func(t *testing.T) {
 			noLeak(t)
 			drillGoesWell(t, Options{Vippyd: path, Faults: wanted})

@@ -26,10 +26,15 @@ func (c *cluster) patience() time.Duration { return 30*time.Second + 20*c.stale 
 // atLeast. emptied, if not nil, is a node that must have nothing any more. It returns what
 // is still wrong when patience ends, "" when nothing is; see is called meanwhile.
 func (c *cluster) settle(ctx context.Context, emptied *node, atLeast time.Duration, see func()) (wrong string, err error) {
+	return c.until(ctx, atLeast, see, func() (string, error) { return c.unsettled(ctx, emptied) })
+}
+
+// until waits as settle does until look finds nothing wrong.
+func (c *cluster) until(ctx context.Context, atLeast time.Duration, see func(), look func() (string, error)) (wrong string, err error) {
 	begin := now()
-	since := begin // when it last looked unsettled
+	since := begin // when something was wrong last
 	for {
-		if wrong, err = c.unsettled(ctx, emptied); err != nil {
+		if wrong, err = look(); err != nil {
 			return "", err
 		}
 		if wrong != "" {
