@@ -269,7 +269,7 @@ func (d *driller) judge(r *Result, promised promise, victim *node, at instant) (
 	}
 	r.failIf(d.keptPeace(r, victim, history, at))
 	if dual > 0 {
-		r.fail("two nodes had the same address")
+		r.fail("two nodes had the same address" + shared(history, at, end))
 	}
 	if doubles > 0 {
 		r.fail(fmt.Sprintf("two nodes answered %d ARP requests", doubles))

@@ -124,6 +124,17 @@ func TestOverlap(t *testing.T) {
 	}
 }
 
+// Who shared an address is named, and nobody who did not.
+func TestShared(t *testing.T) {
+	all := []hold{{1, vip1, 0, 10 * ms}, {2, vip1, 8 * ms, forever}, {3, vip2, 0, forever}}
+	if got, want := shared(all, 5*ms, 99*ms), "; 10.99.1.1 on nodes 1 and 2 from 3ms on for 2ms"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := shared(all, 10*ms, 99*ms); got != "" {
+		t.Errorf("after it: %q", got)
+	}
+}
+
 // A stamp serves one change only: an address that comes and goes twice within the reach of
 // its stamps keeps its order.
 func TestRefineUsesEachStampOnce(t *testing.T) {

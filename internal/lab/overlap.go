@@ -2,6 +2,7 @@ package lab
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -97,6 +98,21 @@ func overlap(all []hold, from, to instant) time.Duration {
 		}
 	}
 	return longest
+}
+
+// shared tells which nodes had the same address between from and to, and since when, counted
+// from from.
+func shared(all []hold, from, to instant) string {
+	out := ""
+	for i, a := range all {
+		for _, b := range all[i+1:] {
+			begin := max(a.from, b.from, from)
+			if length := min(a.to, b.to, to).sub(begin); a.addr == b.addr && a.node != b.node && length > 0 {
+				out += fmt.Sprintf("; %v on nodes %d and %d from %v on for %v", a.addr, a.node, b.node, begin.sub(from), length)
+			}
+		}
+	}
+	return out
 }
 
 // taken is when the last of the addresses that moved came to its new owner, counted from

@@ -56,8 +56,8 @@ type blow struct {
 // Faults of a soak. A scenario that allows two owners has no place in it, nor has one that
 // does nothing.
 var (
-	// lethal faults end the daemon or the guard of their victim.
-	lethal = []string{"stop", "kill", "kill-guard", "kill-both", "hang", "freeze", "foreign-key", "restart"}
+	// lethal faults end the daemon or the guard of their victim, or what they run.
+	lethal = []string{"upgrade", "stop", "kill", "kill-guard", "kill-both", "hang", "freeze", "foreign-key", "restart"}
 	// network faults are between hosts. Two of them at once are a full cut, or near one.
 	network = []string{"link-down", "cut", "one-way-in", "one-way-out", "deaf", "mute", "firewall", "memory"}
 	// alone are the faults beside which there may be no other: a node without any peer, and a
@@ -211,7 +211,7 @@ func (s *soak) step(ctx context.Context, blows []blow) (wrong string, err error)
 	s.report.GapWorstMS = max(s.report.GapWorstMS, milliseconds(gap))
 	s.report.DualWorstMS = max(s.report.DualWorstMS, milliseconds(dual))
 	if doubles := s.census.end(); dual > 0 || doubles > 0 {
-		s.wrong(fmt.Sprintf("two nodes had the same address for %.1f ms, two answered %d ARP requests", milliseconds(dual), doubles))
+		s.wrong(fmt.Sprintf("two nodes had the same address for %.1f ms, two answered %d ARP requests%s", milliseconds(dual), doubles, shared(history, at, now())))
 	}
 	return wrong, nil
 }
