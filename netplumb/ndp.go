@@ -183,8 +183,13 @@ func solicitedNode(addr netip.Addr) netip.Addr {
 // checksumNDP is the Internet checksum of an ICMPv6 message with its pseudo-header (RFC
 // 4443 section 2.3): what belongs into an empty checksum field, and 0 for a right one.
 func checksumNDP(src, dst netip.Addr, message []byte) uint16 {
-	sum := uint32(len(message)) + protocolICMPv6
-	add := func(b []byte) {
+	return checksum(uint32(len(message))+protocolICMPv6, src.AsSlice(), dst.AsSlice(), message)
+}
+
+// checksum is the Internet checksum (RFC 1071) of parts, of which only the last may be of
+// odd length, and of what was summed up before.
+func checksum(sum uint32, parts ...[]byte) uint16 {
+	for _, b := range parts {
 		for ; len(b) > 1; b = b[2:] {
 			sum += uint32(binary.BigEndian.Uint16(b))
 		}
@@ -192,9 +197,6 @@ func checksumNDP(src, dst netip.Addr, message []byte) uint16 {
 			sum += uint32(b[0]) << 8
 		}
 	}
-	add(src.AsSlice())
-	add(dst.AsSlice())
-	add(message)
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}

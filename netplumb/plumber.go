@@ -110,8 +110,11 @@ func (p *Plumber) Ask(addrs ...netip.Addr) {
 	}
 }
 
-// Echo sends an ICMP echo request for each address of the plan on its VIP's link, and on no
-// other whatever the routes say. Replies come by Heard.
+// Echo sends an ICMP echo request for each address of the plan on its VIP's link, whatever
+// the routes say, to the hardware address last heard with it; the kernel learns no neighbour
+// by that. Replies come by Heard, and so does what can't be sent, as if it had been answered:
+// of an address that was never heard, or on a link where this host has no address of its own
+// family beside those of the plan.
 func (p *Plumber) Echo(addrs ...netip.Addr) {
 	if len(addrs) == 0 {
 		return

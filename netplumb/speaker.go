@@ -200,17 +200,27 @@ func (s *speaker) openEchoes() error {
 	return nil
 }
 
-// echo asks for an address on one link by an echo request. What can't be asked counts as
-// answered.
-func (s *speaker) echo(link string, addr netip.Addr) {
+// echo asks for an address on one link by an echo request from another. What can't be asked
+// counts as answered.
+func (s *speaker) echo(link string, from, addr netip.Addr) {
+	if !s.request(link, from, addr) {
+		s.hear(Heard{Link: link, Kind: Echo, Addr: addr, At: time.Now()})
+	}
+}
+
+// request sends an echo request, or returns false.
+func (s *speaker) request(link string, from, addr netip.Addr) bool {
 	e := s.echoes[0]
 	if addr.Is6() {
 		e = s.echoes[1]
 	}
-	if p := s.ports[portOf(place{link: link, addr: addr})]; p != nil && e != nil && e.ask(p.index, addr) == nil {
-		return
+	p := s.ports[portOf(place{link: link, addr: addr})]
+	to, known := s.neighbours.mac(addr)
+	if p == nil || e == nil || !known || !from.IsValid() {
+		return false
 	}
-	s.hear(Heard{Link: link, Kind: Echo, Addr: addr, At: time.Now()})
+	f, err := e.frame(p.mac, to, from, addr)
+	return err == nil && p.send(f) == nil
 }
 
 // announce sends what is due, until a grant ends: a process that stood still must not

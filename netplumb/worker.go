@@ -125,7 +125,9 @@ func (w *worker) turn() {
 		w.ask(addr)
 	}
 	for _, addr := range o.echo {
-		w.speaker.echo(w.linkOf[addr], addr)
+		link := w.linkOf[addr]
+		from, _ := w.sourceFor(link, addr)
+		w.speaker.echo(link, from, addr)
 	}
 	for _, addr := range o.announce {
 		w.speaker.again(addr)
