@@ -14,6 +14,7 @@ type claims struct {
 type claim struct {
 	begin uint64    // the sequence of the first announcement that carried it; 0 before
 	since time.Time // since when permission is complete; zero while it is not
+	asked time.Time // when each address had been asked since then; else earlier
 	pause time.Time // not before, after a rival went first
 	free  time.Time // since when the group is there to be taken by anybody
 	until time.Time // when it gives way to another claim that objections name
@@ -249,6 +250,17 @@ func (n *Node) judgePermission(now time.Time, g int, wake *time.Time) {
 		}
 		if s.askedOn.After(from) {
 			from = s.askedOn
+		}
+		if c.asked.Before(from) && !s.asked.whole.Before(from) {
+			c.asked = s.asked.ended
+		}
+		if c.asked.Before(from) {
+			c.wait = "asking for the address" // in the next round
+			return
+		}
+		// What was asked last has half of the time to answer.
+		if late := c.asked.Add(-n.bounds.stand / 2); late.After(from) {
+			from = late
 		}
 	}
 	if due := from.Add(n.bounds.stand); now.Before(due) {

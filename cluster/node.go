@@ -44,6 +44,8 @@ type Node struct {
 	signs  signs
 	claims claims
 	life   life
+	// asking and pinging are the rounds of ARP and of echo.
+	asking, pinging round
 	// majority is who must acknowledge what only a majority may serve.
 	majority majority
 

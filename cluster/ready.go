@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/vippy-ha/vippy/vipgroup"
@@ -166,85 +165,6 @@ func (n *Node) incumbent(now time.Time, g int) int {
 		return s.holder
 	}
 	return nobody
-}
-
-// ask adds the addresses that should be asked now, and returns when to ask again.
-func (n *Node) ask(now time.Time, out *Ready) (wake time.Time) {
-	if !n.serves() {
-		return wake
-	}
-	interval := n.timing.Interval
-	n.candidates.copyFrom(n.all)
-	n.candidates.minus(n.holds.mine)
-	heardAny := false
-	for _, p := range n.peers {
-		if p == nil || !p.isHeard() {
-			continue
-		}
-		if silence := now.Sub(p.last); silence <= n.bounds.interval*3/2 {
-			heardAny = true
-			n.candidates.minus(p.held)
-			if !p.held.empty() {
-				soonest(&wake, p.last.Add(n.bounds.interval*3/2+1))
-			}
-		}
-	}
-	for g := range n.all.all {
-		s := &n.signs[g]
-		if !n.candidates.has(g) {
-			s.askedOn, s.pingOn = time.Time{}, time.Time{}
-			continue
-		}
-		soonest(&wake, n.ping(now, g, out))
-		period := interval
-		if n.claims.open.has(g) || now.Sub(s.newest) > n.bounds.interval*3/2 {
-			period /= 4
-		}
-		if next := s.asked.Add(period); now.Before(next) && !s.askedOn.IsZero() {
-			soonest(&wake, next)
-			continue
-		}
-		if s.askedOn.IsZero() {
-			s.askedOn = now
-		}
-		s.asked = now
-		soonest(&wake, now.Add(period))
-		if !n.plan.Groups[g].Election {
-			for _, v := range n.plan.Groups[g].VIPs {
-				out.Ask = append(out.Ask, v.Address.Addr())
-			}
-		}
-	}
-	switch {
-	case !heardAny && now.Sub(n.life.asked) >= interval/4:
-		n.life.asked = now
-		out.Ask = append(out.Ask, n.witnesses()...)
-	case now.Sub(n.life.asked) >= witnessEvery:
-		n.life.asked = now
-		out.Ask = append(out.Ask, n.witness...)
-	}
-	if !heardAny {
-		soonest(&wake, n.life.asked.Add(interval/4))
-		if due := n.life.frame.Add(n.bounds.deafness); due.After(now) {
-			soonest(&wake, due)
-		}
-	}
-	return wake
-}
-
-// witnessEvery is how often witnesses are asked while all is well, to know that they
-// answer at all.
-const witnessEvery = time.Second
-
-// witnesses are whoever should answer if this node's reception works.
-func (n *Node) witnesses() []netip.Addr {
-	out := append([]netip.Addr(nil), n.witness...)
-	for _, p := range n.peers {
-		if p != nil && p.from.IsValid() {
-			out = append(out, p.from.Addr())
-		}
-	}
-	return out
 }
 
 // repeatAnnouncements lets others find a holder that they may not hear: while a node of

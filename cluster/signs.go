@@ -16,9 +16,9 @@ type sign struct {
 	heldAt  time.Time // when the holder last said so
 	freed   time.Time // when the holder said that it no longer holds; zero: it has not
 	fresh   bool      // we witnessed it: hold and release were said within 3 intervals
-	asked   time.Time // when it was last asked
+	asked   walk      // by ARP
 	askedOn time.Time // since when it is asked without a pause; zero while it is not
-	pinged  time.Time // when it was last asked by echo
+	pinged  walk      // by echo
 	pingOn  time.Time // since when it is asked by echo without a pause; zero while it is not
 }
 
