@@ -216,7 +216,7 @@ func (c *Config) promised(f *Fault, lasting time.Duration) time.Duration {
 			return c.Stale + 2*c.Interval + late
 		}
 	case TxDead, Cut:
-		if lasting > 2*c.Stale {
+		if lasting > 2*c.Stale+2*c.Interval*time.Duration(c.Nodes) { // else the next in rank may just claim it
 			again = 0
 		}
 		return t + 50*time.Millisecond + late + again + again/4

@@ -137,7 +137,7 @@ func (w *World) Begin(f *Fault) {
 		h.guard.stop()
 		f.guard = h.guard.gen
 	case KillBoth:
-		w.killBoth(h, int64(f.Arg)*int64(time.Millisecond))
+		w.killBoth(h, f)
 	case FreezeBoth:
 		if h.state != off {
 			h.stop()
@@ -185,7 +185,8 @@ func (w *World) Begin(f *Fault) {
 }
 
 // killBoth kills a guard and so much later its daemon, or the other way round.
-func (w *World) killBoth(h *host, apart int64) {
+func (w *World) killBoth(h *host, f *Fault) {
+	apart := int64(f.Arg) * int64(time.Millisecond)
 	process, guard := h.process, h.guard.gen
 	if apart < 0 {
 		h.kill("killed")
@@ -198,7 +199,7 @@ func (w *World) killBoth(h *host, apart int64) {
 	}
 	h.guard.kill()
 	w.after(apart, func() {
-		if h.process == process {
+		if h.process == process && slices.Contains(w.faults, f) {
 			h.kill("killed")
 		}
 	})
