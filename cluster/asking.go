@@ -187,7 +187,7 @@ func (n *Node) askWitnesses(now time.Time, heardAny bool, out *Ready) (wake time
 	}
 	if !heardAny {
 		soonest(&wake, n.life.asked.Add(interval/4))
-		if due := n.life.frame.Add(n.bounds.deafness); due.After(now) {
+		if due := n.deafAt(); due.After(now) {
 			soonest(&wake, due)
 		}
 	}

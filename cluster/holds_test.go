@@ -142,6 +142,7 @@ func TestLettingGo(t *testing.T) {
 		{"ARP of a worse-ranked node that isn't heard", true, func(r *rig, s *speaker) {
 			s.mute = true
 			r.pass(600 * time.Millisecond)
+			r.pass(announceGap) // it may just have announced for the unheard one
 			arp(r, "node2")
 		}, false, true},
 		{"ARP of a better-ranked node that isn't heard", false, func(r *rig, s *speaker) {

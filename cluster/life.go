@@ -23,6 +23,7 @@ type life struct {
 	answered  time.Time  // when a witness last answered
 	hearing   bool       // some frame arrived since the start
 	frame     time.Time  // the newest frame of any kind
+	told      time.Time  // when this node had last spoken by then
 	asked     time.Time  // when the witnesses were last asked
 
 	drained bool
@@ -179,11 +180,24 @@ func (n *Node) matures(now time.Time) bool {
 	return true
 }
 
+// deafAt is when this node, if nothing arrives until then, counts as deaf: once what it
+// said before it last heard something is stale, for that may be the last that anybody heard
+// of it if its link was cut. It speaks every interval, so that is at most an interval before
+// the silence itself is stale.
+func (n *Node) deafAt() time.Time {
+	l := &n.life
+	since := l.frame.Add(-n.bounds.interval)
+	if l.told.After(since) {
+		since = l.told
+	}
+	return since.Add(n.bounds.stale)
+}
+
 // judgeIsolation finds out that this node's receive side is dead: nothing at all
 // arrives, although somebody is known who would be heard.
 func (n *Node) judgeIsolation(now time.Time) {
 	l := &n.life
-	if l.isolated || now.Sub(l.frame) < n.bounds.deafness {
+	if l.isolated || now.Before(n.deafAt()) {
 		return
 	}
 	l.isolated = n.fellSilent() >= 2 || n.othersExpected()
@@ -205,7 +219,7 @@ func (n *Node) fellSilent() (count int) {
 func (n *Node) othersExpected() bool {
 	l := &n.life
 	answering := !l.answered.IsZero() && l.frame.Sub(l.answered) <= 3*witnessEvery
-	return answering || len(n.witness) > 0 && !l.hearing || l.outsiders.steady(l.frame, n.bounds.deafness/2)
+	return answering || len(n.witness) > 0 && !l.hearing || l.outsiders.steady(l.frame, n.bounds.stale/2)
 }
 
 // expectsFrames says whether some station besides one peer should be heard, so that

@@ -383,7 +383,7 @@ func (n *Node) Sign(now time.Time, s Sign) {
 	case n.isWitness(s.Addr):
 		n.life.answered = now
 	case s.Kind == Outsider:
-		n.life.outsiders.note(now, n.bounds.deafness/8)
+		n.life.outsiders.note(now, n.bounds.stale/8)
 	}
 	g, ok := n.byAddr[s.Addr]
 	if !ok {
@@ -426,7 +426,7 @@ func (n *Node) frame(now time.Time) {
 		n.claims.withdrawAll()
 		n.life.blipped = true
 	}
-	n.life.frame, n.life.hearing = now, true
+	n.life.frame, n.life.told, n.life.hearing = now, n.voice.last, true
 	if n.life.isolated {
 		n.life.isolated, n.life.since, n.life.mature = false, now, false
 		n.voice.urgent, n.stale = true, true

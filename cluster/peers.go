@@ -231,17 +231,17 @@ type bounds struct {
 	// stand is how long a claim must stand (T): half an interval, at least 50 ms.
 	stand time.Duration
 	// silent is how long an address must have given no sign before it is taken
-	// unreleased, and deafness how long nothing at all may arrive before a node gives
-	// everything up. A node that is cut off last spoke up to an interval before it last
-	// heard something: deafness is so much shorter than silent that it has let go, and
-	// its kernel too, before the others take.
-	silent   time.Duration
-	deafness time.Duration
+	// unreleased: so much longer than stale that a holder that is cut off has let go, and
+	// its kernel too (deafAt).
+	silent time.Duration
 }
 
-const minStand = 50 * time.Millisecond
+const (
+	minStand  = 50 * time.Millisecond
+	minBeyond = 25 * time.Millisecond // of silent over stale
+)
 
 func boundsOf(interval, stale time.Duration) bounds {
 	return bounds{interval: interval, stale: stale, stand: max(interval/2, minStand),
-		silent: stale + interval*5/4, deafness: stale - interval/2}
+		silent: stale + max(interval/2, minBeyond)}
 }
