@@ -71,17 +71,17 @@ type PeerSnapshot struct {
 	Last                 Ago
 	From                 netip.AddrPort
 	// Announcement is the body of its newest one.
-	Announcement []byte
-	Starts       []StartSnapshot
-	Acked        uint64
-	AckedAt      Ago
-	ToldAt       Ago
-	State        PeerState
-	Since, Back  Ago // of the state, and of being heard without an absence
-	Planned      Ago
-	Asks         bool
-	Unreached    bool
-	LastCopy     uint64
+	Announcement    []byte
+	Starts          []StartSnapshot
+	Acked           uint64
+	AckedAt         Ago
+	ToldAt          Ago
+	State           PeerState
+	Since, Back     Ago // of the state, and of being heard without an absence
+	Planned         Ago
+	Asks            bool
+	Unreached, Sure bool
+	LastCopy        uint64
 }
 
 // StartSnapshot orders a peer's claim among those of others.
@@ -129,7 +129,7 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 		x := PeerSnapshot{
 			Node: p.name, Boot: p.boot, Top: p.top, Seq: p.seq, Said: p.said, Last: ago(p.last), From: p.from,
 			Announcement: a.append(nil), Acked: p.acked, AckedAt: ago(p.ackedAt), ToldAt: ago(p.toldAt), State: p.state,
-			Since: ago(p.since), Back: ago(p.back), Planned: ago(p.planned), Asks: p.asks, Unreached: p.unreached, LastCopy: p.lastCopy,
+			Since: ago(p.since), Back: ago(p.back), Planned: ago(p.planned), Asks: p.asks, Unreached: p.unreached, Sure: p.sure, LastCopy: p.lastCopy,
 		}
 		for _, b := range p.starts {
 			x.Starts = append(x.Starts, StartSnapshot{b.begin, b.stamp})
@@ -163,7 +163,7 @@ func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 		n.voice.log[x.Seq%uint64(len(n.voice.log))] = sent{x.Seq, at(x.Ago)}
 	}
 	n.resumeLife(s.Life, at)
-	n.life.frame = at(s.Life.Frame).Add(after) // nobody listened meanwhile
+	n.life.frame = at(s.Life.Frame).Add(after)
 	n.life.told = at(s.Life.Told).Add(after)
 	n.resumeGroups(s.Groups, at)
 	for _, encoding := range s.Plans {
@@ -174,6 +174,7 @@ func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 	for _, x := range s.Peers {
 		if i := n.plan.Member(x.Node); i >= 0 && n.peers[i] != nil {
 			n.peers[i].resume(x, at)
+			n.peers[i].last = n.peers[i].last.Add(after) // nobody listened meanwhile
 			if after > 2*n.bounds.interval {
 				n.peers[i].back = now // our own pause is no proof that they can't hear us
 			}
@@ -253,5 +254,5 @@ func (p *peer) resume(x PeerSnapshot, at func(Ago) time.Time) {
 	}
 	p.acked, p.ackedAt, p.toldAt = x.Acked, at(x.AckedAt), at(x.ToldAt)
 	p.state, p.since, p.back, p.planned, p.asks = x.State, at(x.Since), at(x.Back), at(x.Planned), x.Asks
-	p.unreached, p.lastCopy, p.sure = x.Unreached, x.LastCopy, x.State == Live
+	p.unreached, p.lastCopy, p.sure = x.Unreached, x.LastCopy, x.Sure
 }

@@ -205,7 +205,11 @@ func (p *peer) speaksOn(now time.Time, challenger uint64, interval time.Duration
 	if r := &p.second; r.boot == challenger && r.last.Sub(r.since) > patience {
 		patience = max(patience, b.stale-b.stand)
 	}
-	return !p.farewell && p.sure && now.Sub(p.last) <= patience
+	since := p.last
+	if p.back.After(since) {
+		since = p.back // our own pause is no silence of theirs
+	}
+	return !p.farewell && p.sure && now.Sub(since) <= patience
 }
 
 // noteSecond remembers a process with the name of a peer that is not believed, and raises

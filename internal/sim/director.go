@@ -131,6 +131,9 @@ func (d *director) calm(long time.Duration) {
 		d.w.During(at, lasting, f)
 		if d.w.cfg.Upgrades && f.Kind != Upgrade { // nor does it when something is amiss already
 			g, _ := d.draw(upgradeFaults)
+			if f.Kind == Twin { // whose turn it is once the first is silent for long
+				g.Arg = min(g.Arg, int(d.w.cfg.Stale/4/time.Millisecond))
+			}
 			d.w.During(at+lasting/2, 0, g)
 		}
 	}

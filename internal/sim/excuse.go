@@ -29,7 +29,9 @@ func (c *checker) excuse(o *overlap) excuse {
 			apart = apart || w.cutWithin(a, k, memory) || w.cutWithin(b, k, memory) || w.cutWithin(k, a, memory) || w.cutWithin(k, b, memory)
 		}
 	}
-	if e.endless || !apart || !w.twinWithin(memory) {
+	// A twin's boot id may be the highest that was ever believed: then who takes the name up
+	// again must prove that it is no recording, which it can't to whom it doesn't hear.
+	if e.endless || !apart || !w.twinWithin(memory) && w.twin.idle == 0 {
 		return e
 	}
 	// Who doesn't hear both processes with one name both ways may believe the other one: the

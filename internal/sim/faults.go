@@ -112,7 +112,6 @@ func (w *World) describe(f *Fault) string {
 func (w *World) Begin(f *Fault) {
 	w.note(-1, "--- "+w.describe(f), -1)
 	h := w.hosts[f.A]
-	now := h.clock.time(w.now)
 	switch f.Kind {
 	case Kill:
 		h.kill("killed")
@@ -155,8 +154,7 @@ func (w *World) Begin(f *Fault) {
 		h.rekey(true)
 	case Drain:
 		if h.alive() {
-			h.node.Drain(now, true)
-			h.turn()
+			h.order(func(now time.Time) { h.node.Drain(now, true) })
 		}
 	case Bar:
 		h.vote(cluster.Vote{Source: "sim", Bar: true, Reason: "sim"})
@@ -255,10 +253,7 @@ func (w *World) End(f *Fault) {
 	case Wrong:
 		h.rekey(false)
 	case Drain:
-		if h.alive() {
-			h.node.Drain(h.clock.time(w.now), false)
-			h.turn()
-		}
+		h.order(func(now time.Time) { h.node.Drain(now, false) })
 	case Bar:
 		h.vote(cluster.Vote{Source: "sim"})
 	case BarOne, Worse:
@@ -313,10 +308,24 @@ func (h *host) strangeWithin(d int64) bool {
 }
 
 func (h *host) vote(v cluster.Vote) {
-	if h.alive() {
-		h.node.Vote(h.clock.time(h.w.now), v)
-		h.turn()
+	h.order(func(now time.Time) { h.node.Vote(now, v) })
+}
+
+// order tells the process something once it takes turns; one that dies before isn't told.
+func (h *host) order(what func(now time.Time)) {
+	process := h.process
+	var try func()
+	try = func() {
+		switch {
+		case h.process != process || h.state == off:
+		case h.alive():
+			what(h.clock.time(h.w.now))
+			h.turn()
+		default:
+			h.w.after(int64(h.w.cfg.Interval)/4, try)
+		}
 	}
+	try()
 }
 
 func (h *host) adopt(plan int) {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 )
 
@@ -53,6 +54,14 @@ func (w *World) majorityServes(split uint32) {
 	}
 }
 
+// young says whether a process hasn't been there for long enough to know who may have
+// something: it objects to claims.
+func (w *World) young() bool {
+	return slices.ContainsFunc(w.hosts[:w.cfg.Nodes], func(h *host) bool {
+		return h.clock.at(w.now)-int64(h.boot) < int64(w.cfg.regained())
+	})
+}
+
 // majorities cuts the cluster in two, again and again. Left alone, the side with a majority
 // has everything in time; with something else amiss no address has two owners.
 func (d *director) majorities(n int) {
@@ -70,6 +79,9 @@ func (d *director) majorities(n int) {
 				return
 			}
 		case 1:
+			if w.young() && w.Run(w.cfg.regained()) != nil {
+				return
+			}
 			w.Begin(cut)
 			if w.Run(w.cfg.regained()) != nil {
 				return

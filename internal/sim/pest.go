@@ -61,7 +61,7 @@ func (w *World) crawl(f *Fault) {
 			}
 		})
 	}
-	w.after(pause+1_000_000+w.upTo(30_000_000), func() {
+	w.after(pause+int64(w.cfg.Interval)+w.upTo(30_000_000), func() { // time to tell the guard
 		if slices.Contains(w.faults, f) {
 			w.crawl(f)
 		}
@@ -95,7 +95,7 @@ func (d *director) pester(n int) {
 		pest, _ := d.draw(pestFaults)
 		start := time.Duration(d.rng.Int64N(int64(4 * w.cfg.Stale)))
 		f, lasting := d.draw(d.with(allFaults, guardFaults))
-		if d.rng.IntN(2) == 0 {
+		if d.rng.IntN(2) == 0 || w.cfg.Nodes == 2 && pest.Kind == Flap { // else nobody would be left
 			f.A = pest.A
 		}
 		if d.rng.IntN(4) == 0 && w.twin != nil && pest.Kind == Twin && slices.Contains(twinFaults, f.Kind) {
