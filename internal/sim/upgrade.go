@@ -64,6 +64,9 @@ func (h *host) goOn() {
 		key = w.foreignKey
 	}
 	after := time.Duration(h.clock.at(w.now) - h.left.at)
+	if after > w.cfg.Stale/4 {
+		h.speaks = w.now // as a third it was no way round a cut meanwhile
+	}
 	h.node = cluster.Resume(now, after, cluster.Options{Name: h.name, Cluster: "sim",
 		Keys: []cluster.Key{key}, Plan: plan, Timing: w.cfg.Timing}, h.left.snapshot)
 	if w.cfg.Gateway {
