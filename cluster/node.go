@@ -64,7 +64,7 @@ type Node struct {
 	alarms  alarms
 	rivals  rivals
 	turn    time.Time // the last time that anything was asked of this node
-	missed  time.Time // when it last did nothing for a while, or lost answers
+	slept   time.Time // the end of the last time that it did nothing for a while
 	witness []netip.Addr
 }
 
@@ -142,6 +142,7 @@ func (n *Node) Tick(now time.Time) { n.arrive(now) }
 func (n *Node) arrive(now time.Time) {
 	if now.Sub(n.turn) > 2*n.bounds.interval {
 		n.Missed(now)
+		n.slept = now
 		for _, p := range n.peers {
 			if p != nil && p.state == Live {
 				p.back = now // our own pause is no proof that they can't hear us
@@ -154,7 +155,6 @@ func (n *Node) arrive(now time.Time) {
 
 // Missed says that answers may have been lost: what is known of free addresses is void.
 func (n *Node) Missed(now time.Time) {
-	n.missed = now
 	n.signs.restart(now)
 	n.claims.withdrawAll()
 }
@@ -366,7 +366,7 @@ func (n *Node) recent() time.Duration { return 3 * n.bounds.interval }
 // in which this node did nothing may have waited in a socket all the while: then no
 // release is witnessed, for somebody else may have taken the address since.
 func (n *Node) witnessed(now time.Time) time.Duration {
-	if now.Sub(n.missed) < n.bounds.interval {
+	if now.Sub(n.slept) < n.bounds.interval {
 		return -1
 	}
 	return n.recent()
