@@ -23,7 +23,6 @@ type life struct {
 	answered  time.Time  // when a witness last answered
 	hearing   bool       // some frame arrived since the start
 	frame     time.Time  // the newest frame of any kind
-	told      time.Time  // when this node had last spoken by then
 	asked     time.Time  // when the witnesses were last asked
 
 	drained bool
@@ -180,15 +179,22 @@ func (n *Node) matures(now time.Time) bool {
 	return true
 }
 
-// deafAt is when this node, if nothing arrives until then, counts as deaf: once what it
-// said before it last heard something is stale, for that may be the last that anybody heard
-// of it if its link was cut. It speaks every interval, so that is at most an interval before
-// the silence itself is stale.
+// deafAt is when this node counts as deaf if nothing arrives until then: before others,
+// if it was its link that was cut, may take what it has. They heard it at least until they
+// said what they acknowledged last, and as it speaks every interval, until an interval
+// before it last heard anything.
 func (n *Node) deafAt() time.Time {
-	l := &n.life
-	since := l.frame.Add(-n.bounds.interval)
-	if l.told.After(since) {
-		since = l.told
+	since, known := n.life.frame.Add(-n.bounds.interval), time.Time{}
+	for _, p := range n.peers {
+		if p == nil || p.farewell || n.life.frame.Sub(p.last) >= n.bounds.stale {
+			continue
+		}
+		if known.IsZero() || p.ackedAt.Before(known) {
+			known = p.ackedAt
+		}
+	}
+	if known.After(since) {
+		since = known
 	}
 	return since.Add(n.bounds.stale)
 }

@@ -426,7 +426,7 @@ func (n *Node) frame(now time.Time) {
 		n.claims.withdrawAll()
 		n.life.blipped = true
 	}
-	n.life.frame, n.life.told, n.life.hearing = now, n.voice.last, true
+	n.life.frame, n.life.hearing = now, true
 	if n.life.isolated {
 		n.life.isolated, n.life.since, n.life.mature = false, now, false
 		n.voice.urgent, n.stale = true, true

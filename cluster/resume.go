@@ -44,7 +44,7 @@ type SentAgo struct {
 // LifeSnapshot is this node's own fitness.
 type LifeSnapshot struct {
 	Since                      Ago // the beginning of the listening that makes it mature
-	Frame, Told                Ago // when something last arrived, and what was said before
+	Frame                      Ago // when something last arrived
 	Young, Mature, Isolated    bool
 	Answered                   Ago // by a witness
 	Hearing, Drained, Eligible bool
@@ -101,7 +101,7 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 		Boot: n.boot, Seq: n.voice.seq, Adopted: n.adopted, Clock: n.clock,
 		Born: ago(n.born), SpeakAt: ago(n.voice.speakAt), Spoke: ago(n.voice.last),
 		Life: LifeSnapshot{
-			Since: ago(l.since), Frame: ago(l.frame), Told: ago(l.told), Young: l.young, Mature: l.mature, Isolated: l.isolated, Answered: ago(l.answered),
+			Since: ago(l.since), Frame: ago(l.frame), Young: l.young, Mature: l.mature, Isolated: l.isolated, Answered: ago(l.answered),
 			Hearing: l.hearing, Drained: l.drained, Eligible: l.eligible, EligibleSince: ago(l.eligibleAt),
 		},
 	}
@@ -164,7 +164,6 @@ func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 	}
 	n.resumeLife(s.Life, at)
 	n.life.frame = at(s.Life.Frame).Add(after)
-	n.life.told = at(s.Life.Told).Add(after)
 	n.resumeGroups(s.Groups, at)
 	for _, encoding := range s.Plans {
 		if p, err := vipgroup.Decode(encoding); err == nil && p.Digest() != o.Plan.Digest() {

@@ -201,7 +201,7 @@ func (n *Node) standsBack() string {
 // before it speaks; one that was refused for longer than that is a twin, and has to wait
 // until the other is absent.
 func (p *peer) speaksOn(now time.Time, challenger uint64, interval time.Duration, b bounds) bool {
-	patience := 2 * interval
+	patience := interval * 11 / 4
 	if r := &p.second; r.boot == challenger && r.last.Sub(r.since) > patience {
 		patience = max(patience, b.stale-b.stand)
 	}

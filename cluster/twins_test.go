@@ -32,8 +32,9 @@ func TestSecondProcess(t *testing.T) {
 	}{
 		{"a higher boot", 1000, 0, false, SecondProcess},
 		{"a lower boot with proof", 50, 0, false, SecondProcess},
-		{"a process that was restarted", 1000, 250 * time.Millisecond, false, ""},
-		{"a restarted one whose clock was set back", 50, 250 * time.Millisecond, false, ""},
+		{"a higher boot after two lost packets", 1000, 250 * time.Millisecond, false, SecondProcess},
+		{"a process that was restarted", 1000, 300 * time.Millisecond, false, ""},
+		{"a restarted one whose clock was set back", 50, 300 * time.Millisecond, false, ""},
 		{"a higher boot after a farewell", 1000, 0, true, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -148,6 +148,8 @@ var ownFaults = []FaultKind{Kill, Leave, Hang, Wrong, Drain, Bar, Lose, Freeze, 
 // mayMove is which nodes' addresses a fault may move; ok is false where it is any's.
 func (d *director) mayMove(f *Fault) (nodes uint32, ok bool) {
 	switch {
+	case f.Kind == Twin && d.w.cfg.Loss > 0:
+		return 0, false // three packets of the first lost in a row, and its twin speaks
 	case f.Kind == Upgrade, slices.Contains(quietFaults, f.Kind), slices.Contains(quietGuardFaults, f.Kind), slices.Contains(quietPests, f.Kind):
 		return 0, true
 	case f.Kind == RxDead && !d.w.cfg.Gateway && d.w.cfg.Nodes == 2:

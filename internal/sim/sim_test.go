@@ -69,6 +69,7 @@ var fixedSeeds = []struct {
 	{20086, Pests, "a deaf node can't tell its twin that it lives; the others do"},
 	{20103, Pests, "a twin of each of two nodes that were cut apart"},
 	{312767229313, Calm, "an upgraded node took its own pause for the silence of a peer, and believed its twin"},
+	{314884100015, Single, "two lost packets, and a twin was believed"},
 	{7, Chat, "chat and processes"},
 	{5, Calm, "nothing moves"},
 }
