@@ -56,8 +56,8 @@ func TestProof(t *testing.T) {
 			r := newRig(t, testPlan(t, 3, 1))
 			r.pass(time.Second)
 			s := r.peers[0]
-			s.mute = true // the former process has ended
-			r.pass(250 * time.Millisecond)
+			s.mute = true // the former process has ended, and the next has listened
+			r.pass(300 * time.Millisecond)
 			s.boot -= 50
 			v, err := open("secret", s.next(r))
 			if err != nil {
