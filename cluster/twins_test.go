@@ -195,3 +195,23 @@ func TestStraysMeetAgain(t *testing.T) {
 		t.Errorf("who hears us and doesn't believe us is %s, want deaf: nobody believes it yet", state)
 	}
 }
+
+// TestOwnPausesAreNoGrace: a peer that doesn't hear this node must be let have what it
+// claims, and each pause of a starved process must not put that off.
+func TestOwnPausesAreNoGrace(t *testing.T) {
+	r := matureRig(t, 3, 2)
+	s := r.peers[0]
+	s.deaf = true
+	r.pass(2 * time.Second)
+	if p := r.peer(s); p.state == Live || !p.cannotHear(r.now, r.n.bounds.interval) {
+		t.Fatalf("a peer that acknowledges nothing is %s", p.state)
+	}
+	for range 3 {
+		r.now = r.now.Add(3 * r.n.bounds.interval)
+		r.say(s)
+		r.ready()
+		if !r.peer(s).cannotHear(r.now, r.n.bounds.interval) {
+			t.Error("a pause of this process gave a deaf peer another interval")
+		}
+	}
+}

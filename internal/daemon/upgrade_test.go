@@ -122,6 +122,7 @@ func TestUpgrade(t *testing.T) {
 			m.loop.former = h
 		})
 		time.Sleep(50 * time.Millisecond)
+		synctest.Wait()
 		if s := next.loop.Status(); !s.State.Active || s.Program.Boot != before.Program.Boot {
 			t.Errorf("the next program is active: %v, boot %d, before %d\n%s", s.State.Active, s.Program.Boot, before.Program.Boot, next.log)
 		}

@@ -157,9 +157,9 @@ func TestDrill(t *testing.T) {
 // for them. The lab must see that.
 func TestDrillSeesThatNobodyAsks(t *testing.T) {
 	kernel(t)
-	path := build(t, sabotage(t, "cluster/ready.go",
-		"out.Ask = append(out.Ask, v.Address.Addr())",
-		"_ = v"))
+	path := build(t, sabotage(t, "cluster/asking.go",
+		"func(a netip.Addr) { out.Ask = append(out.Ask, a) }",
+		"func(netip.Addr) {}"))
 	tempdir(t)
 	var out, diag bytes.Buffer
 	ok, err := Run(t.Context(), Options{Vippyd: path, JSON: true, Faults: []string{"hang"}, Stdout: &out, Stderr: &diag})
