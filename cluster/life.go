@@ -186,10 +186,7 @@ func (n *Node) matures(now time.Time) bool {
 func (n *Node) deafAt() time.Time {
 	since, known := n.life.frame.Add(-n.bounds.interval), time.Time{}
 	for _, p := range n.peers {
-		if p == nil || p.farewell || n.life.frame.Sub(p.last) >= n.bounds.stale {
-			continue
-		}
-		if known.IsZero() || p.ackedAt.Before(known) {
+		if n.spokeLast(p) && (known.IsZero() || p.ackedAt.Before(known)) {
 			known = p.ackedAt
 		}
 	}
@@ -209,10 +206,15 @@ func (n *Node) judgeIsolation(now time.Time) {
 	l.isolated = n.fellSilent() >= 2 || n.othersExpected()
 }
 
+// spokeLast says whether a peer was heard until the wire fell silent altogether.
+func (n *Node) spokeLast(p *peer) bool {
+	return p != nil && !p.farewell && !p.last.IsZero() && n.life.frame.Sub(p.last) < n.bounds.stale
+}
+
 // fellSilent counts the peers that were heard until the wire fell silent altogether.
 func (n *Node) fellSilent() (count int) {
 	for _, p := range n.peers {
-		if p != nil && !p.farewell && !p.last.IsZero() && n.life.frame.Sub(p.last) < n.bounds.stale {
+		if n.spokeLast(p) {
 			count++
 		}
 	}
