@@ -14,7 +14,7 @@ import (
 
 // about describes this machine and these sources, and neither by a name or a path.
 func (r *runner) about() (*About, error) {
-	a := &About{Date: time.Now().UTC().Format(time.DateOnly), Command: "make bench", Cores: runtime.NumCPU(), Go: runtime.Version(),
+	a := &About{Date: time.Now().UTC().Format(time.DateOnly), Command: r.Command, Cores: runtime.NumCPU(), Go: runtime.Version(),
 		Keepalived: "not installed", Runs: r.Runs, Seed: r.Seed,
 		WatchS: watchMost.Seconds(), HealS: healMost.Seconds(), RestS: restFor.Seconds()}
 	commit, err := exec.Command("git", "rev-parse", "--short=12", "HEAD").Output()

@@ -30,6 +30,8 @@ type Options struct {
 	Parts []string
 	// Systems are those to measure; empty means all.
 	Systems []System
+	// Command is what was typed, for the records.
+	Command string
 	// Log gets a line for each record, for people.
 	Log io.Writer
 }

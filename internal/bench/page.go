@@ -79,7 +79,7 @@ func (p *page) head() {
 	a := p.about
 	p.say(`# Side by side with keepalived
 
-This page is made from [its raw records](benchmarks.jsonl) by %[1]s; a test checks that the
+This page is made from [its raw records](benchmarks.jsonl); a test checks that the
 two agree. Nothing on it was not measured.
 
 - Sources: commit %[2]s, built with %[3]s, on %[4]s. Command: %[1]s.

@@ -26,7 +26,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	o := bench.Options{Log: os.Stderr}
+	o := bench.Options{Log: os.Stderr, Command: strings.Join(append([]string{"go run ./internal/bench/cmd"}, os.Args[1:]...), " ")}
 	var records, page, parts, systems string
 	var again bool
 	flag.StringVar(&o.Vippyd, "vippyd", "bin/vippyd", "the `BINARY` to measure")
