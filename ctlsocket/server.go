@@ -202,6 +202,10 @@ func (s *server) mayChange(ctx context.Context) error {
 	return nil
 }
 
+// jsonSpace is what JSON may have around a value (RFC 8259 section 2): less than Unicode's
+// white space.
+const jsonSpace = " \t\r\n"
+
 // readBody reads the command's JSON object, if there is one.
 func readBody(w http.ResponseWriter, r *http.Request, c *Command) error {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -211,7 +215,7 @@ func readBody(w http.ResponseWriter, r *http.Request, c *Command) error {
 	if err != nil {
 		return &Error{http.StatusBadRequest, "the request broke off: " + err.Error(), ""}
 	}
-	if data = bytes.TrimSpace(data); len(data) == 0 {
+	if data = bytes.Trim(data, jsonSpace); len(data) == 0 {
 		return nil
 	}
 	hint := fmt.Sprintf("%s takes an empty body or {}", c.Verb)

@@ -154,6 +154,10 @@ func (d *director) mayMove(f *Fault) (nodes uint32, ok bool) {
 		return 0, true
 	case f.Kind == RxDead && !d.w.cfg.Gateway && d.w.cfg.Nodes == 2:
 		return 0, false // nothing can tell it that it is the deaf one
+	case d.w.cfg.Attacker && !d.w.cfg.Gateway && d.w.cfg.Nodes == 2 && slices.Contains(ownFaults, f.Kind):
+		// The survivor hears nobody but a stranger who stops when he likes: silence where a
+		// stranger was always heard is what deafness looks like (DESIGN section 3).
+		return 0, false
 	case slices.Contains(ownFaults, f.Kind):
 		return 1 << f.A, true
 	}

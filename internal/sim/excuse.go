@@ -118,8 +118,13 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 		// Two that can't talk claim what a third lost at the same instant, before
 		// the announcement of the first arrived at the second; without loss that is
 		// a wire and a system call. The first announcement that arrives (0, 20, 40,
-		// 100 ms) ends it.
-		return excuse{why: "simultaneous claims without chat", most: int64(150 * time.Millisecond)}
+		// 100 ms) ends it; where all of these are lost, one of those that follow every
+		// max(stale/2, 100 ms) while a node isn't heard.
+		e := excuse{why: "simultaneous claims without chat", most: int64(150 * time.Millisecond)}
+		if w.lossy(a, b) {
+			e.most += 3*max(stale/2, int64(100*time.Millisecond)) + w.slowest(a, b)
+		}
+		return e
 	}
 	return excuse{}
 }

@@ -42,7 +42,7 @@ func (d *director) memories(n int) {
 		switch part := d.rng.IntN(4); {
 		case part == 0:
 			d.filtered()
-		case part == 1 && w.cfg.Gateway:
+		case part == 1 && w.cfg.Gateway && w.cfg.Loss == 0: // five lost replies look like none
 			d.squatted()
 		case part == 2 && w.cfg.Loss == 0:
 			d.returned()
