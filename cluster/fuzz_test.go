@@ -48,7 +48,16 @@ func FuzzReceive(f *testing.F) {
 		}
 		r.receive(s, testKey().sealFrame(append(testKey().frame(nil, kind(what)), body...)))
 		for range 12 {
-			r.ready()
+			for _, p := range r.ready().Neighbours {
+				if p.Node != s.name || p.Part >= p.Of || p.Of > maxParts {
+					t.Fatalf("a part %d of %d from %q", p.Part, p.Of, p.Node)
+				}
+				for _, h := range p.Hosts {
+					if !h.shareable() || h.MAC[0]&1 != 0 || h.Age < 0 {
+						t.Fatalf("%v comes out as a neighbour", h)
+					}
+				}
+			}
 			r.now = r.now.Add(50 * time.Millisecond)
 		}
 		r.status()

@@ -123,6 +123,8 @@ type Ready struct {
 	// Announce lists held addresses that should be announced by ARP now, beyond the
 	// schedule that follows taking them.
 	Announce []netip.Addr
+	// Neighbours are parts of what other nodes shared since the last Ready.
+	Neighbours []NeighbourPart
 	// Announced is set when this turn's announcement (or an earlier one within an
 	// interval) went out, so that the turn counts as a grant.
 	Announced bool

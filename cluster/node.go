@@ -60,6 +60,9 @@ type Node struct {
 	voice    voice
 	direct   []Datagram // unicast messages of this turn
 
+	sharing [][]byte        // this node's neighbours, yet to be told
+	parted  []NeighbourPart // what others shared since the last Ready
+
 	stats   Stats
 	alarms  alarms
 	rivals  rivals
@@ -218,7 +221,7 @@ func (n *Node) receive(now time.Time, in Packet) Refusal {
 	switch what {
 	case kindAnnouncement:
 		return n.receiveAnnouncement(now, p, e, &r, in.From)
-	case kindPlanRequest, kindPlanPart:
+	case kindPlanRequest, kindPlanPart, kindNeighbours:
 		if e.boot != p.boot || p.farewell {
 			return SupersededBoot
 		}
@@ -232,6 +235,15 @@ func (n *Node) receive(now time.Time, in Packet) Refusal {
 			}
 			p.seq = e.seq
 			n.servePlan(q, in.From)
+			return ""
+		}
+		if what == kindNeighbours {
+			part, ok := r.neighbours()
+			if !ok {
+				return Malformed
+			}
+			p.seq, part.Node = e.seq, p.name
+			n.takeNeighbours(part)
 			return ""
 		}
 		part, ok := r.planPart()

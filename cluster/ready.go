@@ -33,6 +33,8 @@ func (n *Node) Ready(now time.Time) Ready {
 	out := Ready{Send: n.direct}
 	n.direct = nil
 	soonest(&wake, n.speak(now, &out))
+	n.tellNeighbours(now, &out)
+	out.Neighbours, n.parted = n.parted, nil
 	soonest(&wake, n.ask(now, &out))
 	n.repeatAnnouncements(now)
 	soonest(&wake, n.assureNow(now))

@@ -48,6 +48,7 @@ const (
 	kindAnnouncement kind = 1
 	kindPlanRequest  kind = 2
 	kindPlanPart     kind = 3
+	kindNeighbours   kind = 4
 )
 
 // A Key is a secret that all nodes share, ready to seal and open. It is not safe for

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"flag"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"regexp"
@@ -31,6 +32,7 @@ type vector struct {
 	ann  announcement
 	req  planRequest
 	part planPart
+	near NeighbourPart
 }
 
 // vectorPlan is the plan that the vectors speak of.
@@ -96,6 +98,11 @@ func vectors(t testing.TB) []vector {
 	}, {
 		name: "plan-part", secret: "swordfish", what: kindPlanPart, cluster: "vippy", sender: "node1", boot: 1_700_000_000_000_000_001, seq: 43,
 		part: planPart{digest: plan.Digest(), total: len(encoded), offset: 400, data: encoded[400:]},
+	}, {
+		name: "neighbours", secret: "swordfish", what: kindNeighbours, cluster: "vippy", sender: "node1", boot: 1_700_000_000_000_000_001, seq: 44,
+		near: NeighbourPart{Part: 1, Of: 3, Hosts: []Neighbour{
+			{netip.MustParseAddr("10.1.2.254"), [6]byte{2, 0, 0, 0, 0, 0xfe}, 0},
+			{netip.MustParseAddr("2001:db8::9"), [6]byte{2, 0, 0, 0, 0, 9}, 200 * time.Second}}},
 	}}
 }
 
@@ -109,6 +116,12 @@ func (v vector) seal() []byte {
 		return k.sealFrame(v.ann.append(b))
 	case kindPlanRequest:
 		return k.sealFrame(v.req.append(appendEnvelope(b, v.cluster, v.sender, v.boot, v.seq)))
+	case kindNeighbours:
+		var hosts []byte
+		for _, h := range v.near.Hosts {
+			hosts = h.append(hosts)
+		}
+		return k.sealFrame(appendPart(appendEnvelope(b, v.cluster, v.sender, v.boot, v.seq), v.near.Part, v.near.Of, hosts))
 	}
 	return k.sealFrame(v.part.append(appendEnvelope(b, v.cluster, v.sender, v.boot, v.seq)))
 }
@@ -130,6 +143,8 @@ func open(secret string, data []byte) (v vector, err error) {
 		v.req, ok = r.planRequest()
 	case kindPlanPart:
 		v.part, ok = r.planPart()
+	case kindNeighbours:
+		v.near, ok = r.neighbours()
 	}
 	if !ok {
 		return v, fmt.Errorf("malformed")
@@ -160,7 +175,7 @@ func (v vector) words() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("secret:     %s", v.secret)
-	line("kind:       %d (%s)", v.what, map[kind]string{kindAnnouncement: "announcement", kindPlanRequest: "plan request", kindPlanPart: "plan part"}[v.what])
+	line("kind:       %d (%s)", v.what, map[kind]string{kindAnnouncement: "announcement", kindPlanRequest: "plan request", kindPlanPart: "plan part", kindNeighbours: "neighbours"}[v.what])
 	line("cluster:    %s", v.cluster)
 	line("sender:     %s", v.sender)
 	line("boot:       %d", v.boot)
@@ -175,6 +190,12 @@ func (v vector) words() string {
 		line("total:      %d", v.part.total)
 		line("offset:     %d", v.part.offset)
 		line("data:       %s", v.part.data)
+		return b.String()
+	case kindNeighbours:
+		line("part:       %d of %d", v.near.Part, v.near.Of)
+		for _, h := range v.near.Hosts {
+			line("host:       %s at %s, confirmed %v ago", h.Addr, net.HardwareAddr(h.MAC[:]), h.Age)
+		}
 		return b.String()
 	}
 	a := v.ann

@@ -95,6 +95,7 @@ type host struct {
 
 	lastTurn   int64 // on its own clock
 	lastExtend int64
+	lastShare  int64
 	lastFrame  int64
 	wakeAt     int64 // world time of the turn that it wants
 	idleTurns  int   // turns in a row that did nothing and asked for another

@@ -95,6 +95,7 @@ func DrawFor(seed uint64, mode Mode) Config {
 	c.NoGuard = rng.IntN(4) == 0
 	c.Upgrades = rng.IntN(2) == 0
 	c.Pests = rng.IntN(4) == 0 && mode != Majority && mode != Memory || mode == Pests
+	c.Share = rng.IntN(3) == 0
 	return c
 }
 

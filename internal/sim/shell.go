@@ -168,6 +168,7 @@ func (h *host) tick() {
 func (h *host) turn() {
 	w := h.w
 	h.lastTurn = h.clock.at(w.now)
+	h.share()
 	r := h.node.Ready(h.clock.time(w.now))
 	w.turns++
 	h.noteSpin(&r)
@@ -179,6 +180,7 @@ func (h *host) turn() {
 	for _, d := range r.Send {
 		h.speak(d)
 	}
+	h.learn(r.Neighbours)
 	h.instruct()
 	h.extendGrant(&r)
 	h.hold(&r)

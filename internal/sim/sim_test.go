@@ -80,7 +80,7 @@ func TestFixedSeeds(t *testing.T) {
 		// found before programs were replaced.
 		for _, noGuard := range []bool{true, false} {
 			c := DrawFor(s.seed, s.mode)
-			c.NoGuard, c.Upgrades, c.Pests = noGuard, false, s.mode == Pests
+			c.NoGuard, c.Upgrades, c.Pests, c.Share = noGuard, false, s.mode == Pests, false
 			if _, v := Play(c, s.mode); v != nil {
 				t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
 			}

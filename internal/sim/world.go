@@ -35,6 +35,8 @@ type Config struct {
 	NoGuard bool
 	// Upgrades lets programs be replaced by others that go on.
 	Upgrades bool
+	// Share lets hosts share their neighbours.
+	Share bool
 	// Pests adds the faults of pest.go, and the host of the twin.
 	Pests bool
 	// Bug plants a fault into the shells or kernels.

@@ -1,0 +1,50 @@
+package sim
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vippy-ha/vippy/cluster"
+)
+
+// shareEvery is how often a host shares its neighbours: far more often than daemons do, so
+// that the datagrams meet every fault.
+const shareEvery = int64(700 * time.Millisecond)
+
+// neighbours are those that a host shares: more than one datagram has room for.
+func (h *host) neighbours() []cluster.Neighbour {
+	out := make([]cluster.Neighbour, 150)
+	for i := range out {
+		out[i] = cluster.Neighbour{Addr: netip.AddrFrom4([4]byte{192, 168, byte(h.id), byte(i)}), MAC: [6]byte{2, 1, byte(h.id), 0, 0, byte(i)},
+			Age: time.Duration(i) * time.Second}
+	}
+	return out
+}
+
+// share gives them to the others now and then.
+func (h *host) share() {
+	now := h.clock.at(h.w.now)
+	if !h.w.cfg.Share || now-h.lastShare < shareEvery {
+		return
+	}
+	h.lastShare = now
+	h.node.Share(h.clock.time(h.w.now), h.neighbours())
+}
+
+// learn checks what others shared: a recording would be no harm, but what nobody shared is.
+func (h *host) learn(parts []cluster.NeighbourPart) {
+	for _, p := range parts {
+		i := slices.IndexFunc(h.w.hosts, func(o *host) bool { return o.role == member && o.as == p.Node })
+		if i < 0 || p.Node == h.as {
+			h.w.fail("P4", "%s was told the neighbours of %q", h.name, p.Node)
+			return
+		}
+		for _, n := range p.Hosts {
+			if !slices.ContainsFunc(h.w.hosts, func(o *host) bool { return o.as == p.Node && slices.Contains(o.neighbours(), n) }) {
+				h.w.fail("P4", "%s was told of %v, which %s didn't share", h.name, n, p.Node)
+				return
+			}
+		}
+	}
+}
