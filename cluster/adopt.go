@@ -58,7 +58,7 @@ func (n *Node) going(g int) bool {
 func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 	oldPlan, oldHolds, oldSigns, oldClaims, oldPeers := n.plan, n.holds, n.signs, n.claims, n.peers
 	oldHad, oldSince := n.had, n.since
-	n.plan, n.encoded, n.self = p, p.Encode(), p.Member(n.name)
+	n.plan, n.encoded, n.self = p, p.Share(), p.Member(n.name)
 	n.plans.adopt(p)
 	n.adopted = n.voice.seq + 1
 	count := len(p.Groups)

@@ -160,6 +160,8 @@ type PeerStatus struct {
 	Reason      string
 	PlanVersion uint64
 	PlanDigest  vipgroup.Digest
+	// Plan is that plan; nil while it isn't known here. It must not be changed.
+	Plan *vipgroup.Plan
 	// LastHeard is when its last announcement arrived; zero when never.
 	LastHeard time.Time
 	Boot      uint64
@@ -220,6 +222,8 @@ type Status struct {
 	Rivals []Rival
 	Alarms []Alarm
 	Stats  Stats
+	// View is what the assignment was last computed of.
+	View vipgroup.View
 }
 
 // Stats count packets and frames.

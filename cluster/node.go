@@ -20,7 +20,7 @@ type Node struct {
 	born    time.Time
 
 	plan    vipgroup.Plan
-	encoded []byte // the plan as it travels
+	encoded []byte // the plan as it travels (vipgroup.Plan.Share)
 	self    int    // our place among the plan's members, or nobody
 	all     set    // every group
 	byAddr  map[netip.Addr]int
@@ -59,6 +59,8 @@ type Node struct {
 	assigned time.Time
 	voice    voice
 	direct   []Datagram // unicast messages of this turn
+	// strangers is when a request for our plan was last answered to who isn't believed.
+	strangers time.Time
 
 	sharing [][]byte        // this node's neighbours, yet to be told
 	parted  []NeighbourPart // what others shared since the last Ready
@@ -215,6 +217,9 @@ func (n *Node) receive(now time.Time, in Packet) Refusal {
 		}
 		return DuplicateName
 	case i < 0:
+		if what == kindPlanRequest {
+			n.serveStranger(now, &r, in.From)
+		}
 		return UnknownNode
 	}
 	p := n.peers[i]
@@ -223,6 +228,9 @@ func (n *Node) receive(now time.Time, in Packet) Refusal {
 		return n.receiveAnnouncement(now, p, e, &r, in.From)
 	case kindPlanRequest, kindPlanPart, kindNeighbours:
 		if e.boot != p.boot || p.farewell {
+			if what == kindPlanRequest {
+				n.serveStranger(now, &r, in.From)
+			}
 			return SupersededBoot
 		}
 		if e.seq <= p.seq {
@@ -251,7 +259,7 @@ func (n *Node) receive(now time.Time, in Packet) Refusal {
 			return Malformed
 		}
 		p.seq = e.seq
-		n.takePart(now, part)
+		n.takePart(part)
 		return ""
 	}
 	return WrongFormat

@@ -1,10 +1,10 @@
 package cluster
 
 import (
-	"encoding/binary"
-	"net/netip"
+	"fmt"
 	"slices"
-	"time"
+	"strconv"
+	"strings"
 
 	"github.com/vippy-ha/vippy/vipgroup"
 )
@@ -18,6 +18,8 @@ type table struct {
 	mine  [][]int // for each of its groups, ours that share an address
 	their [][]int // for each of ours, its groups that share an address
 	whole []bool  // for each of ours: all its addresses are in groups of theirs
+	// conflict says in what it differs from our own plan of the same version, "" for others.
+	conflict string
 }
 
 // plans knows the plan of every peer that is heard, and fetches those it lacks.
@@ -27,19 +29,9 @@ type plans struct {
 	fetch  fetch
 }
 
-// fetch is the one transfer under way.
-type fetch struct {
-	digest vipgroup.Digest
-	from   int // the peer asked
-	data   []byte
-	total  int
-	asked  time.Time
-	broken map[vipgroup.Digest]bool // arrived whole and made no sense
-}
-
 func (p *plans) adopt(own vipgroup.Plan) {
 	old := p.tables
-	p.own, p.fetch = own, fetch{broken: p.fetch.broken}
+	p.own, p.fetch = own, fetch{refused: p.fetch.refused}
 	p.tables = map[vipgroup.Digest]*table{own.Digest(): {plan: own, same: true}}
 	for d, t := range old {
 		if d != own.Digest() {
@@ -71,8 +63,60 @@ func (p *plans) learn(other vipgroup.Plan) *table {
 	for j, g := range p.own.Groups {
 		t.whole[j] = !slices.ContainsFunc(g.Resources(), func(r string) bool { return other.Owns(r) < 0 })
 	}
+	if other.Version == p.own.Version {
+		t.conflict = conflict(p.own, other)
+	}
 	p.tables[other.Digest()] = t
 	return t
+}
+
+// conflict says in what two plans of one version differ: one line, and how many more.
+func conflict(own, other vipgroup.Plan) string {
+	changes := vipgroup.Differ(own, other)
+	if len(changes) == 0 {
+		return ""
+	}
+	c := changes[0]
+	said := func(text string) string {
+		if text == "" {
+			return "nothing"
+		}
+		return strconv.Quote(short(text))
+	}
+	out := fmt.Sprintf("of %s it says %s and this node %s", short(c.Subject), said(c.Is), said(c.Was))
+	if more := len(changes) - 1; more > 0 {
+		out += fmt.Sprintf(" (and %d more: vippyctl plan diff)", more)
+	}
+	return out
+}
+
+// short cuts what others chose the length of.
+func short(text string) string {
+	const most = 120
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "..."
+}
+
+// Newer returns the plan with the highest version of those that peers announce and that are
+// known here, if it is above that of the plan that rules or comes into force; From is a peer
+// that has it. Of equal versions it is the one with the lowest digest, so that nodes that hear
+// the same choose the same. The caller checks that it suits this host, keeps it, and adopts it.
+func (n *Node) Newer() (p vipgroup.Plan, from string, ok bool) {
+	p = n.plan
+	if n.next != nil {
+		p = *n.next
+	}
+	for _, peer := range n.peers {
+		if peer == nil || !peer.isHeard() || peer.table == nil {
+			continue
+		}
+		if other := peer.table.plan; other.Version > p.Version || ok && other.Version == p.Version && lower(other, p) {
+			p, from, ok = other, peer.name, true
+		}
+	}
+	return p, from, ok
 }
 
 // forget drops the plans that nobody uses any more.
@@ -119,124 +163,6 @@ func (t *table) overlap(group int) []int {
 		return []int{group}
 	}
 	return t.their[group]
-}
-
-// The messages by which a plan travels: a request names the digest and how much is
-// there already, a part answers with the next bytes of the encoding.
-const (
-	partSize    = 1000
-	maxPlanSize = 1 << 20
-)
-
-// planRequest asks for more of a plan.
-type planRequest struct {
-	digest vipgroup.Digest
-	offset int
-}
-
-// appendPlanRequest writes a request.
-func (r planRequest) append(b []byte) []byte {
-	return binary.AppendUvarint(append(b, r.digest[:]...), uint64(r.offset))
-}
-
-func (r *reader) planRequest() (q planRequest, ok bool) {
-	copy(q.digest[:], r.take(len(q.digest)))
-	at := r.uvarint()
-	q.offset = int(min(at, maxPlanSize))
-	return q, !r.bad && len(r.b) == 0
-}
-
-// planPart carries some of a plan's encoding.
-type planPart struct {
-	digest        vipgroup.Digest
-	total, offset int
-	data          []byte
-}
-
-func (p planPart) append(b []byte) []byte {
-	b = binary.AppendUvarint(append(b, p.digest[:]...), uint64(p.total))
-	return append(binary.AppendUvarint(b, uint64(p.offset)), p.data...)
-}
-
-func (r *reader) planPart() (p planPart, ok bool) {
-	copy(p.digest[:], r.take(len(p.digest)))
-	total, offset := r.uvarint(), r.uvarint()
-	p.data = r.b
-	ok = !r.bad && total <= maxPlanSize && offset <= total && uint64(len(p.data)) <= total-offset
-	p.total, p.offset = int(total), int(offset)
-	return p, ok
-}
-
-// servePlan answers a request for our own plan.
-func (n *Node) servePlan(q planRequest, to netip.AddrPort) {
-	data := n.encoded
-	if q.digest != n.plan.Digest() || q.offset >= len(data) || len(n.direct) >= maxDirect {
-		return
-	}
-	part := planPart{digest: q.digest, total: len(data), offset: q.offset,
-		data: data[q.offset:min(len(data), q.offset+partSize)]}
-	n.direct = append(n.direct, Datagram{To: to, Data: n.sealed(kindPlanPart, part.append)})
-}
-
-// maxDirect bounds the answers of one turn.
-const maxDirect = 8
-
-// takePart adds a part to the transfer under way; a whole plan is checked and learnt.
-func (n *Node) takePart(now time.Time, p planPart) {
-	f := &n.plans.fetch
-	if p.digest != f.digest || p.offset != len(f.data) {
-		return
-	}
-	f.data, f.total, f.asked = append(f.data, p.data...), p.total, time.Time{}
-	if len(f.data) < f.total {
-		return
-	}
-	plan, err := vipgroup.Decode(f.data)
-	f.data = nil
-	if err != nil || plan.Digest() != f.digest {
-		if f.broken == nil {
-			f.broken = map[vipgroup.Digest]bool{}
-		}
-		f.broken[f.digest] = true
-		return
-	}
-	n.plans.learn(plan)
-	n.digestChanged()
-	f.digest = vipgroup.Digest{}
-}
-
-// fetchPlans asks the heard peers in turn for a plan that is not known here, and returns
-// when to ask again.
-func (n *Node) fetchPlans(now time.Time) (wake time.Time) {
-	f := &n.plans.fetch
-	var ask []int // who has a plan that is not known here
-	for i, p := range n.peers {
-		if p != nil && p.isHeard() && p.table == nil && !f.broken[p.ann.digest] && p.from.IsValid() {
-			ask = append(ask, i)
-		}
-	}
-	if len(ask) == 0 {
-		return wake
-	}
-	of := func(i int) vipgroup.Digest { return n.peers[i].ann.digest }
-	if !slices.ContainsFunc(ask, func(i int) bool { return of(i) == f.digest }) {
-		*f = fetch{digest: of(ask[0]), broken: f.broken, from: nobody}
-	}
-	pause := n.timing.Interval / 4
-	if now.Sub(f.asked) >= pause {
-		// The next one that has it: the last may not have heard the question.
-		ask = slices.DeleteFunc(ask, func(i int) bool { return of(i) != f.digest })
-		next := ask[0]
-		if f.asked.IsZero() && slices.Contains(ask, f.from) {
-			next = f.from
-		} else if i := slices.IndexFunc(ask, func(i int) bool { return i > f.from }); i >= 0 {
-			next = ask[i]
-		}
-		f.from, f.asked = next, now
-		q := planRequest{digest: f.digest, offset: len(f.data)}
-		n.direct = append(n.direct, Datagram{To: n.peers[next].from, Data: n.sealed(kindPlanRequest, q.append)})
-	}
-	return f.asked.Add(pause)
 }
 
 // rivalFirst says whether, where our group and a peer's groups in its set share an

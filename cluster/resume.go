@@ -25,7 +25,7 @@ type Snapshot struct {
 	Life         LifeSnapshot
 	Groups       []GroupSnapshot
 	Peers        []PeerSnapshot
-	// Plans are the encodings of the plans that peers go by, other than our own.
+	// Plans are the plans that peers go by, other than our own, as they travel.
 	Plans [][]byte
 }
 
@@ -138,7 +138,7 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 	}
 	for _, t := range n.plans.tables {
 		if !t.same {
-			s.Plans = append(s.Plans, t.plan.Encode())
+			s.Plans = append(s.Plans, t.plan.Share())
 		}
 	}
 	return s
@@ -166,7 +166,7 @@ func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 	n.life.frame = at(s.Life.Frame).Add(after)
 	n.resumeGroups(s.Groups, at)
 	for _, encoding := range s.Plans {
-		if p, err := vipgroup.Decode(encoding); err == nil && p.Digest() != o.Plan.Digest() {
+		if p, err := vipgroup.Shared(encoding); err == nil && p.Digest() != o.Plan.Digest() {
 			n.plans.learn(p)
 		}
 	}

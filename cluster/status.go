@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 // alarms are the conditions that last, by name and subject.
@@ -74,6 +76,10 @@ func (n *Node) Status(now time.Time) Status {
 		Reasons: slices.Clone(n.life.reasons), Isolated: n.life.isolated,
 		Stats:  Stats{Sent: n.stats.Sent, Received: n.stats.Received, Conflicts: n.stats.Conflicts, Refused: maps.Clone(n.stats.Refused)},
 		Rivals: n.standing(now),
+		View:   vipgroup.View{Eligible: slices.Clone(n.view.Eligible), Holder: slices.Clone(n.view.Holder)},
+	}
+	for _, row := range n.view.Penalty {
+		out.View.Penalty = append(out.View.Penalty, slices.Clone(row))
 	}
 	for _, x := range n.alarms {
 		out.Alarms = append(out.Alarms, *x)
@@ -86,6 +92,9 @@ func (n *Node) Status(now time.Time) Status {
 			Node: p.name, State: p.state, Farewell: p.farewell, Eligible: p.isHeard() && p.ann.eligible, Reason: p.ann.reason,
 			PlanVersion: p.ann.version, PlanDigest: p.ann.digest, LastHeard: p.last, Boot: p.boot,
 		})
+		if p.table != nil {
+			out.Peers[len(out.Peers)-1].Plan = &p.table.plan
+		}
 		out.Alarms = append(out.Alarms, n.peerAlarms(now, p)...)
 	}
 	for g := range n.plan.Groups {
@@ -127,11 +136,21 @@ func (n *Node) peerAlarms(now time.Time, p *peer) (out []Alarm) {
 	case Deaf:
 		out = append(out, Alarm{Name: "deaf", Since: p.since, Detail: p.name + " hears nobody"})
 	}
-	if p.isHeard() && p.ann.version == n.plan.Version && p.ann.digest != n.plan.Digest() {
-		out = append(out, Alarm{Name: "plan-conflict", Since: p.planned,
-			Detail: fmt.Sprintf("%s has another plan of the same version %d: make the files equal, then raise version", p.name, p.ann.version)})
+	if !p.isHeard() || p.ann.digest == n.plan.Digest() {
+		return out
 	}
-	return out
+	detail := ""
+	switch why, refused := n.plans.fetch.refused[p.ann.digest]; {
+	case refused:
+		detail = fmt.Sprintf("%s has plan %d, which can't be right: %s", p.name, p.ann.version, why)
+	case p.ann.version != n.plan.Version:
+		return out
+	case p.table == nil:
+		detail = fmt.Sprintf("%s has another plan of the same version %d: make the files equal, then raise version", p.name, p.ann.version)
+	default:
+		detail = fmt.Sprintf("%s has another plan of the same version %d: %s: make the files equal, then raise version", p.name, p.ann.version, p.table.conflict)
+	}
+	return append(out, Alarm{Name: "plan-conflict", Since: p.planned, Detail: detail})
 }
 
 func (n *Node) groupStatus(now time.Time, g int) GroupStatus {

@@ -6,13 +6,13 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A VIP is one virtual address and, as a local fact that never travels, the
@@ -127,18 +127,29 @@ const (
 // MaxPause bounds a plan's pauses, so that no arithmetic on times can overflow.
 const MaxPause = 24 * time.Hour
 
+// What else bounds a plan: one that a peer sends must cost no more than one from a file.
+const (
+	// MaxAddresses is how many addresses all groups may have together.
+	MaxAddresses = 10000
+	// MaxChecks is how many checks may speak for one group.
+	MaxChecks = 64
+	// MaxGroupName is the longest name of a group, in bytes.
+	MaxGroupName = 128
+	// MaxEncoding is the longest encoding, in bytes.
+	MaxEncoding = 800_000
+	// MaxVersion is the highest version: a number that JSON readers of any kind keep.
+	MaxVersion = 1<<53 - 1
+)
+
 // NewPlan checks p, fills in the keys, sorts the groups and returns the plan with its
 // digest. The errors name the group or node at fault.
 func NewPlan(p Plan) (Plan, error) {
+	if err := p.checkSize(); err != nil {
+		return Plan{}, err // no look at what may be endless
+	}
 	var errs []error
 	if len(p.Nodes) == 0 {
 		errs = append(errs, errors.New("nodes: a plan needs at least one node"))
-	}
-	if len(p.Nodes) > MaxNodes {
-		errs = append(errs, fmt.Errorf("nodes: %d nodes, at most %d", len(p.Nodes), MaxNodes))
-	}
-	if len(p.Groups) > MaxGroups {
-		errs = append(errs, fmt.Errorf("vips: %d groups, at most %d", len(p.Groups), MaxGroups))
 	}
 	p.Nodes = slices.Clone(p.Nodes)
 	p.Voters = slices.Clone(p.Voters)
@@ -195,11 +206,17 @@ func NewPlan(p Plan) (Plan, error) {
 		if g.Name == "" {
 			errs = append(errs, fmt.Errorf("%s: a group without addresses needs a name", group))
 		}
+		if len(g.Name) > MaxGroupName || !utf8.ValidString(g.Name) {
+			errs = append(errs, fmt.Errorf("%s: the name %.20q is no text of at most %d bytes", group, g.Name, MaxGroupName))
+		}
 		if names[g.Name] {
 			errs = append(errs, fmt.Errorf("%s: the name %q is used twice", group, g.Name))
 		}
 		names[g.Name] = true
-		for _, name := range g.Prefer {
+		for j, name := range g.Prefer {
+			if slices.Contains(g.Prefer[:j], name) {
+				errs = append(errs, fmt.Errorf("%s: node %q is preferred twice", group, name))
+			}
 			if !slices.Contains(p.Nodes, name) {
 				errs = append(errs, fmt.Errorf("%s: preferred node %q is not one of the nodes", group, name))
 			}
@@ -226,7 +243,11 @@ func NewPlan(p Plan) (Plan, error) {
 			p.owned[r] = i
 		}
 	}
-	sum := sha256.Sum256(p.Encode())
+	encoding := p.Encode()
+	if len(encoding) > MaxEncoding {
+		return Plan{}, fmt.Errorf("vips: the plan takes %d bytes to tell, at most %d", len(encoding), MaxEncoding)
+	}
+	sum := sha256.Sum256(encoding)
 	p.digest = Digest(sum[:16])
 	return p, nil
 }
@@ -257,16 +278,39 @@ func (p Partition) check() error {
 	return nil
 }
 
-// checkAddress refuses what no kernel can have as a VIP. An IPv4 address written as an
-// IPv6 one would be a second name of the same address, and so slip past every comparison.
+// checkAddress refuses what no kernel can have as a VIP.
 func checkAddress(a netip.Prefix) error {
-	switch {
-	case !a.IsValid():
+	if !a.IsValid() {
 		return errors.New("not an address with a prefix length")
-	case a.Addr().Is4In6():
-		return fmt.Errorf("%s is an IPv4 address in IPv6 form: write %s", a, a.Addr().Unmap())
+	}
+	if err := VirtualAddress(a); err != nil {
+		return fmt.Errorf("%s %w", a, err)
 	}
 	return nil
+}
+
+// checkSize refuses more of anything than any plan may have.
+func (p Plan) checkSize() error {
+	var errs []error
+	most := func(what string, n, limit int) {
+		if n > limit {
+			errs = append(errs, fmt.Errorf("%s, at most %d", fmt.Sprintf(what, n), limit))
+		}
+	}
+	if p.Version > MaxVersion {
+		errs = append(errs, fmt.Errorf("version: %d, at most %d", p.Version, uint64(MaxVersion)))
+	}
+	most("nodes: %d nodes", len(p.Nodes), MaxNodes)
+	most("voters: %d voters", len(p.Voters), MaxNodes)
+	most("vips: %d groups", len(p.Groups), MaxGroups)
+	addresses := 0
+	for _, g := range p.Groups[:min(len(p.Groups), MaxGroups)] {
+		addresses += len(g.VIPs)
+		most("vips: %d preferred nodes in a group", len(g.Prefer), MaxNodes)
+		most("vips: %d checks of a group", len(g.Checks), MaxChecks)
+	}
+	most("vips: %d addresses", addresses, MaxAddresses)
+	return errors.Join(errs...)
 }
 
 func checkPause(d time.Duration) error {
@@ -338,68 +382,6 @@ func (p Plan) Rank(k Key, node string) int {
 	}
 	n := len(p.Nodes)
 	return (i + n - int(k.Uint64()%uint64(n))) % n
-}
-
-// wirePlan and wireGroup fix the order of the fields in a plan's encoding.
-type wirePlan struct {
-	Version   uint64        `json:"version"`
-	Nodes     []string      `json:"nodes"`
-	Voters    []string      `json:"voters,omitempty"`
-	Partition Partition     `json:"partition"`
-	Rebalance time.Duration `json:"rebalance_ns"`
-	Groups    []wireGroup   `json:"groups"`
-}
-
-type wireGroup struct {
-	Name         string         `json:"name"`
-	Addresses    []netip.Prefix `json:"addresses,omitempty"`
-	Election     bool           `json:"election,omitempty"`
-	Prefer       []string       `json:"prefer,omitempty"`
-	Preempt      bool           `json:"preempt"`
-	PreemptDelay time.Duration  `json:"preempt_delay_ns,omitempty"`
-	Partition    Partition      `json:"partition,omitempty"`
-	Checks       []string       `json:"checks,omitempty"`
-}
-
-// Encode returns the plan as nodes exchange it: JSON with a fixed order and without
-// interface names. Equal plans encode to equal bytes.
-func (p Plan) Encode() []byte {
-	w := wirePlan{Version: p.Version, Nodes: p.Nodes, Voters: p.Voters, Partition: p.Partition, Rebalance: p.Rebalance}
-	for _, g := range p.Groups {
-		wg := wireGroup{Name: g.Name, Election: g.Election, Prefer: g.Prefer, Preempt: g.Preempt,
-			PreemptDelay: g.PreemptDelay, Partition: g.Partition, Checks: g.Checks}
-		for _, v := range g.VIPs {
-			wg.Addresses = append(wg.Addresses, v.Address)
-		}
-		w.Groups = append(w.Groups, wg)
-	}
-	out, err := json.Marshal(w)
-	if err != nil {
-		panic("vipgroup: a plan of plain values must encode: " + err.Error())
-	}
-	return out
-}
-
-// Decode reads what Encode wrote. It refuses what NewPlan refuses.
-func Decode(data []byte) (Plan, error) {
-	var w wirePlan
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if err := dec.Decode(&w); err != nil {
-		return Plan{}, fmt.Errorf("plan: %w", err)
-	}
-	if rest := int64(len(data)) - dec.InputOffset(); rest > 0 {
-		return Plan{}, fmt.Errorf("plan: %d bytes follow its end", rest)
-	}
-	p := Plan{Version: w.Version, Nodes: w.Nodes, Voters: w.Voters, Partition: w.Partition, Rebalance: w.Rebalance}
-	for _, wg := range w.Groups {
-		g := Group{Name: wg.Name, Election: wg.Election, Prefer: wg.Prefer, Preempt: wg.Preempt,
-			PreemptDelay: wg.PreemptDelay, Partition: wg.Partition, Checks: wg.Checks}
-		for _, a := range wg.Addresses {
-			g.VIPs = append(g.VIPs, VIP{Address: a})
-		}
-		p.Groups = append(p.Groups, g)
-	}
-	return NewPlan(p)
 }
 
 // compareRank orders nodes by rank for a group, by name where neither is in the plan.

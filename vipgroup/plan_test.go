@@ -231,7 +231,7 @@ func TestPlanFaults(t *testing.T) {
 		{"prefix too long", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{VIPs: []vipgroup.VIP{vip("10.0.0.1/32"), {Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{10}), 33)}}})},
 			[]string{"vips[0][1]: not an address"}},
 		{"IPv4 in IPv6", vipgroup.Plan{Nodes: ab, Groups: []vipgroup.Group{{VIPs: vips("10.0.0.1/32")}, {VIPs: vips("::ffff:10.0.0.1/128")}}},
-			[]string{"vips[1][0]: ::ffff:10.0.0.1/128 is an IPv4 address in IPv6 form: write 10.0.0.1"}},
+			[]string{"vips[1][0]: ::ffff:10.0.0.1/128 is an IPv4 address in IPv6 clothes: write 10.0.0.1"}},
 		{"unknown partition", vipgroup.Plan{Nodes: ab, Partition: "both"}, []string{`partition: "both" is neither "available" nor "single"`}},
 		{"unknown partition of a group", vipgroup.Plan{Nodes: ab, Groups: one(vipgroup.Group{Name: "x", Partition: "Single"})},
 			[]string{`vips[0]: partition: "Single" is neither`}},
@@ -267,7 +267,7 @@ func TestDecodeFaults(t *testing.T) {
 		"rubbish after":     {good + "\x00", "1 bytes follow its end"},
 		"empty address":     {`{"nodes":["a"],"groups":[{"name":"x","addresses":[""]}]}`, "not an address"},
 		"no prefix length":  {`{"nodes":["a"],"groups":[{"name":"x","addresses":["10.0.0.1"]}]}`, "10.0.0.1"},
-		"IPv4 in IPv6":      {`{"nodes":["a"],"groups":[{"addresses":["::ffff:10.0.0.1/128"]}]}`, "in IPv6 form"},
+		"IPv4 in IPv6":      {`{"nodes":["a"],"groups":[{"addresses":["::ffff:10.0.0.1/128"]}]}`, "in IPv6 clothes"},
 		"unknown partition": {`{"nodes":["a"],"partition":"x"}`, `"x" is neither`},
 		"long delay":        {`{"nodes":["a"],"groups":[{"name":"x","preempt_delay_ns":9000000000000000000}]}`, "preempt_delay"},
 	} {

@@ -128,7 +128,7 @@ func TestFaultVIPs(t *testing.T) {
 	for _, c := range []struct{ group, want string }{
 		{`[ { interface: eth0, ip: 10.8.3.395/24 } ]`, `vips[0][0].ip: "10.8.3.395/24" is not an address`},
 		{`[ { interface: eth0, ip: 10.8.3.1/33 } ]`, `vips[0][0].ip: "10.8.3.1/33" is not an address`},
-		{`[ { interface: eth0, ip: 10.8.3.1/0 } ]`, `vips[0][0].ip: "10.8.3.1/0": the prefix /0 would route everything to the interface`},
+		{`[ { interface: eth0, ip: 10.8.3.1/0 } ]`, `vips[0][0].ip: "10.8.3.1/0" has the prefix /0, which would route everything to the interface`},
 		{`[ { interface: eth0, ip: 10.8.3.0/24 } ]`, `vips[0][0].ip: "10.8.3.0/24" is its network's own address, not a host's`},
 		{`[ { interface: eth0, ip: 10.8.3.127/25 } ]`, `vips[0][0].ip: "10.8.3.127/25" is its network's broadcast address, not a host's`},
 		{`[ { interface: eth0, ip: 127.0.0.2/8 } ]`, `vips[0][0].ip: "127.0.0.2/8" is a loopback address, which no other host can reach`},

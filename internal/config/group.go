@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -132,27 +131,11 @@ func (w *walker) virtual(n node) (p netip.Prefix, written string, ok bool) {
 	if !ok {
 		return netip.Prefix{}, s, false
 	}
-	if err := hostAddress(p.Addr()); err != nil {
+	if err := vipgroup.VirtualAddress(p); err != nil {
 		w.fault(n, "%s %v", quote(s), err)
 		return netip.Prefix{}, s, false
 	}
-	switch {
-	case p.Bits() == 0:
-		w.fault(n, "%s: the prefix /0 would route everything to the interface", quote(s))
-	case p.Addr().Is4() && p.Bits() < 31 && p.Addr() == p.Masked().Addr():
-		w.fault(n, "%s is its network's own address, not a host's", quote(s))
-	case p.Addr().Is4() && p.Bits() < 31 && p.Addr() == broadcast(p):
-		w.fault(n, "%s is its network's broadcast address, not a host's", quote(s))
-	default:
-		return p, s, true
-	}
-	return netip.Prefix{}, s, false
-}
-
-func broadcast(p netip.Prefix) netip.Addr {
-	b := p.Addr().As4()
-	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])|uint32(uint64(1)<<(32-p.Bits())-1))
-	return netip.AddrFrom4(b)
+	return p, s, true
 }
 
 // addGroup names the group and puts it into the plan.

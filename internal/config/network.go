@@ -2,9 +2,9 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
-	"strings"
+
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 func (w *walker) chat(n node) {
@@ -38,7 +38,7 @@ func (w *walker) chatInterface(n node) {
 				if err := ipv4Host(addr); err != nil {
 					w.fault(e, "%s %v", quote(s), err)
 				}
-			} else if err := interfaceName(s); err != nil {
+			} else if err := vipgroup.InterfaceName(s); err != nil {
 				w.fault(e, "%s %v", quote(s), err)
 			}
 			w.cfg.ChatInterfaces = append(w.cfg.ChatInterfaces, s)
@@ -49,39 +49,9 @@ func (w *walker) chatInterface(n node) {
 	}
 }
 
-// interfaceName refuses what dev_valid_name in the kernel's net/core/dev.c refuses.
-func interfaceName(s string) error {
-	switch {
-	case len(s) > 15:
-		return errors.New("is not an interface: its name has at most 15 bytes")
-	case s == "." || s == ".." || strings.ContainsAny(s, "/: \t"):
-		return errors.New("is not an interface's name")
-	}
-	return nil
-}
-
-// hostAddress says what keeps addr from being one host's.
-func hostAddress(addr netip.Addr) error {
-	switch {
-	case addr.Is4In6():
-		return fmt.Errorf("is an IPv4 address in IPv6 clothes: write %s", addr.Unmap())
-	case addr.Zone() != "":
-		return errors.New("has a zone: name the interface with its own key")
-	case addr.IsLoopback():
-		return errors.New("is a loopback address, which no other host can reach")
-	case addr.IsMulticast():
-		return errors.New("is a multicast address, which no host can have")
-	case addr.IsUnspecified():
-		return errors.New("is the unspecified address")
-	case addr.Is4() && (addr.As4()[0] == 0 || addr.As4()[0] >= 240):
-		return errors.New("is in a reserved range (RFC 6890)")
-	}
-	return nil
-}
-
-// ipv4Host is hostAddress for what is spoken to by IPv4 or ARP.
+// ipv4Host is vipgroup.HostAddress for what is spoken to by IPv4 or ARP.
 func ipv4Host(addr netip.Addr) error {
-	if err := hostAddress(addr); err != nil {
+	if err := vipgroup.HostAddress(addr); err != nil {
 		return err
 	}
 	if !addr.Is4() {
@@ -125,7 +95,7 @@ func (w *walker) prefix(n node) (p netip.Prefix, written string, ok bool) {
 	if addr, aerr := netip.ParseAddr(s); err != nil && aerr == nil {
 		p, err = netip.PrefixFrom(addr.WithZone(""), addr.BitLen()), nil
 		if addr.Zone() != "" {
-			w.fault(n, "%s %v", quote(s), hostAddress(addr))
+			w.fault(n, "%s %v", quote(s), vipgroup.HostAddress(addr))
 			return p, s, false
 		}
 	}
@@ -190,7 +160,7 @@ func (w *walker) notifyFields(t *Notify) fields {
 		{"interface", func(n node) { t.Interface, _ = w.link(n) }},
 		{"ip", func(n node) {
 			if p, s, ok := w.prefix(n); ok {
-				if err := hostAddress(p.Addr()); err != nil {
+				if err := vipgroup.HostAddress(p.Addr()); err != nil {
 					w.fault(n, "%s %v", quote(s), err)
 				}
 				t.Network = p.Masked()
@@ -205,7 +175,7 @@ func (w *walker) link(n node) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	if err := interfaceName(s); err != nil {
+	if err := vipgroup.InterfaceName(s); err != nil {
 		w.fault(n, "%s %v", quote(s), err)
 		return "", false
 	}
