@@ -95,10 +95,10 @@ func TestPermission(t *testing.T) {
 		r := freedRig(t, 3)
 		holder, third := r.peers[0], r.peers[1]
 		// The claim begins anew, and node3 keeps acknowledging what came before it.
-		r.n.Drain(r.now, true)
+		r.n.Drain(r.now, Drain{})
 		r.pass(10 * time.Millisecond)
 		old := r.said
-		r.n.Drain(r.now, false)
+		r.n.Undrain(r.now)
 		third.mute = true
 		r.until("claim again", 100*time.Millisecond, func() bool { return r.claims(0) })
 		now := r.said

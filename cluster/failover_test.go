@@ -129,7 +129,7 @@ func TestUnicastCopies(t *testing.T) {
 			}
 		}
 	}
-	m.nodes[0].Drain(m.now, true)
+	m.nodes[0].Drain(m.now, Drain{})
 	m.watch(500 * time.Millisecond)
 	if got := m.count(); got[0] != 0 || got[1]+got[2] != 6 {
 		t.Errorf("a drain without multicast: %v", got)

@@ -69,9 +69,9 @@ func FuzzReceive(f *testing.F) {
 func TestReplayChangesNothing(t *testing.T) {
 	m := newMesh(t, 3, 9)
 	m.run(2 * time.Second)
-	m.nodes[0].Drain(m.now, true)
+	m.nodes[0].Drain(m.now, Drain{})
 	m.run(time.Second)
-	m.nodes[0].Drain(m.now, false)
+	m.nodes[0].Undrain(m.now)
 	m.run(2 * time.Second)
 	for len(m.wire) > 0 { // nothing on the tape may be news
 		m.run(time.Millisecond)

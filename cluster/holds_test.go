@@ -244,7 +244,7 @@ func TestHandOver(t *testing.T) {
 	heir, third := r.peers[0], r.peers[1]
 	third.ann.eligible = false
 	r.pass(200 * time.Millisecond)
-	r.n.Drain(r.now, true)
+	r.n.Drain(r.now, Drain{})
 	r.never("gave up before anybody claims", 500*time.Millisecond, func() bool { return !r.holding(0) })
 	heir.claims(0)
 	third.heard["node2"] = heard{idOf("node2"), heir.boot, heir.seq} // not the claim
@@ -275,7 +275,7 @@ func TestDrainWithoutSuccessor(t *testing.T) {
 	r := holderRig(t, 2)
 	r.peers[0].ann.eligible = false
 	r.pass(200 * time.Millisecond)
-	r.n.Drain(r.now, true)
+	r.n.Drain(r.now, Drain{})
 	r.never("gave up what nobody can take", 2*time.Second, func() bool { return !r.holding(0) })
 	r.n.Leave(r.now)
 	r.until("gives up and leaves", 100*time.Millisecond, func() bool { return !r.holding(0) && r.n.Left() })

@@ -98,6 +98,14 @@ type Vote struct {
 	Reason  string
 }
 
+// A Drain keeps this node from having anything that another one can have.
+type Drain struct {
+	// Until is when it ends by itself; zero for never.
+	Until time.Time
+	// Note follows "drained" in what people are told: until when, by whom.
+	Note string
+}
+
 // A Report is what the kernel holds of one group, as it was read back.
 type Report struct {
 	Group vipgroup.Key
@@ -214,6 +222,8 @@ type Status struct {
 	Eligible bool
 	// Reasons lists why the node is not eligible, most important first.
 	Reasons []string
+	// Drained: an order to drain is in force.
+	Drained bool
 	// Isolated: no frame arrives, so this node released everything.
 	Isolated bool
 	Groups   []GroupStatus

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vippy-ha/vippy/vipgroup"
@@ -25,7 +26,7 @@ type life struct {
 	frame     time.Time  // the newest frame of any kind
 	asked     time.Time  // when the witnesses were last asked
 
-	drained bool
+	drain   *Drain // nil while this node isn't drained
 	leaving bool
 	leaveBy time.Time
 	votes   []Vote
@@ -87,12 +88,22 @@ func (n *Node) Vote(now time.Time, v Vote) {
 	n.stale, n.voice.urgent = true, true
 }
 
-// Drain hands everything over as successors are found; false undoes it.
-func (n *Node) Drain(now time.Time, on bool) {
+// Drain hands everything over as successors are found, and takes nothing until then.
+func (n *Node) Drain(now time.Time, d Drain) {
 	n.arrive(now)
-	n.life.drained = on
+	n.life.drain = &d
 	n.stale, n.voice.urgent = true, true
 }
+
+// Undrain ends Drain.
+func (n *Node) Undrain(now time.Time) {
+	n.arrive(now)
+	n.life.drain = nil
+	n.stale, n.voice.urgent = true, true
+}
+
+// Drained says whether an order to drain is in force.
+func (n *Node) Drained() bool { return n.life.drain != nil }
 
 // Leave hands over what has a successor and gives up the rest.
 func (n *Node) Leave(now time.Time) {
@@ -139,8 +150,11 @@ func (n *Node) judgeLife(now time.Time) {
 	if m := &n.majority; !m.has && m.groups.equal(n.all) && n.serves() {
 		reasons = append(reasons, n.noMajority())
 	}
-	if l.drained {
-		reasons = append(reasons, "drained")
+	if d := l.drain; d != nil && !d.Until.IsZero() && !now.Before(d.Until) {
+		l.drain = nil
+	}
+	if l.drain != nil {
+		reasons = append(reasons, strings.TrimSuffix("drained "+l.drain.Note, " "))
 	}
 	for _, v := range l.votes {
 		if v.Group == nil && v.Bar {

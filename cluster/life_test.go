@@ -275,14 +275,40 @@ func TestRebalance(t *testing.T) {
 // TestDrainReason: who is drained says so.
 func TestDrainReason(t *testing.T) {
 	r := holderRig(t, 2)
-	r.n.Drain(r.now, true)
+	r.n.Drain(r.now, Drain{})
 	r.pass(20 * time.Millisecond)
 	if r.said.eligible || !strings.Contains(r.said.reason, "drained") {
 		t.Errorf("it says eligible %v, %q", r.said.eligible, r.said.reason)
 	}
-	r.n.Drain(r.now, false)
+	r.n.Undrain(r.now)
 	r.pass(20 * time.Millisecond)
 	if !r.said.eligible || r.said.reason != "" {
 		t.Errorf("after the drain it says eligible %v, %q", r.said.eligible, r.said.reason)
+	}
+}
+
+// TestDrainEnds: an order with an end ends by itself, at the moment for which the node asks
+// to be woken.
+func TestDrainEnds(t *testing.T) {
+	r := holderRig(t, 2)
+	until := r.now.Add(700 * time.Millisecond)
+	r.n.Drain(r.now, Drain{Until: until, Note: "by alice"})
+	r.pass(20 * time.Millisecond)
+	if got := r.status(); !got.Drained || got.Eligible || r.said.reason != "drained by alice" {
+		t.Errorf("drained %v, eligible %v, it says %q", got.Drained, got.Eligible, r.said.reason)
+	}
+	for r.now.Before(until) {
+		if !r.n.Drained() {
+			t.Fatalf("it ended %v too early", until.Sub(r.now))
+		}
+		r.ready()
+		if r.out.Wake.After(until) {
+			t.Fatalf("it sleeps until %v after the end", r.out.Wake.Sub(until))
+		}
+		r.now = r.out.Wake
+	}
+	r.ready()
+	if got := r.status(); got.Drained || !got.Eligible {
+		t.Errorf("after its end: drained %v, eligible %v", got.Drained, got.Eligible)
 	}
 }

@@ -111,7 +111,7 @@ func TestMajorityHandsOver(t *testing.T) {
 	m := single(t, 2, 6, "node1", "node2", "w")
 	m.lose(2)
 	m.stays("the voter is lost", 3*time.Second)
-	m.nodes[0].Drain(m.now, true)
+	m.nodes[0].Drain(m.now, Drain{})
 	m.watch(50 * time.Millisecond)
 	if got := fmt.Sprint(m.count()); got != "[0 6 0]" {
 		t.Errorf("after node1 was drained the groups are at %s", got)

@@ -39,6 +39,9 @@ func (n *Node) Ready(now time.Time) Ready {
 	n.repeatAnnouncements(now)
 	soonest(&wake, n.assureNow(now))
 	soonest(&wake, n.repeatLater(now))
+	if d := n.life.drain; d != nil {
+		soonest(&wake, d.Until)
+	}
 	if n.majority.has {
 		soonest(&wake, n.majority.lapse)
 	}

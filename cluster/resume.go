@@ -43,12 +43,12 @@ type SentAgo struct {
 
 // LifeSnapshot is this node's own fitness.
 type LifeSnapshot struct {
-	Since                      Ago // the beginning of the listening that makes it mature
-	Frame                      Ago // when something last arrived
-	Young, Mature, Isolated    bool
-	Answered                   Ago // by a witness
-	Hearing, Drained, Eligible bool
-	EligibleSince              Ago
+	Since                   Ago // the beginning of the listening that makes it mature
+	Frame                   Ago // when something last arrived
+	Young, Mature, Isolated bool
+	Answered                Ago // by a witness
+	Hearing, Eligible       bool
+	EligibleSince           Ago
 }
 
 // GroupSnapshot is a group of the ruling plan.
@@ -102,7 +102,7 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 		Born: ago(n.born), SpeakAt: ago(n.voice.speakAt), Spoke: ago(n.voice.last),
 		Life: LifeSnapshot{
 			Since: ago(l.since), Frame: ago(l.frame), Young: l.young, Mature: l.mature, Isolated: l.isolated, Answered: ago(l.answered),
-			Hearing: l.hearing, Drained: l.drained, Eligible: l.eligible, EligibleSince: ago(l.eligibleAt),
+			Hearing: l.hearing, Eligible: l.eligible, EligibleSince: ago(l.eligibleAt),
 		},
 	}
 	for _, x := range n.voice.log {
@@ -146,7 +146,7 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 
 // Resume returns the node that made a Snapshot, in another process, so long after it:
 // with its boot id, and a sequence that goes on. o.Plan must be the plan that ruled; what
-// another process or the caller knows of health is voted anew. The caller goes on to
+// another process or the caller knows of health is voted anew, and an order to drain is given anew. The caller goes on to
 // report what the kernel has: what is not there any more is lost here too.
 func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 	at := func(a Ago) time.Time {
@@ -191,7 +191,7 @@ func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 func (n *Node) resumeLife(s LifeSnapshot, at func(Ago) time.Time) {
 	l := &n.life
 	l.since, l.young, l.mature, l.isolated = at(s.Since), s.Young, s.Mature, s.Isolated
-	l.answered, l.hearing, l.drained = at(s.Answered), s.Hearing, s.Drained
+	l.answered, l.hearing = at(s.Answered), s.Hearing
 	l.eligible, l.eligibleAt = s.Eligible, at(s.EligibleSince)
 }
 

@@ -73,7 +73,7 @@ const contestedAfter = 3 * time.Second
 func (n *Node) Status(now time.Time) Status {
 	out := Status{
 		Name: n.name, Plan: n.plan, Mature: n.life.mature, Eligible: n.life.eligible,
-		Reasons: slices.Clone(n.life.reasons), Isolated: n.life.isolated,
+		Reasons: slices.Clone(n.life.reasons), Drained: n.life.drain != nil, Isolated: n.life.isolated,
 		Stats:  Stats{Sent: n.stats.Sent, Received: n.stats.Received, Conflicts: n.stats.Conflicts, Refused: maps.Clone(n.stats.Refused)},
 		Rivals: n.standing(now),
 		View:   vipgroup.View{Eligible: slices.Clone(n.view.Eligible), Holder: slices.Clone(n.view.Holder)},

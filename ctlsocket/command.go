@@ -1,6 +1,12 @@
 package ctlsocket
 
-import "net/http"
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
 
 // A Verb names a change.
 type Verb string
@@ -25,6 +31,48 @@ var Verbs = []Verb{Drain, Undrain, Reload, Upgrade}
 // A Command is a change that somebody asks for.
 type Command struct {
 	Verb Verb `json:"-"`
+	// By is who asks, as the kernel names the user.
+	By string `json:"-"`
+	// For is after how many seconds a Drain ends by itself; 0 for never.
+	For float64 `json:"for,omitempty"`
+}
+
+// MaxFor is the longest that a Drain may be given to last.
+const MaxFor = 365 * 24 * time.Hour
+
+// Lasting is For.
+func (c Command) Lasting() time.Duration { return time.Duration(c.For * float64(time.Second)) }
+
+// takes are the fields of a command's body, by verb.
+var takes = map[Verb][]string{Drain: {"for"}}
+
+// given lists the fields that are set.
+func (c Command) given() (fields []string) {
+	if c.For != 0 {
+		fields = append(fields, "for")
+	}
+	return fields
+}
+
+// hint says what a command's body may be.
+func (c Command) hint() string {
+	if fields := takes[c.Verb]; len(fields) > 0 {
+		return fmt.Sprintf("%s takes a JSON object of %s", c.Verb, strings.Join(fields, ", "))
+	}
+	return fmt.Sprintf("%s takes an empty body or {}", c.Verb)
+}
+
+// check says what is wrong with a command's body.
+func (c Command) check() error {
+	for _, f := range c.given() {
+		if !slices.Contains(takes[c.Verb], f) {
+			return &Error{http.StatusBadRequest, fmt.Sprintf("%s has no %q", c.Verb, f), c.hint()}
+		}
+	}
+	if c.For < 0 || c.For > MaxFor.Seconds() || c.For > 0 && c.For < 1 {
+		return &Error{http.StatusBadRequest, fmt.Sprintf("for: %v is not a number of seconds from 1 to %.0f", c.For, MaxFor.Seconds()), ""}
+	}
+	return nil
 }
 
 // Result is the answer to a change that was made.

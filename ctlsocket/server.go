@@ -171,7 +171,7 @@ func (s *server) change(w http.ResponseWriter, r *http.Request, verb Verb) {
 		refuse(w, err)
 		return
 	}
-	command := Command{Verb: verb}
+	command := Command{Verb: verb, By: callerOf(r.Context())}
 	if err := readBody(w, r, &command); err != nil {
 		refuse(w, err)
 		return
@@ -216,9 +216,9 @@ func readBody(w http.ResponseWriter, r *http.Request, c *Command) error {
 		return &Error{http.StatusBadRequest, "the request broke off: " + err.Error(), ""}
 	}
 	if data = bytes.Trim(data, jsonSpace); len(data) == 0 {
-		return nil
+		return c.check()
 	}
-	hint := fmt.Sprintf("%s takes an empty body or {}", c.Verb)
+	hint := c.hint()
 	if data[0] != '{' || !json.Valid(data) {
 		return &Error{http.StatusBadRequest, "the request is not a JSON object", hint}
 	}
@@ -227,7 +227,7 @@ func readBody(w http.ResponseWriter, r *http.Request, c *Command) error {
 	if err := dec.Decode(c); err != nil {
 		return &Error{http.StatusBadRequest, strings.TrimPrefix(err.Error(), "json: "), hint}
 	}
-	return nil
+	return c.check()
 }
 
 // asError chooses an answer for whatever a Daemon returned.

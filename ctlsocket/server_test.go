@@ -160,11 +160,17 @@ func TestRequests(t *testing.T) {
 		{"GET", "/drain", "", 404, `{"error":"no such command","hint":"a change is asked for by POST /drain"}`},
 
 		{"GET", "/groups/nosuch", "", 404, `{"error":"no group \"nosuch\"","hint":"a group goes by its name, its key or one of its addresses; vippyctl status lists them"}`},
-		{"POST", "/drain", "[]", 400, `{"error":"the request is not a JSON object","hint":"drain takes an empty body or {}"}`},
-		{"POST", "/drain", "{", 400, `{"error":"the request is not a JSON object","hint":"drain takes an empty body or {}"}`},
-		{"POST", "/drain", "{} {}", 400, `{"error":"the request is not a JSON object","hint":"drain takes an empty body or {}"}`},
-		{"POST", "/drain", "null", 400, `{"error":"the request is not a JSON object","hint":"drain takes an empty body or {}"}`},
-		{"POST", "/drain", `{"group": "web"}`, 400, `{"error":"unknown field \"group\"","hint":"drain takes an empty body or {}"}`},
+		{"POST", "/drain", "[]", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of for"}`},
+		{"POST", "/drain", "{", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of for"}`},
+		{"POST", "/drain", "{} {}", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of for"}`},
+		{"POST", "/drain", "null", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of for"}`},
+		{"POST", "/drain", `{"groups": "web"}`, 400, `{"error":"unknown field \"groups\"","hint":"drain takes a JSON object of for"}`},
+		{"POST", "/drain", `{"for": "1h"}`, 400, `{"error":"cannot unmarshal string into Go struct field Command.for of type float64","hint":"drain takes a JSON object of for"}`},
+		{"POST", "/drain", `{"for": -1}`, 400, `{"error":"for: -1 is not a number of seconds from 1 to 31536000"}`},
+		{"POST", "/drain", `{"for": 0.5}`, 400, `{"error":"for: 0.5 is not a number of seconds from 1 to 31536000"}`},
+		{"POST", "/drain", `{"for": 1e9}`, 400, `{"error":"for: 1e+09 is not a number of seconds from 1 to 31536000"}`},
+		{"POST", "/reload", `{"for": 5}`, 400, `{"error":"reload has no \"for\"","hint":"reload takes an empty body or {}"}`},
+		{"POST", "/reload", "[]", 400, `{"error":"the request is not a JSON object","hint":"reload takes an empty body or {}"}`},
 		{"POST", "/drain", strings.Repeat(" ", maxBody+1), 413, `{"error":"the request is too long","hint":"at most 4096 bytes"}`},
 	} {
 		code, answer := exchange(t, path, request(c.method, c.path, c.body))

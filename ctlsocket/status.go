@@ -24,6 +24,18 @@ type Status struct {
 	Alarms []Alarm `json:"alarms"`
 	// Program is what runs the node.
 	Program Program `json:"program"`
+	// Drained is the order to drain this node that is in force; nil for none.
+	Drained *Drained `json:"drained,omitempty"`
+}
+
+// Drained is an order to drain a node.
+type Drained struct {
+	// By is the user who gave it, From the node on which.
+	By   string `json:"by"`
+	From string `json:"from"`
+	// Since is when, and Until when it ends by itself; left out where it doesn't.
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Program is the program that runs as this node's process.

@@ -53,23 +53,30 @@ func (a *app) change(verb ctlsocket.Verb, short, long string) *cobra.Command {
 		Example: fmt.Sprintf("  sudo vippyctl %s", verb),
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), changeTime)
-			defer cancel()
-			message, err := a.client.Do(ctx, ctlsocket.Command{Verb: verb})
-			if err != nil {
-				return err
-			}
-			if a.output == "text" {
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), printable(message))
-				return err
-			}
-			data, err := json.Marshal(ctlsocket.Result{OK: true, Message: message})
-			if err != nil {
-				return err
-			}
-			return printJSON(cmd.OutOrStdout(), data)
+			return a.do(cmd, ctlsocket.Command{Verb: verb})
 		},
 	}
+}
+
+// do makes a change and prints what the daemon says of it.
+func (a *app) do(cmd *cobra.Command, c ctlsocket.Command) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), changeTime)
+	defer cancel()
+	message, err := a.client.Do(ctx, c)
+	if err != nil {
+		return err
+	}
+	return a.done(cmd, message)
+}
+
+// done prints that a change was made.
+func (a *app) done(cmd *cobra.Command, message string) error {
+	if a.output == "text" {
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), printable(message))
+		return err
+	}
+	data, err := json.Marshal(ctlsocket.Result{OK: true, Message: message})
+	return cmp.Or(err, printJSON(cmd.OutOrStdout(), data))
 }
 
 func printJSON(w io.Writer, data []byte) error {

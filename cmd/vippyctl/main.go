@@ -71,7 +71,7 @@ func newRoot() *cobra.Command {
 		Short: "Ask a running vippyd, and tell it what to do",
 		Example: `  vippyctl status                  who has which address, and is all well?
   vippyctl explain 10.8.3.38       why is this address where it is?
-  vippyctl drain                   hand everything over before maintenance
+  vippyctl drain --for 30m         hand everything over before maintenance
   vippyctl undrain                 and take part again
   vippyctl upgrade                 run the new program, moving nothing
   vippyctl status -o json | jq     the same for scripts`,
@@ -92,9 +92,7 @@ Exit status: 0 yes or done; 1 the answer is bad; 2 wrong usage, no daemon, can't
 	root.PersistentFlags().StringVarP(&a.client.Socket, "socket", "s", ctlsocket.DefaultSocket, "`PATH` of the daemon's management socket")
 	root.PersistentFlags().VarP(&a.output, "output", "o", "text for people or json for scripts")
 	root.AddCommand(a.status(), a.peers(), a.explain(),
-		a.change(ctlsocket.Drain, "Hand over what this node holds, and take nothing",
-			"Hand over, without a gap, what this node holds, and take nothing until undrain.\n"+
-				"Where there is no successor the node goes on serving."),
+		a.drain(),
 		a.change(ctlsocket.Undrain, "Take part again after drain",
 			"Take part again after drain."),
 		a.change(ctlsocket.Reload, "Read the config file again",

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -87,7 +88,8 @@ func (f *fake) Do(_ context.Context, c ctlsocket.Command) (string, error) {
 		defer f.mu.Unlock()
 		f.Answer = *f.Next
 	}
-	return a.Message, nil
+	body, err := json.Marshal(c)
+	return strings.ReplaceAll(a.Message, "BODY", string(body)), err
 }
 
 // ago stands for a time in a script. Half a day of slack keeps the printed days right.

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,12 +31,7 @@ Exit status: 0 the new program goes on with what the old one held; 1 it does not
 			if err != nil {
 				return err
 			}
-			if a.output == "text" {
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), printable(message))
-				return err
-			}
-			data, err := json.Marshal(ctlsocket.Result{OK: true, Message: message})
-			return cmp.Or(err, printJSON(cmd.OutOrStdout(), data))
+			return a.done(cmd, message)
 		},
 	}
 }

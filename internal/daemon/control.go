@@ -33,6 +33,7 @@ type snapshot struct {
 	leaving bool
 	guard   ctlsocket.Guard
 	program ctlsocket.Program
+	drained *drain
 	// unwanted are the groups that are about to go from this host.
 	unwanted map[vipgroup.Key]bool
 }
@@ -53,6 +54,7 @@ func (l *loop) snapshot(now time.Time) *snapshot {
 		leaving: l.leaving.asked,
 		guard:   ctlsocket.Guard{PID: pid, OK: pid != 0 && noGuard == ""},
 		program: ctlsocket.Program{Version: l.version, Since: l.started, Boot: l.boot},
+		drained: l.drained,
 
 		unwanted: l.kernel.unwanted(),
 	}
@@ -100,9 +102,9 @@ func (l *loop) Status() ctlsocket.Status {
 func (l *loop) Do(ctx context.Context, c ctlsocket.Command) (string, error) {
 	switch c.Verb {
 	case ctlsocket.Drain:
-		return l.orderDrain(ctx, true, "draining: what this node holds goes to its successors")
+		return l.orderDrain(ctx, l.drainOf(c))
 	case ctlsocket.Undrain:
-		return l.orderDrain(ctx, false, "this node takes part again")
+		return l.orderDrain(ctx, nil)
 	case ctlsocket.Upgrade:
 		return l.upgrade(ctx)
 	case ctlsocket.Reload:
@@ -120,23 +122,12 @@ func (l *loop) Do(ctx context.Context, c ctlsocket.Command) (string, error) {
 	return "", &ctlsocket.Error{Code: http.StatusNotFound, Message: "no such command"}
 }
 
-func (l *loop) orderDrain(ctx context.Context, on bool, message string) (string, error) {
-	if err := l.inLoop(ctx, func(now time.Time) { l.drainNode(now, on) }); err != nil {
-		return "", err
+// drainOf is what a command to drain this node orders.
+func (l *loop) drainOf(c ctlsocket.Command) *drain {
+	now := time.Now()
+	d := &drain{By: c.By, From: l.name, Since: now.Round(0)}
+	if c.For > 0 {
+		d.Until = d.Since.Add(c.Lasting())
 	}
-	return message, nil
-}
-
-func (l *loop) drainNode(now time.Time, on bool) {
-	if on == l.drained {
-		return
-	}
-	l.drained = on
-	word := "drained by an operator"
-	if !on {
-		word = "undrained by an operator"
-	}
-	l.log.Info(word)
-	l.node.Drain(now, on)
-	l.story.stir(now)
+	return d
 }

@@ -138,19 +138,25 @@ func open(o Options, state *state, control net.Listener, h *handover) (*loop, er
 		return nil, fmt.Errorf("chat: %w", err)
 	}
 	p := parts{
-		socket:   conn,
-		boottime: netplumb.Boottime,
-		nextBoot: state.nextBoot,
-		openChat: func(at chatAt) (socket, error) { return multicast.Open(at.config(o.Log)) },
-		load:     config.Load,
-		watch:    config.Watch,
-		former:   h,
+		socket:    conn,
+		boottime:  netplumb.Boottime,
+		nextBoot:  state.nextBoot,
+		saveDrain: state.saveDrain,
+		openChat:  func(at chatAt) (socket, error) { return multicast.Open(at.config(o.Log)) },
+		load:      config.Load,
+		watch:     config.Watch,
+		former:    h,
 		files: func() ([]*os.File, error) {
 			f, err := control.(*net.UnixListener).File()
 			return []*os.File{lockFile: state.lock, controlFile: f}, err
 		},
 	}
 	plumb, keep := netplumb.Options{NotifyRate: c.NotifyRate}, guard.Options{Args: o.Guard, Lock: state.lock, Log: o.Log}
+	if h == nil {
+		if p.drain, err = state.loadDrain(time.Now()); err != nil {
+			o.Log.Error(err.Error())
+		}
+	}
 	if h != nil {
 		plumb.Extended, keep.Former = h.Extended, h.Guard
 	}
@@ -171,9 +177,12 @@ type parts struct {
 	plumber  plumber
 	boottime func() time.Duration
 	nextBoot func() (uint64, error)
-	openChat func(chatAt) (socket, error)
-	load     func(path, node string) (*config.Config, error)
-	watch    func(ctx context.Context, path string, changed chan<- struct{}) error
+	// drain is the order that an earlier process left, nil for none; saveDrain keeps one.
+	drain     *drain
+	saveDrain func(*drain) error
+	openChat  func(chatAt) (socket, error)
+	load      func(path, node string) (*config.Config, error)
+	watch     func(ctx context.Context, path string, changed chan<- struct{}) error
 	// successor is nil where no other program can take over. files are what it gets beside
 	// the guard's line.
 	successor successor

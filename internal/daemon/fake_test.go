@@ -301,6 +301,7 @@ type fakeNode struct {
 	hurry  chan struct{}
 	stop   context.CancelFunc
 	ended  chan error
+	state  *state // has a directory, and no lock
 
 	mu      sync.Mutex
 	file    string // the config's text
@@ -350,7 +351,7 @@ func (n *fakeNode) suspend(d time.Duration) {
 // start runs a daemon with the config's text. Call it in a synctest bubble.
 func (w *world) start(t *testing.T, name, text string, prepare ...func(*fakeNode)) *fakeNode {
 	t.Helper()
-	n := &fakeNode{t: t, name: name, file: text, log: &logged{}, reload: make(chan struct{}, 1), hurry: make(chan struct{}), ended: make(chan error, 1)}
+	n := &fakeNode{t: t, name: name, file: text, log: &logged{}, reload: make(chan struct{}, 1), hurry: make(chan struct{}), ended: make(chan error, 1), state: &state{dir: t.TempDir()}}
 	c, err := n.load("", "")
 	if err != nil {
 		t.Fatal(err)
@@ -369,13 +370,14 @@ func (w *world) start(t *testing.T, name, text string, prepare ...func(*fakeNode
 		Plugins: func(*config.Config) []plugin.Plugin { return n.getPlugins() },
 		Log:     slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, parts{
-		socket:   w.socket(name, from),
-		plumber:  n.kernel,
-		boottime: boottime,
-		nextBoot: func() (uint64, error) { boot++; return boot, nil },
-		openChat: func(chatAt) (socket, error) { return w.socket(name, from), nil },
-		load:     n.load,
-		watch:    func(ctx context.Context, _ string, _ chan<- struct{}) error { <-ctx.Done(); return nil },
+		socket:    w.socket(name, from),
+		plumber:   n.kernel,
+		boottime:  boottime,
+		nextBoot:  func() (uint64, error) { boot++; return boot, nil },
+		saveDrain: n.state.saveDrain,
+		openChat:  func(chatAt) (socket, error) { return w.socket(name, from), nil },
+		load:      n.load,
+		watch:     func(ctx context.Context, _ string, _ chan<- struct{}) error { <-ctx.Done(); return nil },
 	})
 	for _, p := range prepare {
 		p(n)

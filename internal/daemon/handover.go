@@ -14,7 +14,7 @@ import (
 
 // handoverFormat changes whenever a handover says something else than before: in its own
 // fields, in cluster.Snapshot, or in what is said to a guard.
-const handoverFormat = 1
+const handoverFormat = 2
 
 // A handover is what one program of this process leaves to the next. What is in the
 // kernel is not in it: that is read back. Instants are of CLOCK_BOOTTIME.
@@ -34,6 +34,7 @@ type handover struct {
 	Votes                []plugin.Ballot
 	Guard                *guard.Heirloom // nil where there is none
 	Changes              uint64          // of owners, for the count to go on
+	Drain                *drain          // nil while no order to drain is in force
 }
 
 // The places of a handover's files; the last one is there where Guard is.
@@ -104,7 +105,7 @@ func (l *loop) handover(now time.Time) *handover {
 		Node: l.name, Cluster: l.config.Cluster, Management: l.config.Management, StateDir: l.config.StateDir,
 		Plan: l.config.Plan, Core: l.node.Snapshot(now),
 		At: l.boottime(), Turned: l.turned, Extended: l.kernel.Extended(), Term: l.term, Grant: l.grant,
-		Changes: l.story.changes,
+		Changes: l.story.changes, Drain: l.drained,
 	}
 	for _, b := range l.ballots.plugins {
 		h.Votes = append(h.Votes, b)

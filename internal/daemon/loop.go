@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -56,7 +57,8 @@ type loop struct {
 	boot     uint64
 	started  time.Time
 
-	drained bool
+	drained *drain        // nil while no order to drain is in force
+	drains  sync.Mutex    // held while its file is being written
 	turned  time.Duration // CLOCK_BOOTTIME of the last turn
 	term    time.Duration // CLOCK_BOOTTIME until which the last turn lets addresses live
 	grant   time.Duration // CLOCK_BOOTTIME until which they may be added and extended
@@ -94,6 +96,7 @@ func newLoop(o Options, p parts) *loop {
 		requests:   make(chan request),
 		swaps:      make(chan swap),
 		started:    time.Now(),
+		drained:    p.drain,
 	}
 	if l.guard == nil {
 		l.guard = unguarded{}
@@ -110,6 +113,9 @@ func (l *loop) begin(now time.Time, boot uint64) {
 	}
 	l.log.Info(fmt.Sprintf("vippyd %s is node %s of cluster %s: plan %d with %d nodes and %d groups",
 		l.version, l.name, l.config.Cluster, l.config.Plan.Version, len(l.config.Plan.Nodes), len(l.config.Plan.Groups)))
+	if l.drained != nil {
+		l.log.Info("drained "+l.drained.note(), "by", l.drained.By, "from", l.drained.From)
+	}
 	l.newNode(now, boot)
 	l.turned = l.boottime()
 	l.wake = now
@@ -139,8 +145,8 @@ func (l *loop) tellNode(now time.Time) {
 	l.ballots.replay(now, l.node, l.config.Plan)
 	l.node.Witness(now, l.witnesses())
 	l.kernelNews(now)
-	if l.drained {
-		l.node.Drain(now, true)
+	if l.drained != nil {
+		l.node.Drain(now, l.drained.order(now))
 	}
 	if l.leaving.asked {
 		l.node.Leave(now)
@@ -332,6 +338,7 @@ func (l *loop) turn(now time.Time) {
 		l.node.Report(now, report)
 		l.again = true
 	}
+	l.drainEnds()
 	l.turned = boot
 	l.notifier.feed(now)
 	if changed {

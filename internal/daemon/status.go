@@ -27,6 +27,9 @@ func render(s *snapshot) ctlsocket.Status {
 		Program:  s.program,
 		Alarms:   renderAlarms(s),
 	}
+	if d := s.drained; d != nil {
+		out.Drained = &ctlsocket.Drained{By: d.By, From: d.From, Since: d.Since, Until: d.Until}
+	}
 	for _, i := range inOrder(plan) {
 		out.Config.VIPs = append(out.Config.VIPs, vippyGroup(plan.Groups[i]))
 		out.Groups = append(out.Groups, renderGroup(s, i))

@@ -49,7 +49,7 @@ func (l *loop) goOn(now time.Time, h *handover) {
 	for _, notice := range l.config.Notices {
 		l.log.Info(notice)
 	}
-	l.drained = h.Core.Life.Drained
+	l.drained = h.Drain
 	l.node = cluster.Resume(now, l.boottime()-h.At, l.coreOptions(0), h.Core)
 	l.boot = h.Core.Boot
 	l.tellNode(now)

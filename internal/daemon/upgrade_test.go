@@ -141,9 +141,9 @@ func TestUpgrade(t *testing.T) {
 
 func TestReadHandover(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"Format": 2, "Version": "9.9"}`: "vippyd 9.9 leaves format 2, and this one knows format 1",
-		`nonsense`:                        "handover: ",
-		`{"Format": 1}`:                   "nodes",
+		`{"Format": 99, "Version": "9.9"}`: "vippyd 9.9 leaves format 99, and this one knows format ",
+		`nonsense`:                         "handover: ",
+		`{"Format": 1}`:                    "nodes",
 	} {
 		if _, err := readHandover([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "restart instead") {
 			t.Errorf("%s: got %v, want words like %q", text, err, want)

@@ -154,7 +154,7 @@ func (w *World) Begin(f *Fault) {
 		h.rekey(true)
 	case Drain:
 		if h.alive() {
-			h.order(func(now time.Time) { h.node.Drain(now, true) })
+			h.order(func(now time.Time) { h.node.Drain(now, cluster.Drain{}) })
 		}
 	case Bar:
 		h.vote(cluster.Vote{Source: "sim", Bar: true, Reason: "sim"})
@@ -253,7 +253,7 @@ func (w *World) End(f *Fault) {
 	case Wrong:
 		h.rekey(false)
 	case Drain:
-		h.order(func(now time.Time) { h.node.Drain(now, false) })
+		h.order(func(now time.Time) { h.node.Undrain(now) })
 	case Bar:
 		h.vote(cluster.Vote{Source: "sim"})
 	case BarOne, Worse:

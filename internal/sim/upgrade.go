@@ -121,5 +121,9 @@ func (h *host) hear(now time.Time) {
 			h.node.Vote(now, cluster.Vote{Source: "sim", Group: &h.w.groups[f.Arg].key, Penalty: 10, Reason: "sim"})
 		}
 	}
-	h.node.Drain(now, drained)
+	if drained {
+		h.node.Drain(now, cluster.Drain{})
+	} else {
+		h.node.Undrain(now)
+	}
 }
