@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 // A reference is a word that stands for something elsewhere in the file.
@@ -136,8 +134,8 @@ func (w *walker) resolveChecks() {
 	for i := range w.cfg.Checks {
 		c := &w.cfg.Checks[i]
 		for _, ref := range w.checkGroups[i] {
-			if at := plan.Find(ref.word); at >= 0 {
-				c.Groups = append(c.Groups, plan.Groups[at].Key)
+			if plan.Find(ref.word) >= 0 {
+				c.Named = append(c.Named, ref.word)
 				continue
 			}
 			var names []string
@@ -146,13 +144,7 @@ func (w *walker) resolveChecks() {
 			}
 			w.fault(ref.at, "%s is no group of vips%s", quote(ref.word), nearOnly(ref.word, names))
 		}
-		for _, g := range plan.Groups {
-			if slices.Contains(g.Checks, c.Name) {
-				c.Groups = append(c.Groups, g.Key)
-			}
-		}
-		slices.SortFunc(c.Groups, vipgroup.Key.Compare)
-		c.Groups = slices.Compact(c.Groups)
+		c.Groups = c.speaksFor(plan)
 	}
 }
 

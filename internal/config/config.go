@@ -121,6 +121,8 @@ type Check struct {
 	// Groups are the groups that the check speaks for, in the plan's order; none means
 	// the whole node.
 	Groups []vipgroup.Key
+	// Named are the words by which the check itself names groups.
+	Named []string
 }
 
 // A Hook is a command that is told of an event.

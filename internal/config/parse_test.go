@@ -182,7 +182,7 @@ checks:
 	}
 	key := c.Plan.Groups[0].Key
 	if diff := cmp.Diff([]Check{
-		{Name: "one", Command: []string{"/bin/true"}, Interval: 2 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 2, Penalty: 7, Groups: []vipgroup.Key{key}},
+		{Name: "one", Command: []string{"/bin/true"}, Interval: 2 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 2, Penalty: 7, Groups: []vipgroup.Key{key}, Named: []string{"10.8.3.195"}},
 		{Name: "two", Command: []string{"/bin/sh", "-c", "true | false"}, Interval: 2 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 2, Bar: true},
 	}, c.Checks); diff != "" {
 		t.Error(diff)
