@@ -1,12 +1,13 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
+	"github.com/vippy-ha/vippy/internal/child"
 	"github.com/vippy-ha/vippy/plugin"
 )
 
@@ -17,13 +18,16 @@ import (
 // verdict by itself; later ones need Rise or Fall of them in a row.
 //
 // The command gets PATH, LANG=C and VIPPY_CHECK (the label) as its environment, / as
-// its directory and nothing on stdin; what it writes to stdout is thrown away.
+// its directory, nothing on stdin, and none of the daemon's powers (see internal/child).
 type Exec struct {
 	// Label is the check's name.
 	Label string
 	// Command is the program and its arguments; no shell is involved. A program
 	// without a slash is looked up in the daemon's PATH.
 	Command []string
+	// User is who the command runs as; "" means nobody where the daemon is root, else
+	// the daemon's own user.
+	User string
 	// Interval is the time from one start to the next; runs never overlap.
 	Interval time.Duration
 	// Timeout is how long one run may take before it is killed with its children,
@@ -74,17 +78,12 @@ func (e Exec) Run(ctx context.Context, host plugin.Host) error {
 	if err := e.Validate(); err != nil {
 		return err
 	}
-	// PR_SET_PDEATHSIG means the death of the thread that started the process, not of
-	// the daemon (prctl(2)): so keep the thread for as long as commands run.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-
-	c := commander{Exec: e}
+	var slot child.Slot
 	v := verdict{rise: e.Rise, fall: e.Fall}
 	tick := time.NewTicker(e.Interval)
 	defer tick.Stop()
 	for {
-		failure := c.once(ctx)
+		failure := e.once(ctx, &slot)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -104,6 +103,19 @@ func (e Exec) Run(ctx context.Context, host plugin.Host) error {
 			return nil
 		case <-tick.C:
 		}
+	}
+}
+
+// once runs the command once and says why that counts as unhealthy, "" if it doesn't.
+func (e Exec) once(ctx context.Context, slot *child.Slot) string {
+	r := slot.Run(ctx, child.Spec{Command: e.Command, Env: []string{"VIPPY_CHECK=" + e.Label}, User: e.User}, nil, cmp.Or(e.Timeout, e.Interval))
+	switch said := cmp.Or(r.Stderr, r.Stdout); {
+	case r.Err == nil:
+		return ""
+	case said == "":
+		return r.Err.Error()
+	default:
+		return r.Err.Error() + ": " + said
 	}
 }
 

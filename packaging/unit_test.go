@@ -89,7 +89,7 @@ func TestUnit(t *testing.T) {
 	}
 
 	sets := map[string][]string{
-		"Service.CapabilityBoundingSet":   {"CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_CHOWN"},
+		"Service.CapabilityBoundingSet":   {"CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL"},
 		"Service.RestrictAddressFamilies": {"AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK", "AF_PACKET"},
 	}
 	for key, want := range sets {

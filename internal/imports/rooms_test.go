@@ -56,8 +56,12 @@ var rooms = []room{
 		why:  "it makes the kernel match what is wanted and need not know why it is wanted",
 	},
 	{
+		path: "internal/child",
+		why:  "it runs any program alike, and what for is its callers'",
+	},
+	{
 		path: "plugin",
-		uses: []string{"vipgroup"},
+		uses: []string{"vipgroup", "internal/child"},
 		why:  "a plugin votes and listens; it can reach neither the cluster nor the kernel",
 		never: map[string]string{
 			"github.com/vishvananda/netlink/...": "a plugin can't reach the kernel's addresses",
@@ -65,7 +69,7 @@ var rooms = []room{
 	},
 	{
 		path: "check",
-		uses: []string{"plugin", "vipgroup"},
+		uses: []string{"plugin", "vipgroup", "internal/child"},
 		why:  "a check is a plugin like any other and has no door of its own",
 		never: map[string]string{
 			"github.com/vishvananda/netlink/...": "a check can't reach the kernel's addresses",
@@ -101,7 +105,7 @@ var rooms = []room{
 	},
 	{
 		path: "internal/daemon",
-		uses: []string{"vipgroup", "cluster", "cluster/multicast", "netplumb", "plugin", "ctlsocket", "internal/config", "internal/guard", "internal/upgrade"},
+		uses: []string{"vipgroup", "cluster", "cluster/multicast", "netplumb", "plugin", "ctlsocket", "internal/child", "internal/config", "internal/guard", "internal/upgrade"},
 		why:  "it is the one loop; which plugins are built in, and tests and drills, are decided above it",
 		never: map[string]string{
 			"github.com/spf13/cobra": "flags belong to cmd/vippyd",
