@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -19,6 +20,10 @@ import (
 
 // maxAnswer bounds what a client reads: 1,000 groups take about half a megabyte.
 const maxAnswer = 16 << 20
+
+// maxLine bounds one line of an answer in lines, and a refusal: a config may have many
+// faults.
+const maxLine = 1 << 20
 
 // Client asks a daemon. The zero value asks the one at DefaultSocket. Whoever calls
 // bounds the time by the context.
@@ -75,6 +80,34 @@ func (c *Client) Explain(ctx context.Context, group string) (Explanation, error)
 // GroupPath is where Get finds the explanation of a group.
 func GroupPath(group string) string { return "/groups/" + url.PathEscape(group) }
 
+// Events calls f with each event after number after that the daemon remembers and, where
+// follow is set, with each that happens, until f fails or ctx ends. It returns the error
+// of f, or what ended the answer: nil where all was told that there is.
+func (c *Client) Events(ctx context.Context, after uint64, follow bool, f func(Event) error) error {
+	return lineByLine(ctx, c, fmt.Sprintf("/events?after=%d&follow=%t", after, follow), f)
+}
+
+// lineByLine calls f with each line of an answer.
+func lineByLine[T any](ctx context.Context, c *Client, path string, f func(T) error) error {
+	return c.converse(ctx, http.MethodGet, path, "", func(answer io.Reader) error {
+		lines := bufio.NewScanner(answer)
+		lines.Buffer(nil, maxLine)
+		for lines.Scan() {
+			var v T
+			if err := c.decode(lines.Bytes(), &v); err != nil {
+				return err
+			}
+			if err := f(v); err != nil {
+				return err
+			}
+		}
+		if err := cmp.Or(ctx.Err(), lines.Err()); err != nil {
+			return c.noAnswer(ctx, err)
+		}
+		return nil
+	})
+}
+
 // Do asks for a change and returns the daemon's sentence about it.
 func (c *Client) Do(ctx context.Context, cmd Command) (string, error) {
 	body, err := json.Marshal(cmd)
@@ -101,45 +134,61 @@ func get[T any](ctx context.Context, c *Client, path string) (T, error) {
 	return v, err
 }
 
-// ask makes one request over a connection of its own. It reads the answer even when not
-// all of the request could be written: a daemon with too many connections answers before
-// it reads, which an http.Transport takes for a failure now and then.
-func (c *Client) ask(ctx context.Context, method, path, body string) (json.RawMessage, error) {
+// ask makes one request and returns the answer.
+func (c *Client) ask(ctx context.Context, method, path, body string) (data json.RawMessage, err error) {
+	err = c.converse(ctx, method, path, body, func(answer io.Reader) error {
+		bounded := &io.LimitedReader{R: answer, N: maxAnswer}
+		data, err = io.ReadAll(bounded)
+		switch {
+		case bounded.N == 0:
+			return c.noAnswer(ctx, fmt.Errorf("its answer is longer than %d bytes", maxAnswer))
+		case err != nil:
+			return c.noAnswer(ctx, err)
+		}
+		return nil
+	})
+	return data, err
+}
+
+// converse makes one request over a connection of its own, and has the answer read if it
+// is no refusal. It reads the answer even when not all of the request could be written: a
+// daemon with too many connections answers before it reads, which an http.Transport takes
+// for a failure now and then.
+func (c *Client) converse(ctx context.Context, method, path, body string, read func(io.Reader) error) error {
 	// The host is for the header alone; the connection goes to the socket.
 	req, err := http.NewRequestWithContext(ctx, method, "http://vippy"+path, strings.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("ask for %s: %w", path, err)
+		return fmt.Errorf("ask for %s: %w", path, err)
 	}
 	req.Close = true
 	conn, err := c.dial(ctx)
 	if err != nil {
-		return nil, c.noAnswer(ctx, err)
+		return c.noAnswer(ctx, err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 
 	unsent := req.Write(conn)
-	bounded := &io.LimitedReader{R: conn, N: maxAnswer}
-	resp, err := http.ReadResponse(bufio.NewReader(bounded), req)
+	header := &io.LimitedReader{R: conn, N: maxLine}
+	resp, err := http.ReadResponse(bufio.NewReader(header), req)
 	if err != nil {
-		return nil, c.noAnswer(ctx, cmp.Or(unsent, err))
+		return c.noAnswer(ctx, cmp.Or(unsent, err))
 	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	switch {
-	case bounded.N == 0:
-		return nil, c.noAnswer(ctx, fmt.Errorf("its answer is longer than %d bytes", maxAnswer))
-	case err != nil:
-		return nil, c.noAnswer(ctx, err)
-	case resp.StatusCode == http.StatusOK:
-		return data, nil
+	// The body isn't closed, for that would wait for all of it: the connection is.
+	header.N = math.MaxInt64 // the rest is bounded by who reads it
+	if resp.StatusCode == http.StatusOK {
+		return read(resp.Body)
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxLine))
+	if err != nil {
+		return c.noAnswer(ctx, err)
 	}
 	refusal := &Error{Code: resp.StatusCode}
 	if err := c.decode(data, refusal); err != nil {
-		return nil, err
+		return err
 	}
 	refusal.Message = cmp.Or(refusal.Message, resp.Status)
-	return nil, refusal
+	return refusal
 }
 
 func (c *Client) dial(ctx context.Context) (net.Conn, error) {

@@ -8,6 +8,7 @@
 //	GET  /status          Status
 //	GET  /peers           []Peer
 //	GET  /groups/{group}  Explanation; group is a name, a key or an address
+//	GET  /events          Event, one a line, for as long as somebody reads
 //	GET  /metrics         the same status in the text format of Prometheus
 //	POST /drain /undrain /reload
 //

@@ -15,13 +15,14 @@ import (
 )
 
 // FuzzRequest sends what a stranger may send. Whatever it is, the answer is one JSON
-// value (or the metrics), and only a POST of a known verb with an empty or empty-object
+// value (or lines: the metrics and the events), and only a POST of a known verb with an empty or empty-object
 // body makes a change.
 func FuzzRequest(f *testing.F) {
 	for _, seed := range []struct{ method, path, body string }{
 		{"GET", "/status", ""},
 		{"GET", "/peers", ""},
 		{"GET", "/metrics", ""},
+		{"GET", "/events", ""},
 		{"GET", "/groups/10.8.3.38/24", ""},
 		{"GET", "/groups/%2e%2e%2fweb\x00", ""},
 		{"POST", "/drain", "{}"},
@@ -40,17 +41,19 @@ func FuzzRequest(f *testing.F) {
 			made = append(made, c)
 			return "done", nil
 		}}}
+		gone, cancel := context.WithCancel(t.Context()) // who hangs up gets no endless answer
+		cancel()
 		peer := &guardedConn{peer: process{uid: s.owner}}
 		r := (&http.Request{
 			Method: method,
 			URL:    &url.URL{Path: path},
 			Body:   io.NopCloser(bytes.NewReader(body)),
-		}).WithContext(context.WithValue(t.Context(), connKey{}, peer))
+		}).WithContext(context.WithValue(gone, connKey{}, peer))
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
 
-		isMetrics := method == http.MethodGet && path == "/metrics"
-		if !isMetrics && !json.Valid(w.Body.Bytes()) {
+		isLines := method == http.MethodGet && (path == "/metrics" || path == "/events")
+		if !isLines && !json.Valid(w.Body.Bytes()) {
 			t.Errorf("the answer is not JSON: %q", w.Body)
 		}
 		verb, known := strings.CutPrefix(path, "/")

@@ -45,19 +45,31 @@ func peerOf(c net.Conn) (process, error) {
 // that whoever takes too many locks out only himself.
 const perUser = 16
 
+// streamsPerUser is how many connections one user may have beside those, whose answers go
+// on and on.
+const streamsPerUser = 64
+
 // A guardedListener knows who is at the other end of each connection, and turns away
 // whoever has too many.
 type guardedListener struct {
 	net.Listener
-	mu   sync.Mutex
-	open map[uint32]int
+	mu sync.Mutex
+	// open counts the connections of each user, streams those that go on and on.
+	open, streams map[uint32]int
+}
+
+func guard(l net.Listener) *guardedListener {
+	return &guardedListener{Listener: l, open: map[uint32]int{}, streams: map[uint32]int{}}
 }
 
 // A guardedConn is a connection with the process that opened it.
 type guardedConn struct {
 	net.Conn
-	peer  process
-	close func() error
+	peer process
+	// linger counts the connection as a stream from now on, and says whether it may be one.
+	// Nil lets all.
+	linger func() bool
+	close  func() error
 }
 
 func (c *guardedConn) Close() error { return c.close() }
@@ -73,33 +85,56 @@ func (l *guardedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			peer.uid = unknownUser
 		}
-		if !l.take(peer.uid) {
+		if !l.take(l.open, peer.uid, perUser) {
 			// These few bytes fit the socket's empty buffer, so this doesn't wait.
 			_, _ = c.Write([]byte(tooMany))
 			c.Close()
 			continue
 		}
-		return &guardedConn{Conn: c, peer: peer, close: sync.OnceValue(func() error {
-			l.give(peer.uid)
-			return c.Close()
-		})}, nil
+		return l.guarded(c, peer), nil
 	}
 }
 
-func (l *guardedListener) take(uid uint32) bool {
+// guarded wraps a connection that is counted among the open ones.
+func (l *guardedListener) guarded(c net.Conn, peer process) *guardedConn {
+	var mu sync.Mutex
+	counted := l.open
+	return &guardedConn{
+		Conn: c,
+		peer: peer,
+		linger: func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if !l.take(l.streams, peer.uid, streamsPerUser) {
+				return false
+			}
+			l.give(counted, peer.uid)
+			counted = l.streams
+			return true
+		},
+		close: sync.OnceValue(func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			l.give(counted, peer.uid)
+			return c.Close()
+		}),
+	}
+}
+
+func (l *guardedListener) take(counts map[uint32]int, uid uint32, most int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[uid] >= perUser {
+	if counts[uid] >= most {
 		return false
 	}
-	l.open[uid]++
+	counts[uid]++
 	return true
 }
 
-func (l *guardedListener) give(uid uint32) {
+func (l *guardedListener) give(counts map[uint32]int, uid uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[uid]--; l.open[uid] == 0 {
-		delete(l.open, uid)
+	if counts[uid]--; counts[uid] == 0 {
+		delete(counts, uid)
 	}
 }

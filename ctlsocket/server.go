@@ -23,6 +23,8 @@ import (
 type Daemon interface {
 	// Status returns the latest status at once; Serve doesn't change it.
 	Status() Status
+	// Events returns what History.After does.
+	Events(after uint64) (events []Event, more <-chan struct{})
 	// Do makes a change and returns a sentence for the person who asked. It returns
 	// early when ctx ends, which it does at the latest when the answer was written. An
 	// *Error chooses how a failure is answered.
@@ -52,8 +54,7 @@ var tooMany = func() string {
 // closes l, and returns when every request has ended: nil after ctx ended, else what
 // kept it from accepting connections.
 func Serve(ctx context.Context, l net.Listener, d Daemon) error {
-	l = &guardedListener{Listener: l, open: map[uint32]int{}}
-	return serve(ctx, l, &server{daemon: d, owner: uint32(os.Geteuid())})
+	return serve(ctx, guard(l), &server{daemon: d, owner: uint32(os.Geteuid())})
 }
 
 // serve is Serve for a listener whose connections know who is at the other end.
@@ -138,6 +139,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/metrics":
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		_, _ = io.WriteString(w, s.daemon.Status().metrics()+goroutines())
+	case r.URL.Path == "/events":
+		s.events(w, r)
 	case isGroup && group != "":
 		s.explain(w, group)
 	default:

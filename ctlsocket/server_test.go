@@ -25,10 +25,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fake is a Daemon whose changes are what the test says.
 type fake struct {
 	status Status
-	do     func(context.Context, Command) (string, error)
+	History
+	do func(context.Context, Command) (string, error)
 }
 
 func (f *fake) Status() Status { return f.status }
+
+func (f *fake) Events(after uint64) ([]Event, <-chan struct{}) { return f.After(after) }
 
 func (f *fake) Do(ctx context.Context, c Command) (string, error) {
 	if f.do == nil {
@@ -152,7 +155,6 @@ func TestRequests(t *testing.T) {
 		{"GET", "/../status", "", 404, unknown},
 		{"GET", "/groups/", "", 404, unknown},
 		{"GET", "/groups", "", 404, unknown},
-		{"GET", "/events", "", 404, unknown},
 		{"POST", "/status", "", 404, unknown},
 		{"PUT", "/status", "", 404, unknown},
 		{"OPTIONS", "*", "", 404, unknown},
@@ -336,7 +338,7 @@ func TestStrangersOnlyRead(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- serve(ctx, &guardedListener{Listener: l, open: map[uint32]int{}}, s) }()
+	go func() { served <- serve(ctx, guard(l), s) }()
 
 	for _, c := range []struct {
 		method, path string

@@ -25,10 +25,21 @@ const (
 	// Conflict: another host announces an address that this node has; Group is whose, and
 	// Reason says who does. Told once a minute of each such host.
 	Conflict Kind = "conflict"
+	// Moved: Node, which is another node, has the group now, or nobody any more; Former had
+	// it before. What this node takes and gives up has the kinds above. It is seen from
+	// the announcements of others, so not while this node is yet to hear them all.
+	Moved Kind = "moved"
 	// Eligible: this node may own groups.
 	Eligible Kind = "eligible"
 	// NotEligible: it may not; Reason says why.
 	NotEligible Kind = "not-eligible"
+	// Peer: another node, Node, is heard or not, or eligible or not; Reason says which.
+	Peer Kind = "peer"
+	// Alarm: a condition began that a person should look at; Reason is its name, a colon,
+	// and its detail.
+	Alarm Kind = "alarm"
+	// AlarmOver: it ended.
+	AlarmOver Kind = "alarm-over"
 	// PlanChanged: another plan rules; PlanVersion is its version.
 	PlanChanged Kind = "plan-changed"
 	// Stopping: the daemon hands over and ends; the context is cancelled later.
@@ -39,8 +50,11 @@ const (
 type Event struct {
 	Kind Kind
 	Time time.Time
-	// Group is set for the first five kinds.
+	// Group is set for the first six kinds.
 	Group vipgroup.Group
+	// Node is the other node that the event is about, "" for none; Former is the node that
+	// had the group before.
+	Node, Former string
 	// Reason says why, where there is more to say than the kind does.
 	Reason string
 	// PlanVersion is the version of the plan that rules.

@@ -59,8 +59,9 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 
 // fake is a Daemon with a fixed status and fixed answers.
 type fake struct {
-	mu     sync.Mutex
-	Answer ctlsocket.Status `json:"status"`
+	history ctlsocket.History
+	mu      sync.Mutex
+	Answer  ctlsocket.Status `json:"status"`
 	// Next is the status from the moment on in which an upgrade is done.
 	Next  *ctlsocket.Status `json:"next"`
 	Verbs map[ctlsocket.Verb]struct {
@@ -73,6 +74,10 @@ func (f *fake) Status() ctlsocket.Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.Answer
+}
+
+func (f *fake) Events(after uint64) ([]ctlsocket.Event, <-chan struct{}) {
+	return f.history.After(after)
 }
 
 func (f *fake) Do(_ context.Context, c ctlsocket.Command) (string, error) {

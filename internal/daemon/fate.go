@@ -19,6 +19,7 @@ func (s *story) tellGroups(before, now *snapshot) {
 			was = before.status.Groups[j]
 		}
 		changed := s.step(&f, now, g, was, is)
+		s.tellOwner(now, g, is)
 		if len(is.Owners) > 0 && (is.Owners[0] != now.status.Name || s.doing[g.Key] == taken) {
 			s.owners[g.Key] = is.Owners[0]
 		}
@@ -36,12 +37,47 @@ func (s *story) tellGroups(before, now *snapshot) {
 			delete(s.doing, g.Key)
 			delete(s.waits, g.Key)
 			delete(s.owners, g.Key)
+			delete(s.seen, g.Key)
 		}
 	}
 	if mine {
 		s.changes++
 	}
 	f.tell(s.log)
+}
+
+// tellOwner tells that another node has a group now, or that it has it no more. What this
+// node takes and gives up, step tells.
+func (s *story) tellOwner(now *snapshot, g vipgroup.Group, is cluster.GroupStatus) {
+	owner, self := "", now.status.Name
+	if len(is.Owners) > 0 {
+		owner = is.Owners[0]
+	}
+	was := s.seen[g.Key]
+	if owner == was {
+		return
+	}
+	s.seen[g.Key] = owner
+	if !now.status.Mature || owner == self || owner == "" && was == self {
+		return
+	}
+	s.emit(plugin.Event{Kind: plugin.Moved, Time: now.now, Group: g, Node: owner, Former: s.owners[g.Key],
+		Reason: whyMoved(now, s.owners[g.Key], is), PlanVersion: now.status.Plan.Version})
+}
+
+// whyMoved says what became of the node that had a group, or else the rule by which
+// another has it.
+func whyMoved(now *snapshot, former string, is cluster.GroupStatus) string {
+	for _, p := range now.status.Peers {
+		switch {
+		case p.Node != former:
+		case p.Farewell:
+			return former + " left"
+		case p.State == cluster.Absent:
+			return former + " is silent"
+		}
+	}
+	return is.Reason
 }
 
 // otherVerb says what other nodes did with a group, or "".

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vippy-ha/vippy/cluster"
 	"github.com/vippy-ha/vippy/cluster/multicast"
+	"github.com/vippy-ha/vippy/ctlsocket"
 	"github.com/vippy-ha/vippy/internal/config"
 	"github.com/vippy-ha/vippy/netplumb"
 	"github.com/vippy-ha/vippy/plugin"
@@ -41,7 +42,8 @@ type loop struct {
 	trouble trouble
 	leaving leaving
 	story   story
-	links   []netplumb.Link // as last judged
+	history ctlsocket.History // of events; anybody reads it
+	links   []netplumb.Link   // as last judged
 	mute    mute
 	// complaints has when each trouble with the kernel was last logged.
 	complaints map[string]time.Time
@@ -101,7 +103,7 @@ func newLoop(o Options, p parts) *loop {
 	if l.guard == nil {
 		l.guard = unguarded{}
 	}
-	l.story.log, l.story.emit = o.Log, l.runner.Emit
+	l.story.log, l.story.emit = o.Log, l.emit
 	l.reloader = newReloader(l)
 	return l
 }

@@ -24,8 +24,9 @@ type story struct {
 	doing map[vipgroup.Key]doing
 	// waits has since when a group waits, and whether that was said.
 	waits map[vipgroup.Key]*wait
-	// owners has the node that last had each group, this one included.
-	owners map[vipgroup.Key]string
+	// owners has the node that last had each group, this one included; seen has who had it
+	// at the last look, be it nobody.
+	owners, seen map[vipgroup.Key]string
 	// conflicts has when each rival of an address was last told of.
 	conflicts map[conflict]time.Time
 	// changes counts how often the groups that this node owns changed.
@@ -72,7 +73,8 @@ func (s *story) stopping(now time.Time) {
 }
 
 func (s *story) begin() {
-	s.doing, s.waits, s.owners = map[vipgroup.Key]doing{}, map[vipgroup.Key]*wait{}, map[vipgroup.Key]string{}
+	s.doing, s.waits = map[vipgroup.Key]doing{}, map[vipgroup.Key]*wait{}
+	s.owners, s.seen = map[vipgroup.Key]string{}, map[vipgroup.Key]string{}
 }
 
 // tell looks at a snapshot.
@@ -107,6 +109,7 @@ func (s *story) tellPeers(before, now *snapshot) {
 		}
 		if text := peerSentence(was, p); text != "" {
 			s.log.Info(p.Node+" "+text, "node", p.Node)
+			s.emit(plugin.Event{Kind: plugin.Peer, Time: now.now, Node: p.Node, Reason: text})
 		}
 	}
 }
@@ -193,11 +196,13 @@ func (s *story) tellAlarms(before, now *snapshot) {
 	for _, a := range slices.Concat(now.status.Alarms, now.alarms) {
 		if !was[[2]string{a.Name, a.Detail}] {
 			s.log.Error("alarm: "+a.Detail, "alarm", a.Name)
+			s.emit(plugin.Event{Kind: plugin.Alarm, Time: now.now, Reason: a.Name + ": " + a.Detail})
 		}
 	}
 	for _, a := range slices.Concat(before.status.Alarms, before.alarms) {
 		if !is[[2]string{a.Name, a.Detail}] {
 			s.log.Info("alarm over: "+a.Detail, "alarm", a.Name)
+			s.emit(plugin.Event{Kind: plugin.AlarmOver, Time: now.now, Reason: a.Name + ": " + a.Detail})
 		}
 	}
 }

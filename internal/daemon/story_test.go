@@ -30,6 +30,12 @@ func tellAll(t *testing.T, snapshots ...*snapshot) (lines, events []string) {
 			if e.Group.Name != "" {
 				text += " " + e.Group.Name
 			}
+			if e.Node != "" || e.Former != "" {
+				text += " from " + e.Former + " to " + e.Node
+			}
+			if e.Kind == plugin.Moved || e.Kind == plugin.Peer {
+				text += ": " + e.Reason
+			}
 			events = append(events, text)
 		},
 	}
@@ -77,7 +83,10 @@ func TestStory(t *testing.T) {
 	}{
 		{"a silent owner", []*snapshot{shot(plan, live, theirs), shot(plan, silent, free), shot(plan, silent, claimed), shot(plan, silent, mine)},
 			[]string{"b took g0 (10.0.0.1/32)", "b is silent", "took g0 (10.0.0.1/32): b is silent (evens the load)"},
-			[]string{"taking g0", "taken g0"}},
+			[]string{"peer from  to b: is heard, and hears this node", "moved g0 from  to b: already there", "peer from  to b: is silent",
+				"moved g0 from b to : b is silent", "taking g0", "taken g0"}},
+		{"between others", []*snapshot{shot(plan, live, mine), shot(plan, live, theirs), shot(plan, silent, free), shot(plan, live, theirs), shot(plan, live, theirs)},
+			nil, []string{"released g0", "moved g0 from a to b: already there", "moved g0 from b to : b is silent", "moved g0 from b to b: already there"}},
 		{"all between two looks", []*snapshot{shot(plan, live, theirs), shot(plan, left, mine)},
 			[]string{"b left", "took g0 (10.0.0.1/32): b left"},
 			[]string{"taking g0", "taken g0"}},

@@ -153,14 +153,19 @@ func newHost(t *testing.T) *host {
 
 // fake is a daemon to which all is well.
 type fake struct {
-	mu     sync.Mutex
-	status ctlsocket.Status
+	history ctlsocket.History
+	mu      sync.Mutex
+	status  ctlsocket.Status
 }
 
 func (f *fake) Status() ctlsocket.Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.status
+}
+
+func (f *fake) Events(after uint64) ([]ctlsocket.Event, <-chan struct{}) {
+	return f.history.After(after)
 }
 
 func (f *fake) Do(_ context.Context, c ctlsocket.Command) (string, error) {
