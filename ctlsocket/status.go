@@ -14,6 +14,8 @@ type Status struct {
 	Stats    Stats  `json:"stats"`
 	Config   Config `json:"config"`
 	State    State  `json:"state"`
+	// Plan is the plan that Config shows.
+	Plan Plan `json:"plan"`
 
 	// Groups are in the order of the config.
 	Groups []Group `json:"groups"`
@@ -36,6 +38,20 @@ type Drained struct {
 	// Since is when, and Until when it ends by itself; left out where it doesn't.
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until,omitzero"`
+}
+
+// Plan is what all nodes must agree on, the one that rules at this node.
+type Plan struct {
+	Version uint64 `json:"version"`
+	// Digest is 32 hexadecimal digits: equal plans have equal ones.
+	Digest string `json:"digest"`
+	// From is "file", "state_dir" (kept by an earlier process), or the peer that had it.
+	From string `json:"from"`
+	// FileVersion is that of the plan in the config file, as it was last read.
+	FileVersion uint64 `json:"file_version"`
+	// Note says what is to know about it, "" for nothing: that the file has a lower version
+	// and no effect, an address without an interface.
+	Note string `json:"note"`
 }
 
 // Program is the program that runs as this node's process.

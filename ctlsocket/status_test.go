@@ -36,6 +36,7 @@ func full() Status {
 		State: State{Mature: true, InactiveReason: &drained, Ownership: map[string][]VIPGroup{
 			"node1": {web}, "node2": nil, Unowned: {six},
 		}},
+		Plan: Plan{Version: 5, Digest: "c0ffee00c0ffee00c0ffee00c0ffee00", From: "node2", FileVersion: 4, Note: "the file has version 4, which is lower"},
 		Groups: []Group{
 			{
 				Key: "00112233445566aa", Name: "web", Assigned: "node2", Owner: "node1",

@@ -49,7 +49,14 @@ func printStatus(b *bytes.Buffer, s ctlsocket.Status) error {
 	if r := s.State.InactiveReason; r != nil && *r != "" {
 		head("Reason:", *r)
 	}
-	head("Plan:", fmt.Sprintf("version %d, %d of %s live", s.Config.Version, live, count(len(s.Peers), "peer")))
+	from := ""
+	if s.Plan.From != "" && s.Plan.From != "file" {
+		from = " from " + s.Plan.From
+	}
+	head("Plan:", fmt.Sprintf("version %d%s, %d of %s live", s.Config.Version, from, live, count(len(s.Peers), "peer")))
+	if s.Plan.Note != "" {
+		head("Note:", s.Plan.Note)
+	}
 	if len(s.Alarms) > 0 {
 		b.WriteByte('\n')
 	}

@@ -34,6 +34,7 @@ type snapshot struct {
 	guard   ctlsocket.Guard
 	program ctlsocket.Program
 	drained *drain
+	ruling  ruling
 	// unwanted are the groups that are about to go from this host.
 	unwanted map[vipgroup.Key]bool
 }
@@ -55,6 +56,7 @@ func (l *loop) snapshot(now time.Time) *snapshot {
 		guard:   ctlsocket.Guard{PID: pid, OK: pid != 0 && noGuard == ""},
 		program: ctlsocket.Program{Version: l.version, Since: l.started, Boot: l.boot},
 		drained: l.drained,
+		ruling:  l.ruling,
 
 		unwanted: l.kernel.unwanted(),
 	}

@@ -78,7 +78,11 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("management: %w", err)
 	}
 	defer control.Close()
-	l, err := open(o, state, control, nil)
+	var rule ruling
+	if o.Config, rule, err = state.recall(c, hostLinks); err != nil {
+		o.Log.Error(err.Error())
+	}
+	l, err := open(o, state, control, rule, nil)
 	if err != nil {
 		return err
 	}
@@ -109,9 +113,9 @@ func succeed(ctx context.Context, o Options) error {
 	if h.Guard != nil {
 		h.Guard.Line = files[guardFile]
 	}
-	c, changed := h.planned(o.Config)
+	c, rule, changed := h.planned(o.Config)
 	o.Config = c
-	l, err := open(o, state, control, h)
+	l, err := open(o, state, control, rule, h)
 	if err != nil {
 		return err
 	}
@@ -130,7 +134,7 @@ func permitted(c *config.Config) error {
 }
 
 // open opens what a loop works with.
-func open(o Options, state *state, control net.Listener, h *handover) (*loop, error) {
+func open(o Options, state *state, control net.Listener, rule ruling, h *handover) (*loop, error) {
 	c := o.Config
 	at := chatOf(c)
 	conn, err := multicast.Open(at.config(o.Log))
@@ -142,6 +146,9 @@ func open(o Options, state *state, control net.Listener, h *handover) (*loop, er
 		boottime:  netplumb.Boottime,
 		nextBoot:  state.nextBoot,
 		saveDrain: state.saveDrain,
+		rule:      rule,
+		savePlan:  state.savePlan,
+		hostLinks: hostLinks,
 		openChat:  func(at chatAt) (socket, error) { return multicast.Open(at.config(o.Log)) },
 		load:      config.Load,
 		watch:     config.Watch,
@@ -180,6 +187,10 @@ type parts struct {
 	// drain is the order that an earlier process left, nil for none; saveDrain keeps one.
 	drain     *drain
 	saveDrain func(*drain) error
+	// rule is why the config's plan rules at the start; savePlan keeps the one in force.
+	rule      ruling
+	savePlan  func(vipgroup.Plan) error
+	hostLinks func() ([]hostLink, error)
 	openChat  func(chatAt) (socket, error)
 	load      func(path, node string) (*config.Config, error)
 	watch     func(ctx context.Context, path string, changed chan<- struct{}) error

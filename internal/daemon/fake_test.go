@@ -365,6 +365,7 @@ func (w *world) start(t *testing.T, name, text string, prepare ...func(*fakeNode
 	n.kernel = newFakeKernel(w, name, boottime)
 	boot := uint64(time.Now().UnixNano())
 	from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, 100 + byte(len(w.sockets))}), 5007)
+	links := []hostLink{{"eth0", []netip.Prefix{netip.MustParsePrefix("10.0.0.100/16")}}, {"eth1", []netip.Prefix{netip.MustParsePrefix("10.1.0.100/16")}}}
 	n.loop = newLoop(Options{
 		Config: c, Node: name, Version: "test", Reload: n.reload, Hurry: n.hurry,
 		Plugins: func(*config.Config) []plugin.Plugin { return n.getPlugins() },
@@ -375,6 +376,8 @@ func (w *world) start(t *testing.T, name, text string, prepare ...func(*fakeNode
 		boottime:  boottime,
 		nextBoot:  func() (uint64, error) { boot++; return boot, nil },
 		saveDrain: n.state.saveDrain,
+		savePlan:  n.state.savePlan,
+		hostLinks: func() ([]hostLink, error) { return links, nil },
 		openChat:  func(chatAt) (socket, error) { return w.socket(name, from), nil },
 		load:      n.load,
 		watch:     func(ctx context.Context, _ string, _ chan<- struct{}) error { <-ctx.Done(); return nil },

@@ -14,7 +14,7 @@ import (
 
 // handoverFormat changes whenever a handover says something else than before: in its own
 // fields, in cluster.Snapshot, or in what is said to a guard.
-const handoverFormat = 2
+const handoverFormat = 3
 
 // A handover is what one program of this process leaves to the next. What is in the
 // kernel is not in it: that is read back. Instants are of CLOCK_BOOTTIME.
@@ -26,6 +26,7 @@ type handover struct {
 	Node, Cluster, Management, StateDir string
 
 	Plan vipgroup.Plan
+	From string // whence the plan is (ruling)
 	Core cluster.Snapshot
 	// At is when Core was made, Turned the last turn, and Extended when the address was
 	// extended that was not for the longest.
@@ -86,16 +87,16 @@ func (h *handover) fits(c *config.Config, node string) error {
 	return nil
 }
 
-// planned returns the config with the plan that was in force, and whether the file's is
-// another, which a reload is to bring into force afterwards.
-func (h *handover) planned(c *config.Config) (_ *config.Config, other bool) {
+// planned returns the config with the plan that was in force and why it was, and whether the
+// file's is another, which a reload is to look at afterwards.
+func (h *handover) planned(c *config.Config) (_ *config.Config, _ ruling, other bool) {
+	rule := ruling{From: h.From, File: c.Plan}
 	if samePlan(c.Plan, h.Plan) {
-		return c, false
+		return c, rule, false
 	}
-	was := *c
-	was.Plan = h.Plan
+	was := c.With(h.Plan)
 	was.Hash = [len(c.Hash)]byte{} // of no file: for the reload to look closer
-	return &was, true
+	return was, rule, true
 }
 
 // handover is what this program would leave at this moment.
@@ -103,7 +104,7 @@ func (l *loop) handover(now time.Time) *handover {
 	h := &handover{
 		Format: handoverFormat, Version: l.version,
 		Node: l.name, Cluster: l.config.Cluster, Management: l.config.Management, StateDir: l.config.StateDir,
-		Plan: l.config.Plan, Core: l.node.Snapshot(now),
+		Plan: l.config.Plan, From: l.ruling.From, Core: l.node.Snapshot(now),
 		At: l.boottime(), Turned: l.turned, Extended: l.kernel.Extended(), Term: l.term, Grant: l.grant,
 		Changes: l.story.changes, Drain: l.drained,
 	}

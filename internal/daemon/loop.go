@@ -27,6 +27,7 @@ import (
 type loop struct {
 	parts
 	config  *config.Config
+	ruling  ruling // of its plan
 	name    string
 	version string
 	log     *slog.Logger
@@ -47,6 +48,10 @@ type loop struct {
 	mute    mute
 	// complaints has when each trouble with the kernel was last logged.
 	complaints map[string]time.Time
+
+	// offered is the plan of a peer that the reloader was last told of; again from offerAt on.
+	offered vipgroup.Digest
+	offerAt time.Time
 
 	plugins  func(*config.Config) []plugin.Plugin
 	runner   *plugin.Runner
@@ -82,6 +87,7 @@ func newLoop(o Options, p parts) *loop {
 	l := &loop{
 		parts:      p,
 		config:     c,
+		ruling:     p.rule,
 		name:       o.Node,
 		version:    o.Version,
 		log:        o.Log,
@@ -102,6 +108,9 @@ func newLoop(o Options, p parts) *loop {
 	}
 	if l.guard == nil {
 		l.guard = unguarded{}
+	}
+	if l.ruling.From == "" {
+		l.ruling = ruling{From: fromFile, File: c.Plan}
 	}
 	l.story.log, l.story.emit = o.Log, l.emit
 	l.reloader = newReloader(l)
@@ -341,6 +350,7 @@ func (l *loop) turn(now time.Time) {
 		l.again = true
 	}
 	l.drainEnds()
+	l.follow(now)
 	l.turned = boot
 	l.notifier.feed(now)
 	if changed {

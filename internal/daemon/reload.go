@@ -3,7 +3,6 @@ package daemon
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -21,7 +20,9 @@ type reloader struct {
 	loop     *loop
 	path     string         // of the file
 	current  *config.Config // as last applied
+	ruling   ruling         // of its plan
 	requests chan reloadRequest
+	offers   chan offer
 }
 
 // reloadRequest asks for a reload, whoever wants it.
@@ -39,13 +40,15 @@ type reloadAnswer struct {
 type swap struct {
 	config *config.Config
 	// plan says that the plan, or an interface name in it, is another.
-	plan bool
-	chat *chat // nil where the open one stays
-	done chan struct{}
+	plan   bool
+	ruling ruling
+	chat   *chat // nil where the open one stays
+	done   chan struct{}
 }
 
 func newReloader(l *loop) *reloader {
-	return &reloader{loop: l, path: l.config.Path, current: l.config, requests: make(chan reloadRequest, 4)}
+	return &reloader{loop: l, path: l.config.Path, current: l.config, ruling: l.ruling,
+		requests: make(chan reloadRequest, 4), offers: make(chan offer, 1)}
 }
 
 // ask asks for a reload without waiting. What finds no room is as good as done: the
@@ -68,6 +71,8 @@ func (r *reloader) run(ctx context.Context) error {
 			if q.reply != nil {
 				q.reply <- reloadAnswer{message, err}
 			}
+		case o := <-r.offers:
+			r.adopt(ctx, o)
 		case <-ctx.Done():
 			return nil
 		}
@@ -132,24 +137,34 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 	if err != nil {
 		return "", err
 	}
+	rule := ruling{From: r.ruling.From, File: c.Plan}
 	if c.Hash == old.Hash && slices.EqualFunc(c.Secrets, old.Secrets, config.Secret.Equal) {
-		return "nothing changed", nil
+		return join("nothing changed", rule.note(old.Plan)), nil
 	}
 	said := keepFixed(c, old)
-	for _, notice := range c.Notices {
-		l.log.Info(notice)
-	}
 	if !slices.EqualFunc(c.Secrets, old.Secrets, config.Secret.Equal) {
 		said = append(said, "the secrets changed")
 	}
-	if c.Plan.Version < old.Plan.Version {
-		said = append(said, fmt.Sprintf("its version %d is lower than the running plan's %d, so that plan stays", c.Plan.Version, old.Plan.Version))
-		c.Plan = old.Plan
+	switch file := c.Plan; {
+	case file.Version < old.Plan.Version:
+		links, err := l.hostLinks()
+		if err != nil {
+			return "", err
+		}
+		notices := c.Notices
+		c = c.With(place(old.Plan, links, file, old.Plan))
+		c.Notices = append(notices, c.Notices...)
+		said = append(said, fmt.Sprintf("its version %d is lower than the running plan's %d, so that plan stays", file.Version, old.Plan.Version))
+	case file.Digest() != old.Plan.Digest():
+		rule.From = fromFile
+		if file.Version == old.Plan.Version {
+			said = append(said, fmt.Sprintf("the plan changed but its version is still %d: raise it on all nodes", file.Version))
+		}
 	}
-	if c.Plan.Version == old.Plan.Version && c.Plan.Digest() != old.Plan.Digest() {
-		said = append(said, fmt.Sprintf("the plan changed but its version is still %d: raise it on all nodes", c.Plan.Version))
+	if err := permitted(c); err != nil {
+		return "", err
 	}
-	s := swap{config: c, plan: !samePlan(c.Plan, old.Plan), done: make(chan struct{})}
+	s := swap{config: c, plan: !samePlan(c.Plan, old.Plan)}
 	if at := chatOf(c); !at.equal(chatOf(old)) {
 		socket, err := l.openChat(at)
 		if err != nil {
@@ -166,14 +181,15 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 	if err := l.runner.Set(l.plugins(c)); err != nil {
 		return abandon(fmt.Errorf("plugins: %w", err))
 	}
-	select {
-	case l.swaps <- s:
-	case <-ctx.Done():
-		return abandon(errors.New("stopping"))
+	if err := r.bring(ctx, s, rule); err != nil {
+		return abandon(err)
 	}
-	<-s.done
-	r.current = c
-	return strings.Join(append([]string{difference(old.Plan, c.Plan)}, said...), "; "), nil
+	return join(append([]string{difference(old.Plan, c.Plan)}, said...)...), nil
+}
+
+// join makes one line of what there is to say.
+func join(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), "; ")
 }
 
 // keepFixed keeps what only a new process can change, and names it.
@@ -231,7 +247,7 @@ func difference(old, now vipgroup.Plan) string {
 func (l *loop) swap(now time.Time, s swap) {
 	defer close(s.done)
 	old := l.config
-	l.config = s.config
+	l.config, l.ruling = s.config, s.ruling
 	l.kernel.desired.Lifetime = s.config.Lifetime
 	l.node.Rekey(keysOf(s.config))
 	if timingOf(s.config) != timingOf(old) {

@@ -162,6 +162,9 @@ func (b *ballots) judgeLinks(now time.Time, core voter, groups []vipgroup.Group,
 	for _, g := range groups {
 		reason := ""
 		for _, v := range vips(g) {
+			if v.Interface == "" {
+				reason = cmp.Or(reason, "no interface for "+v.Address.String()+": name it in the file")
+			}
 			reason = cmp.Or(reason, faults[v.Interface])
 		}
 		b.bar(now, core, sourceLink, g.Key, reason)
