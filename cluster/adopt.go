@@ -130,7 +130,7 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 	for i := range n.twins {
 		n.twins[i].held = nil
 	}
-	n.life.give = nobody
+	clear(n.life.pulls)
 	n.voice.fit(count)
 	n.digestChanged()
 	n.voice.urgent = true

@@ -40,7 +40,7 @@ type claimed struct {
 }
 
 // barred are groups that the sender should rather not have, or not at all
-// (vipgroup.Barred, written as 0).
+// (vipgroup.Barred, written as 0), or that it asks for (vipgroup.Pull, written as pullMark).
 type barred struct {
 	penalty int
 	groups  set
@@ -92,6 +92,9 @@ const (
 
 const maxReason = 80
 
+// pullMark is above all penalties: who doesn't know it takes the sender out for a while.
+const pullMark = 1 << 31
+
 // appendEnvelope writes what every kind of message begins with.
 func appendEnvelope(b []byte, cluster, sender string, boot, seq uint64) []byte {
 	b = appendString(b, cluster)
@@ -126,8 +129,11 @@ func (a *announcement) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(a.barred)))
 	for _, x := range a.barred {
 		penalty := uint64(x.penalty)
-		if x.penalty >= vipgroup.Barred {
+		switch {
+		case x.penalty >= vipgroup.Barred:
 			penalty = 0
+		case x.penalty == vipgroup.Pull:
+			penalty = pullMark
 		}
 		b = appendSet(binary.AppendUvarint(b, penalty), x.groups)
 	}
@@ -318,9 +324,13 @@ func (r *reader) announcement(a *announcement) bool {
 	a.barred = resize(a.barred, r.count(2))
 	for i := range a.barred {
 		x := &a.barred[i]
-		x.penalty = int(min(r.uvarint(), vipgroup.Barred))
-		if x.penalty == 0 {
+		switch penalty := r.uvarint(); penalty {
+		case 0:
 			x.penalty = vipgroup.Barred
+		case pullMark:
+			x.penalty = vipgroup.Pull
+		default:
+			x.penalty = int(min(penalty, vipgroup.Barred))
 		}
 		x.groups, _ = r.set(x.groups)
 	}

@@ -133,6 +133,10 @@ type Ready struct {
 	Announce []netip.Addr
 	// Neighbours are parts of what other nodes shared since the last Ready.
 	Neighbours []NeighbourPart
+	// Orders came from other nodes; each is to be carried out once, and answered.
+	Orders []Given
+	// Replies say what became of the orders that this node gave.
+	Replies []Replied
 	// Announced is set when this turn's announcement (or an earlier one within an
 	// interval) went out, so that the turn counts as a grant.
 	Announced bool

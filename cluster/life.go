@@ -31,8 +31,9 @@ type life struct {
 	leaveBy time.Time
 	votes   []Vote
 	healed  map[vipgroup.Key]time.Time // when a vote that barred a group was last lifted
-	give    int                        // the group that is given up for balance, or nobody
-	gaveAt  time.Time
+	pulls   map[int]time.Time          // the groups that it asks for, and until when
+	// pulledAt is when it last looked for one that would even the load.
+	pulledAt time.Time
 
 	eligible   bool
 	eligibleAt time.Time // when it became so
@@ -40,7 +41,7 @@ type life struct {
 }
 
 func newLife(now time.Time) life {
-	return life{since: now, young: true, frame: now, give: nobody, gaveAt: now, healed: map[vipgroup.Key]time.Time{}}
+	return life{since: now, young: true, frame: now, pulls: map[int]time.Time{}, pulledAt: now, healed: map[vipgroup.Key]time.Time{}}
 }
 
 // outsiders remembers when hosts outside the plan were last heard: silence of everything
@@ -250,6 +251,22 @@ func (n *Node) expectsFrames() bool { return n.fellSilent() >= 2 || n.othersExpe
 
 // ownBars returns this node's penalties per group, nil without any.
 func (n *Node) ownBars(now time.Time) []int {
+	pulled := func(g int) bool { _, ok := n.life.pulls[g]; return ok }
+	bars := n.barsBut(now, pulled)
+	for g := range n.life.pulls {
+		if bars == nil {
+			bars = make([]int, len(n.plan.Groups))
+		}
+		if bars[g] < vipgroup.Barred {
+			bars[g] = vipgroup.Pull
+		}
+	}
+	return bars
+}
+
+// barsBut returns the penalties that don't come of asking for a group. Who asks for it waits
+// for no preempt_delay.
+func (n *Node) barsBut(now time.Time, asked func(g int) bool) []int {
 	var bars []int
 	set := func(g, penalty int) {
 		if bars == nil {
@@ -280,12 +297,9 @@ func (n *Node) ownBars(now time.Time) []int {
 		}
 	}
 	for _, g := range n.delays {
-		if n.waits(now, g) {
+		if !asked(g) && n.waits(now, g) {
 			set(g, vipgroup.Barred)
 		}
-	}
-	if g := n.life.give; g >= 0 {
-		set(g, 1)
 	}
 	return bars
 }
@@ -309,36 +323,4 @@ func (n *Node) unable(g int) bool {
 	return slices.ContainsFunc(n.life.votes, func(v Vote) bool {
 		return v.Unable && v.Bar && (v.Group == nil || *v.Group == n.plan.Groups[g].Key)
 	})
-}
-
-// judgeBalance gives one group up per pause while this node has more than its share.
-func (n *Node) judgeBalance(now time.Time) {
-	l := &n.life
-	if l.give >= 0 && !n.holds.mine.has(l.give) && n.heardHeld.has(l.give) {
-		l.give = nobody
-		n.stale, n.voice.urgent = true, true
-	}
-	pause := n.plan.Rebalance
-	if pause <= 0 || l.give >= 0 || !l.eligible || now.Sub(l.gaveAt) < pause {
-		return
-	}
-	l.gaveAt = now
-	least := -1
-	for _, p := range n.peers {
-		if p != nil && p.state == Live && p.eligible {
-			if c := p.held.len(); least < 0 || c < least {
-				least = c
-			}
-		}
-	}
-	if least < 0 || n.holds.mine.len() <= least+1 {
-		return
-	}
-	for g := range n.holds.mine.all {
-		if len(n.plan.Groups[g].Prefer) == 0 {
-			l.give = g
-			n.stale, n.voice.urgent = true, true
-			return
-		}
-	}
 }

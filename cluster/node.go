@@ -59,6 +59,7 @@ type Node struct {
 	assigned time.Time
 	voice    voice
 	direct   []Datagram // unicast messages of this turn
+	orders   orders
 	// strangers is when a request for our plan was last answered to who isn't believed.
 	strangers time.Time
 
@@ -226,6 +227,8 @@ func (n *Node) receive(now time.Time, in Packet) Refusal {
 	switch what {
 	case kindAnnouncement:
 		return n.receiveAnnouncement(now, p, e, &r, in.From)
+	case kindOrder, kindAnswer:
+		return n.receiveOrder(now, p, what, e, &r, in.From)
 	case kindPlanRequest, kindPlanPart, kindNeighbours:
 		if e.boot != p.boot || p.farewell {
 			if what == kindPlanRequest {

@@ -26,6 +26,13 @@ type mesh struct {
 	// tape is everything that was ever sent.
 	tape [][]byte
 	wire []flight
+	// obeyed are the orders that arrived, which are carried out as obey says, and replies
+	// what came back.
+	obeyed  []Given
+	replies []Replied
+	obey    func(node int, g Given) Reply
+	// drop, where it says so, lets a datagram get lost.
+	drop func(from int, data []byte) bool
 }
 
 // flight is a packet on its way.
@@ -99,10 +106,20 @@ func (m *mesh) run(d time.Duration) {
 			for _, d := range r.Send {
 				m.sends++
 				m.tape = append(m.tape, d.Data)
+				if m.drop != nil && m.drop(i, d.Data) {
+					continue
+				}
 				for j := range m.nodes {
 					if j != i && m.side[i] == m.side[j] && !m.cut[[2]int{i, j}] && (!d.To.IsValid() && !m.mute || d.To == host(j)) {
 						m.wire = append(m.wire, flight{j, Packet{Data: d.Data, From: host(i), TTL: 255}})
 					}
+				}
+			}
+			m.replies = append(m.replies, r.Replies...)
+			for _, g := range r.Orders {
+				m.obeyed = append(m.obeyed, g)
+				if m.obey != nil {
+					n.Answer(m.now, g, m.obey(i, g))
 				}
 			}
 			m.plumb(i, n, r.Hold)

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 // A peer is what this node knows of another node of the plan.
@@ -56,6 +58,8 @@ type peer struct {
 	// came too late, and none since is of an announcement that it got no copy of.
 	unreached bool
 	lastCopy  uint64 // the sequence of the newest copy
+
+	obeyed obeyed // the orders that it gave us
 
 	second second
 	stray  stray
@@ -110,7 +114,7 @@ func (p *peer) restart(boot uint64) {
 	p.seq, p.said, p.farewell = 0, 0, false
 	p.unreached, p.lastCopy = false, 0
 	p.acked, p.ackedAt, p.toldAt, p.hearsUs, p.starts = 0, time.Time{}, time.Time{}, false, p.starts[:0]
-	p.sure, p.notedAt = false, time.Time{}
+	p.sure, p.notedAt, p.obeyed = false, time.Time{}, obeyed{}
 	clear(p.hears)
 }
 
@@ -212,7 +216,11 @@ func (p *peer) interpret(groups int, all set) (changed bool) {
 			}
 			p.table.translate(part, x.groups, all)
 			for g := range part.all {
-				bars[g] = max(bars[g], x.penalty)
+				if x.penalty != vipgroup.Pull {
+					bars[g] = max(bars[g], x.penalty)
+				} else if bars[g] == 0 {
+					bars[g] = vipgroup.Pull
+				}
 			}
 		}
 	}

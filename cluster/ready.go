@@ -18,7 +18,7 @@ func (n *Node) Ready(now time.Time) Ready {
 	// vote that came true changes who should have it. Three rounds settle all of them.
 	for range 3 {
 		n.judgeLife(now)
-		n.judgeBalance(now)
+		n.judgePulls(now)
 		n.assign(now)
 		n.judgeHolds(now)
 		wake = n.judgeClaims(now)
@@ -28,10 +28,14 @@ func (n *Node) Ready(now time.Time) Ready {
 	}
 	n.judgeObjections(now)
 	soonest(&wake, n.fetchPlans(now))
+	soonest(&wake, n.judgeOrders(now))
+	for _, until := range n.life.pulls {
+		soonest(&wake, until)
+	}
 	n.judgeAlarms(now)
 
-	out := Ready{Send: n.direct}
-	n.direct = nil
+	out := Ready{Send: n.direct, Orders: n.orders.given, Replies: n.orders.replies}
+	n.direct, n.orders.given, n.orders.replies = nil, nil, nil
 	soonest(&wake, n.speak(now, &out))
 	n.tellNeighbours(now, &out)
 	out.Neighbours, n.parted = n.parted, nil

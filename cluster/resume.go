@@ -82,6 +82,8 @@ type PeerSnapshot struct {
 	Asks            bool
 	Unreached, Sure bool
 	LastCopy        uint64
+	// Obeyed is its last order that was answered.
+	Obeyed uint64
 }
 
 // StartSnapshot orders a peer's claim among those of others.
@@ -129,7 +131,7 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 		x := PeerSnapshot{
 			Node: p.name, Boot: p.boot, Top: p.top, Seq: p.seq, Said: p.said, Last: ago(p.last), From: p.from,
 			Announcement: a.append(nil), Acked: p.acked, AckedAt: ago(p.ackedAt), ToldAt: ago(p.toldAt), State: p.state,
-			Since: ago(p.since), Back: ago(p.back), Planned: ago(p.planned), Asks: p.asks, Unreached: p.unreached, Sure: p.sure, LastCopy: p.lastCopy,
+			Since: ago(p.since), Back: ago(p.back), Planned: ago(p.planned), Asks: p.asks, Unreached: p.unreached, Sure: p.sure, LastCopy: p.lastCopy, Obeyed: p.obeyed.last,
 		}
 		for _, b := range p.starts {
 			x.Starts = append(x.Starts, StartSnapshot{b.begin, b.stamp})
@@ -253,5 +255,5 @@ func (p *peer) resume(x PeerSnapshot, at func(Ago) time.Time) {
 	}
 	p.acked, p.ackedAt, p.toldAt = x.Acked, at(x.AckedAt), at(x.ToldAt)
 	p.state, p.since, p.back, p.planned, p.asks = x.State, at(x.Since), at(x.Back), at(x.Planned), x.Asks
-	p.unreached, p.lastCopy, p.sure = x.Unreached, x.LastCopy, x.Sure
+	p.unreached, p.lastCopy, p.sure, p.obeyed.last = x.Unreached, x.LastCopy, x.Sure, x.Obeyed
 }

@@ -25,12 +25,13 @@ const (
 	SecondProcess  Refusal = "second process of a node"
 	SupersededBoot Refusal = "superseded boot"
 	Replayed       Refusal = "sequence not above the last"
+	Misaddressed   Refusal = "order for another process or moment"
 )
 
 // Refusals lists every reason.
 func Refusals() []Refusal {
 	return []Refusal{WrongTTL, TooShort, WrongFormat, UnknownKey, BadSeal, Malformed, WrongCluster,
-		Reflected, DuplicateName, UnknownNode, SecondProcess, SupersededBoot, Replayed}
+		Reflected, DuplicateName, UnknownNode, SecondProcess, SupersededBoot, Replayed, Misaddressed}
 }
 
 // The frame around every message: magic and format version, kind, key id, the message,
@@ -49,6 +50,8 @@ const (
 	kindPlanRequest  kind = 2
 	kindPlanPart     kind = 3
 	kindNeighbours   kind = 4
+	kindOrder        kind = 5
+	kindAnswer       kind = 6
 )
 
 // A Key is a secret that all nodes share, ready to seal and open. It is not safe for

@@ -45,6 +45,11 @@ func TestRefusals(t *testing.T) {
 	if refusal := r.say(other); refusal != "" {
 		t.Fatalf("a restarted peer is refused: %s", refusal)
 	}
+	order := func(change func(*orderMessage)) []byte {
+		o := orderMessage{target: r.n.id, boot: 100, heard: r.said.seq, id: 1, Order: Order{Kind: OrderDrain, By: "alice"}}
+		change(&o)
+		return sealed(kindOrder, envelope+string(o.append(nil)))
+	}
 	tests := []struct {
 		name string
 		data []byte
@@ -82,6 +87,16 @@ func TestRefusals(t *testing.T) {
 		{"a part of a huge plan", sealed(kindPlanPart, envelope+strings.Repeat("d", 16)+"\xff\xff\xff\x7f\x00x"), 255, Malformed},
 		{"a request of another boot", sealed(kindPlanRequest, string(appendEnvelope(nil, "test", "node2", 999, 99))+strings.Repeat("d", 16)+"\x01"), 255, SupersededBoot},
 		{"an old request", sealed(kindPlanRequest, string(appendEnvelope(nil, "test", "node2", peer.boot, 1))+strings.Repeat("d", 16)+"\x01"), 255, Replayed},
+		{"an order for a former process", order(func(o *orderMessage) { o.boot-- }), 255, Misaddressed},
+		{"an order for another node", order(func(o *orderMessage) { o.target = idOf("node3") }), 255, Misaddressed},
+		{"an order that names what was never sent", order(func(o *orderMessage) { o.heard += 1000 }), 255, Misaddressed},
+		{"an order that names what was sent long ago", order(func(o *orderMessage) { o.heard = 1 }), 255, Misaddressed},
+		{"an order with an id to come", order(func(o *orderMessage) { o.id = 99 }), 255, Malformed},
+		{"an order for a century", order(func(o *orderMessage) { o.For = 100 * 365 * 24 * time.Hour }), 255, Malformed},
+		{"an order and more", sealed(kindOrder, envelope+string(orderMessage{target: r.n.id, boot: 100, heard: r.said.seq, id: 1}.append(nil))+"x"), 255, Malformed},
+		{"an answer for a former process", sealed(kindAnswer, envelope+string(answerMessage{target: r.n.id, boot: 99, id: 1}.append(nil))), 255, Misaddressed},
+		{"an answer for another node", sealed(kindAnswer, envelope+string(answerMessage{target: idOf("node3"), boot: 100, id: 1}.append(nil))), 255, Misaddressed},
+		{"half an answer", sealed(kindAnswer, envelope+"half"), 255, Malformed},
 	}
 	seen := map[Refusal]uint64{}
 	r.ready()

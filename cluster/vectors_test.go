@@ -33,6 +33,8 @@ type vector struct {
 	req  planRequest
 	part planPart
 	near NeighbourPart
+	ord  orderMessage
+	rep  answerMessage
 }
 
 // vectorPlan is the plan that the vectors speak of.
@@ -86,7 +88,7 @@ func vectors(t testing.TB) []vector {
 		name: "everything", secret: "another secret", what: kindAnnouncement, cluster: "lab", sender: "node2", boot: 5, seq: 300,
 		ann: ann(announcement{answer: true, reason: "tcpcheck: connection refused", held: setOf(span(3, 20)...),
 			claims:     []claimed{{298, setOf(1)}, {300, setOf(2, 700)}},
-			barred:     []barred{{vipgroup.Barred, setOf(999)}, {5, setOf(span(0, 16)...)}},
+			barred:     []barred{{vipgroup.Pull, setOf(21)}, {vipgroup.Barred, setOf(999)}, {5, setOf(span(0, 16)...)}},
 			objections: []objection{{target: idOf("node1"), named: idOf("node3"), groups: setOf(0, 8)}, {target: idOf("node3"), named: idOf("node2"), all: true}},
 			heard:      []heard{{idOf("node1"), 1_700_000_000_000_000_001, 42}}}),
 	}, {
@@ -103,6 +105,18 @@ func vectors(t testing.TB) []vector {
 		near: NeighbourPart{Part: 1, Of: 3, Hosts: []Neighbour{
 			{netip.MustParseAddr("10.1.2.254"), [6]byte{2, 0, 0, 0, 0, 0xfe}, 0},
 			{netip.MustParseAddr("2001:db8::9"), [6]byte{2, 0, 0, 0, 0, 9}, 200 * time.Second}}},
+	}, {
+		name: "order-move", secret: "swordfish", what: kindOrder, cluster: "vippy", sender: "node1", boot: 1_700_000_000_000_000_001, seq: 46,
+		ord: orderMessage{target: idOf("node2"), boot: 5, heard: 301, id: 45,
+			Order: Order{Kind: OrderMove, Group: plan.Groups[1].Key, By: "alice", At: time.Unix(1_800_000_000, 0)}},
+	}, {
+		name: "order-drain", secret: "swordfish", what: kindOrder, cluster: "vippy", sender: "node1", boot: 1_700_000_000_000_000_001, seq: 49,
+		ord: orderMessage{target: idOf("node2"), boot: 5, heard: 303, id: 47,
+			Order: Order{Kind: OrderDrain, For: 30 * time.Minute, By: "root", At: time.Unix(1_800_000_001, 0)}},
+	}, {
+		name: "answer", secret: "swordfish", what: kindAnswer, cluster: "vippy", sender: "node2", boot: 5, seq: 302,
+		rep: answerMessage{target: idOf("node1"), boot: 1_700_000_000_000_000_001, id: 45,
+			Reply: Reply{Verdict: Denied, Text: "node1 would take web back at once (preferred node)", Hint: "drain that node, or change prefer in the plan"}},
 	}}
 }
 
@@ -122,6 +136,10 @@ func (v vector) seal() []byte {
 			hosts = h.append(hosts)
 		}
 		return k.sealFrame(appendPart(appendEnvelope(b, v.cluster, v.sender, v.boot, v.seq), v.near.Part, v.near.Of, hosts))
+	case kindOrder:
+		return k.sealFrame(v.ord.append(appendEnvelope(b, v.cluster, v.sender, v.boot, v.seq)))
+	case kindAnswer:
+		return k.sealFrame(v.rep.append(appendEnvelope(b, v.cluster, v.sender, v.boot, v.seq)))
 	}
 	return k.sealFrame(v.part.append(appendEnvelope(b, v.cluster, v.sender, v.boot, v.seq)))
 }
@@ -145,6 +163,10 @@ func open(secret string, data []byte) (v vector, err error) {
 		v.part, ok = r.planPart()
 	case kindNeighbours:
 		v.near, ok = r.neighbours()
+	case kindOrder:
+		v.ord, ok = r.order()
+	case kindAnswer:
+		v.rep, ok = r.answer()
 	}
 	if !ok {
 		return v, fmt.Errorf("malformed")
@@ -175,7 +197,8 @@ func (v vector) words() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("secret:     %s", v.secret)
-	line("kind:       %d (%s)", v.what, map[kind]string{kindAnnouncement: "announcement", kindPlanRequest: "plan request", kindPlanPart: "plan part", kindNeighbours: "neighbours"}[v.what])
+	line("kind:       %d (%s)", v.what, map[kind]string{kindAnnouncement: "announcement", kindPlanRequest: "plan request", kindPlanPart: "plan part", kindNeighbours: "neighbours",
+		kindOrder: "order", kindAnswer: "answer"}[v.what])
 	line("cluster:    %s", v.cluster)
 	line("sender:     %s", v.sender)
 	line("boot:       %d", v.boot)
@@ -197,6 +220,21 @@ func (v vector) words() string {
 			line("host:       %s at %s, confirmed %v ago", h.Addr, net.HardwareAddr(h.MAC[:]), h.Age)
 		}
 		return b.String()
+	case kindOrder:
+		o := v.ord
+		line("to:         %s, boot %d, which sent %d", names[o.target], o.boot, o.heard)
+		line("order:      %d, of kind %d (%s)", o.id, o.Kind, map[OrderKind]string{OrderDrain: "drain", OrderUndrain: "undrain", OrderMove: "move"}[o.Kind])
+		line("group:      %s", o.Group)
+		line("for:        %v", o.For)
+		line("given:      at %s by %s", o.At.UTC().Format(time.RFC3339), o.By)
+		return b.String()
+	case kindAnswer:
+		line("to:         %s, boot %d", names[v.rep.target], v.rep.boot)
+		line("order:      %d", v.rep.id)
+		line("done:       %v", v.rep.Verdict == Done)
+		line("text:       %q", v.rep.Text)
+		line("hint:       %q", v.rep.Hint)
+		return b.String()
 	}
 	a := v.ann
 	line("eligible:   %v", a.eligible)
@@ -212,8 +250,11 @@ func (v vector) words() string {
 	}
 	for _, x := range a.barred {
 		penalty := fmt.Sprintf("penalty %d", x.penalty)
-		if x.penalty == vipgroup.Barred {
+		switch x.penalty {
+		case vipgroup.Barred:
 			penalty = "barred"
+		case vipgroup.Pull:
+			penalty = "asked for"
 		}
 		line("bar:        %s: %s", penalty, places(x.groups, false))
 	}

@@ -325,12 +325,19 @@ func (n *Node) compose(now time.Time, hurried bool) {
 // maxPenalties bounds the kinds of penalty in one announcement.
 const maxPenalties = 3
 
-// groupPenalties collects the groups of each penalty. Where there are too many kinds, the
-// mildest two become one, the higher.
+// groupPenalties collects the groups of each penalty, those that are asked for first. Where
+// there are too many kinds, the mildest two penalties become one, the higher.
 func groupPenalties(row []int) []barred {
-	var out []barred
+	var out, pulls []barred
 	for g, penalty := range row {
-		if penalty <= 0 {
+		switch penalty {
+		case 0:
+			continue
+		case vipgroup.Pull:
+			if pulls == nil {
+				pulls = []barred{{penalty: penalty, groups: newSet(len(row))}}
+			}
+			pulls[0].groups.add(g)
 			continue
 		}
 		i := slices.IndexFunc(out, func(b barred) bool { return b.penalty == penalty })
@@ -345,7 +352,7 @@ func groupPenalties(row []int) []barred {
 		out[1].groups.or(out[0].groups)
 		out = out[1:]
 	}
-	return out
+	return append(pulls, out...)
 }
 
 // Farewell returns the last datagrams of this process: nothing is in its kernel any more,

@@ -12,7 +12,7 @@ type View struct {
 	// A nil Holder means that nothing is held.
 	Holder []int
 	// Penalty is, for each node, a cost per group: lower wins; Barred or more means
-	// never. A nil row means no penalties at that node; a nil Penalty, none at all.
+	// never, and Pull that the node asks for the group. A nil row means no penalties at that node; a nil Penalty, none at all.
 	Penalty [][]int
 }
 
@@ -39,6 +39,8 @@ const (
 	BarredEverywhere Reason = "barred on every eligible node"
 	// OnlyCandidate: every other node is ineligible or bars the group.
 	OnlyCandidate Reason = "only eligible node"
+	// Pulled: it is the only candidate that asks for the group.
+	Pulled Reason = "being moved there"
 	// LowestPenalty: every other candidate has a higher penalty for the group.
 	LowestPenalty Reason = "lowest penalty"
 	// KeptByPolicy: the holder keeps it against a preferred node, as preempt is off.
@@ -69,7 +71,7 @@ func Assign(p Plan, v View) Assignment {
 	load := make([]int, len(p.Nodes))
 	free := 0
 	for i := range p.Groups {
-		out[i] = pin(p, v, i)
+		out[i] = pin(p, v, i, v.holder(i), Pull)
 		if n := out[i].Owner; n >= 0 {
 			load[n]++
 		} else if out[i].Reason == EvenLoad {
@@ -82,7 +84,7 @@ func Assign(p Plan, v View) Assignment {
 	seeds := nodeSeeds(p.Nodes)
 	for i := range out {
 		if out[i].Owner < 0 && out[i].Reason == EvenLoad {
-			set, _ := candidates(v, i)
+			set, _ := candidates(v, i, Pull)
 			n := set.fewest(load, seeds, p.Groups[i].Key.Uint64())
 			out[i].Owner = n
 			load[n]++
@@ -91,24 +93,34 @@ func Assign(p Plan, v View) Assignment {
 	return out
 }
 
-// pin decides group i by everything but the load of other groups. A group that the
-// load has to decide comes back with EvenLoad and no owner yet.
-func pin(p Plan, v View, i int) Decision {
-	set, out := candidates(v, i)
+// holder returns who has group i, or -1.
+func (v View) holder(i int) int {
+	if v.Holder == nil {
+		return -1
+	}
+	return v.Holder[i]
+}
+
+// pin decides group i, which holder has, by everything but the load of other groups; a
+// penalty below least counts as that. A group that the load has to decide comes back with
+// EvenLoad and no owner yet.
+func pin(p Plan, v View, i, holder, least int) Decision {
+	set, out := candidates(v, i, least)
 	switch {
 	case set == 0 && out == nobody:
 		return Decision{Owner: -1, Reason: NoCandidate}
 	case set == 0:
 		return Decision{Owner: -1, Reason: BarredEverywhere}
+	case set.single() && out == unasked:
+		return Decision{Owner: set.first(), Reason: Pulled}
 	case set.single() && out == costly:
 		return Decision{Owner: set.first(), Reason: LowestPenalty}
 	case set.single():
 		return Decision{Owner: set.first(), Reason: OnlyCandidate}
 	}
 	g := &p.Groups[i]
-	holder := -1
-	if v.Holder != nil && set.has(v.Holder[i]) {
-		holder = v.Holder[i]
+	if !set.has(holder) {
+		holder = -1
 	}
 	for j, name := range g.Prefer {
 		n := p.Node(name)
@@ -135,11 +147,12 @@ const (
 	nobody outvoted = iota // no penalty took a node out
 	barred                 // a node is out because it bars the group
 	costly                 // a node is out because another one is cheaper
+	unasked                // a node is out because another one asks for the group
 )
 
 // candidates returns the eligible nodes with the lowest penalty for group i, and what
-// took the other eligible ones out.
-func candidates(v View, i int) (nodeSet, outvoted) {
+// took the other eligible ones out; a penalty below least counts as that.
+func candidates(v View, i, least int) (nodeSet, outvoted) {
 	set, out, lowest := nodeSet(0), nobody, Barred
 	for n, ok := range v.Eligible {
 		if !ok {
@@ -147,7 +160,7 @@ func candidates(v View, i int) (nodeSet, outvoted) {
 		}
 		penalty := 0
 		if v.Penalty != nil && v.Penalty[n] != nil {
-			penalty = v.Penalty[n][i]
+			penalty = max(v.Penalty[n][i], least)
 		}
 		switch {
 		case penalty >= Barred:
@@ -162,6 +175,9 @@ func candidates(v View, i int) (nodeSet, outvoted) {
 			}
 			set, lowest = 1<<n, penalty
 		}
+	}
+	if lowest == Pull && out == costly {
+		out = unasked
 	}
 	return set, out
 }

@@ -27,8 +27,7 @@ func nodeNames(n int) []string {
 }
 
 // simplePlan returns a plan of groups of one address each, without preferences.
-func simplePlan(tb testing.TB, nodes, groups int) vipgroup.Plan {
-	tb.Helper()
+func simplePlan(tb fataler, nodes, groups int) vipgroup.Plan {
 	p := vipgroup.Plan{Nodes: nodeNames(nodes)}
 	for i := range groups {
 		p.Groups = append(p.Groups, vipgroup.Group{VIPs: []vipgroup.VIP{{Address: address(i)}}, Preempt: true})
@@ -87,6 +86,10 @@ func TestAssignRules(t *testing.T) {
 		{name: "penalty beats holder and preference", prefer: []string{"node1"}, eligible: "111", penalty: [3]int{20, 10, 20}, holder: 2, owner: 1, reason: vipgroup.LowestPenalty},
 		{name: "a later node is cheaper", eligible: "111", penalty: [3]int{20, 20, 10}, holder: 0, owner: 2, reason: vipgroup.LowestPenalty},
 		{name: "a dearer and a barred node", eligible: "111", penalty: [3]int{0, no, 1}, holder: -1, owner: 0, reason: vipgroup.LowestPenalty},
+		{name: "who asks for it goes before holder and preference", prefer: []string{"node1"}, eligible: "111", penalty: [3]int{0, 0, vipgroup.Pull}, holder: 1, owner: 2, reason: vipgroup.Pulled},
+		{name: "also where preempt is off", prefer: []string{"node1"}, noPreempt: true, eligible: "111", penalty: [3]int{0, 0, vipgroup.Pull}, holder: 0, owner: 2, reason: vipgroup.Pulled},
+		{name: "who asks in vain", eligible: "101", penalty: [3]int{0, vipgroup.Pull, 0}, holder: 0, owner: 0, reason: vipgroup.KeptByHolder},
+		{name: "of two who ask the holder has it", eligible: "111", penalty: [3]int{0, vipgroup.Pull, vipgroup.Pull}, holder: 2, owner: 2, reason: vipgroup.KeptByHolder},
 		{name: "preferred among the cheapest", prefer: []string{"node1", "node3"}, eligible: "111", penalty: [3]int{9, 0, 0}, holder: 1, owner: 2, reason: vipgroup.NextPreferred},
 		{name: "preferred takes it from the holder", prefer: []string{"node2"}, eligible: "111", holder: 0, owner: 1, reason: vipgroup.Preferred},
 		{name: "the preference has an order", prefer: []string{"node3", "node2"}, eligible: "111", holder: 1, owner: 2, reason: vipgroup.Preferred},
@@ -164,7 +167,7 @@ func drawView(t *rapid.T, p vipgroup.Plan) vipgroup.View {
 	v.Penalty = make([][]int, len(p.Nodes))
 	for n := range p.Nodes {
 		if rapid.Bool().Draw(t, "penalties") {
-			v.Penalty[n] = rapid.SliceOfN(rapid.SampledFrom([]int{0, 10, 20, vipgroup.Barred}), len(p.Groups), len(p.Groups)).Draw(t, "penalty")
+			v.Penalty[n] = rapid.SliceOfN(rapid.SampledFrom([]int{0, 10, 20, vipgroup.Barred, vipgroup.Pull}), len(p.Groups), len(p.Groups)).Draw(t, "penalty")
 		}
 	}
 	return v
@@ -181,7 +184,7 @@ func penalty(v vipgroup.View, n, i int) int {
 // owner is one of the cheapest, and every decision has one of the reasons.
 func TestAssignOneOwner(t *testing.T) {
 	known := []vipgroup.Reason{vipgroup.NoCandidate, vipgroup.BarredEverywhere, vipgroup.OnlyCandidate,
-		vipgroup.LowestPenalty, vipgroup.KeptByPolicy, vipgroup.Preferred, vipgroup.NextPreferred,
+		vipgroup.LowestPenalty, vipgroup.KeptByPolicy, vipgroup.Preferred, vipgroup.NextPreferred, vipgroup.Pulled,
 		vipgroup.KeptByHolder, vipgroup.EvenLoad}
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawPlan(t)
