@@ -97,23 +97,33 @@ var broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
 // probeFrame asks everybody for an address without claiming one (RFC 5227 section 2.1.1).
 func probeFrame(own MAC, addr netip.Addr) ([]byte, error) {
-	return arpFrame(arp.OperationRequest, own, netip.IPv4Unspecified(), MAC{}, addr)
+	return arpFrame(broadcast, arp.OperationRequest, own, netip.IPv4Unspecified(), MAC{}, addr)
 }
 
 // announcementFrames tell everybody that own has addr: as a request, and as a reply whose
 // target is ourselves. The usual reply with a broadcast target is ignored by Linux hosts
 // whose entry is less than a second old, which is when it matters.
 func announcementFrames(own MAC, addr netip.Addr) ([][]byte, error) {
-	request, err := arpFrame(arp.OperationRequest, own, addr, MAC{}, addr)
+	request, err := arpFrame(broadcast, arp.OperationRequest, own, addr, MAC{}, addr)
 	if err != nil {
 		return nil, err
 	}
-	reply, err := arpFrame(arp.OperationReply, own, addr, own, addr)
+	reply, err := arpFrame(broadcast, arp.OperationReply, own, addr, own, addr)
 	return [][]byte{request, reply}, err
 }
 
-// arpFrame builds a broadcast frame.
-func arpFrame(op arp.Operation, sender MAC, spa netip.Addr, target MAC, tpa netip.Addr) ([]byte, error) {
+// noticeFrame asks a host in the name of addr, by which it learns that own has that: to
+// everybody where the host's hardware address is not known.
+func noticeFrame(own MAC, addr netip.Addr, to target) ([]byte, error) {
+	dst := to.mac
+	if dst == (MAC{}) {
+		dst = broadcast
+	}
+	return arpFrame(dst, arp.OperationRequest, own, addr, MAC{}, to.addr)
+}
+
+// arpFrame builds a frame.
+func arpFrame(to MAC, op arp.Operation, sender MAC, spa netip.Addr, target MAC, tpa netip.Addr) ([]byte, error) {
 	p, err := arp.NewPacket(op, sender[:], spa, target[:], tpa)
 	if err != nil {
 		return nil, err
@@ -122,7 +132,7 @@ func arpFrame(op arp.Operation, sender MAC, spa netip.Addr, target MAC, tpa neti
 	if err != nil {
 		return nil, err
 	}
-	f := ethernet.Frame{Destination: broadcast[:], Source: sender[:], EtherType: ethernet.EtherTypeARP, Payload: payload}
+	f := ethernet.Frame{Destination: to[:], Source: sender[:], EtherType: ethernet.EtherTypeARP, Payload: payload}
 	return f.MarshalBinary()
 }
 

@@ -18,6 +18,7 @@
 //		case <-p.Changed():
 //			r := p.Report()     // newest state, and every op and error since the last one
 //		case h := <-p.Heard():      // answers, announcements, other requests, echo replies
+//		case l := <-p.Neighbours(): // whom this kernel speaks with, to be shared: see Learn
 //		case ...:                   // packets, timers
 //		}
 //		// one turn of the daemon's loop, then:
@@ -28,7 +29,7 @@
 //		p.Announce(ready.Announce...)
 //	}
 //
-// Set, Ask, Echo, Announce, Report and MAC never block and may be called from any goroutine.
+// Set, Ask, Echo, Announce, Notify, Learn, Report and MAC never block and may be called from any goroutine.
 // At the start wait for a report whose Seq is at least what the first Set returned and
 // whose Present is empty: then nothing of an earlier process is left. A release counts
 // when a report no longer lists the address in Present.

@@ -26,10 +26,6 @@ func nextAnnouncement(elapsed time.Duration) time.Duration {
 	return last + ((elapsed-last)/announceEvery+1)*announceEvery
 }
 
-// burst is how many frames may go out at once after a pause: ten announcements by ARP,
-// which take two frames each.
-const burst = 20
-
 // A course is the announcing of one address since it was taken.
 type course struct {
 	addr   netip.Addr
@@ -43,9 +39,7 @@ type course struct {
 type schedule struct {
 	courses map[netip.Addr]*course
 	queue   courseHeap
-	// tokens are the frames that may go out now, as of the instant filled.
-	tokens float64
-	filled time.Duration
+	pace    bucket
 }
 
 // take begins to announce an address whose first announcement has just been sent.
@@ -90,17 +84,17 @@ func (s *schedule) next(now time.Duration, rate int) [][]byte {
 	if len(s.queue) == 0 || s.queue[0].due > now {
 		return nil
 	}
-	s.tokens = min(burst, s.tokens+(now-s.filled).Seconds()*float64(rate))
-	s.filled = now
 	c := s.queue[0]
-	if s.tokens < float64(len(c.frames)) {
+	if !s.pace.take(now, len(c.frames), float64(rate)) {
 		return nil
 	}
-	s.tokens -= float64(len(c.frames))
 	c.due = c.taken + nextAnnouncement(now-c.taken)
 	heap.Fix(&s.queue, 0)
 	return c.frames
 }
+
+// late says whether an announcement is due, which only the rate can hold back.
+func (s *schedule) late(now time.Duration) bool { return len(s.queue) > 0 && s.queue[0].due <= now }
 
 // wake returns when next should be called again; false when nothing is announced.
 func (s *schedule) wake(now time.Duration, rate int) (time.Duration, bool) {
@@ -111,8 +105,7 @@ func (s *schedule) wake(now time.Duration, rate int) (time.Duration, bool) {
 	if c.due > now {
 		return c.due, true
 	}
-	missing := max(0, float64(len(c.frames))-s.tokens)
-	return s.filled + time.Duration(missing/float64(rate)*float64(time.Second)), true
+	return s.pace.when(len(c.frames), float64(rate)), true
 }
 
 // courseHeap orders courses by when they are due (container/heap).

@@ -23,7 +23,7 @@ func TestInherit(t *testing.T) {
 		}
 		defer k.close()
 		o, r := newOrders(), newReports()
-		w := newWorker(k, &events{}, newSpeaker(1000), o, r)
+		w := newWorker(k, &events{}, newSpeaker(1000), o, r, newCensus())
 		defer w.speaker.close()
 		w.inherited = extended
 		o.set(granted(plan, plan))

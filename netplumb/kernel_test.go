@@ -256,7 +256,7 @@ func TestErrorsNameTheAddressAndTheNextStep(t *testing.T) {
 		}
 		defer k.close()
 		o := newOrders()
-		w := newWorker(k, &events{}, newSpeaker(1000), o, newReports())
+		w := newWorker(k, &events{}, newSpeaker(1000), o, newReports(), newCensus())
 		o.set(granted(plan, plan))
 		w.turn()
 		r := w.reports.take()

@@ -55,7 +55,7 @@ func TestNoGrantNoAddress(t *testing.T) {
 		}
 		defer k.close()
 		o := newOrders()
-		w := newWorker(k, &events{}, newSpeaker(1000), o, newReports())
+		w := newWorker(k, &events{}, newSpeaker(1000), o, newReports(), newCensus())
 		defer w.speaker.close()
 		d := granted(plan, plan)
 		d.GrantUntil = Boottime()
@@ -114,7 +114,7 @@ func TestExtensionLooksFirst(t *testing.T) {
 		}
 		defer k.close()
 		o := newOrders()
-		w := newWorker(k, &events{}, newSpeaker(1000), o, newReports())
+		w := newWorker(k, &events{}, newSpeaker(1000), o, newReports(), newCensus())
 		defer w.speaker.close()
 		plan := vips(t, "10.1.2.3/32 on eth0", "10.1.2.4/32 on eth0")
 		o.set(granted(plan, plan))

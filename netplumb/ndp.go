@@ -137,13 +137,19 @@ func solicitationFrame(own MAC, addr netip.Addr) []byte {
 	m := make([]byte, ndpMessage)
 	m[0] = neighbourAsk
 	copy(m[8:], addr.AsSlice())
-	return ndpFrame(own, netip.IPv6Unspecified(), solicitedNode(addr), m)
+	to := solicitedNode(addr)
+	return ndpFrame(own, groupMAC(to), netip.IPv6Unspecified(), to, m)
 }
 
 // advertisementFrame tells everybody that own has addr, unasked and against what they
 // remember (RFC 4861 section 7.2.6). Neighbours that knew a router by the address would
 // forget its routes if it said that it is none.
 func advertisementFrame(own MAC, addr netip.Addr, router bool) []byte {
+	return advertisementTo(own, groupMAC(allNodes), allNodes, addr, router)
+}
+
+// advertisementTo tells one host, or a group.
+func advertisementTo(own, mac MAC, to, addr netip.Addr, router bool) []byte {
 	m := make([]byte, advertisementLen)
 	m[0], m[4] = neighbourTell, flagOverride
 	if router {
@@ -152,15 +158,19 @@ func advertisementFrame(own MAC, addr netip.Addr, router bool) []byte {
 	copy(m[8:], addr.AsSlice())
 	m[ndpMessage], m[ndpMessage+1] = optionTargetMAC, optionMACLength/optionUnit
 	copy(m[ndpMessage+2:], own[:])
-	return ndpFrame(own, addr, allNodes, m)
+	return ndpFrame(own, mac, addr, to, m)
 }
 
-// ndpFrame puts a message on the way to a group, and fills in its checksum.
-func ndpFrame(own MAC, src, dst netip.Addr, message []byte) []byte {
+// groupMAC is the hardware address of a multicast group (RFC 2464 section 7).
+func groupMAC(group netip.Addr) MAC {
+	a := group.As16()
+	return MAC{0x33, 0x33, a[12], a[13], a[14], a[15]}
+}
+
+// ndpFrame puts a message on its way, and fills in its checksum.
+func ndpFrame(own, to MAC, src, dst netip.Addr, message []byte) []byte {
 	f := make([]byte, atMessage, atMessage+len(message))
-	group := dst.As16()
-	copy(f, []byte{0x33, 0x33}) // RFC 2464 section 7
-	copy(f[2:], group[12:])
+	copy(f, to[:])
 	copy(f[6:], own[:])
 	binary.BigEndian.PutUint16(f[12:], etherTypeIPv6)
 	f[etherHeader] = 6 << 4

@@ -17,7 +17,7 @@ func neighbourFrame(kind, flags byte, src, dst netip.Addr, options ...byte) []by
 	m := make([]byte, ndpMessage, ndpMessage+len(options))
 	m[0], m[4] = kind, flags
 	copy(m[8:], vip6.AsSlice())
-	return ndpFrame(them, src, dst, append(m, options...))
+	return ndpFrame(them, groupMAC(dst), src, dst, append(m, options...))
 }
 
 func TestParseNDP(t *testing.T) {

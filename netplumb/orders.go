@@ -25,6 +25,7 @@ type orders struct {
 	// because a newer one has them again: it counts as a release of a lost address.
 	dropped             map[place]bool
 	ask, echo, announce []netip.Addr
+	notify              *Notify // nil when it was taken
 }
 
 func newOrders() *orders { return &orders{wake: make(chan struct{}, 1)} }
@@ -74,6 +75,13 @@ func (o *orders) queue(list *[]netip.Addr, addrs []netip.Addr) (cut int) {
 	return len(addrs) - room
 }
 
+func (o *orders) tell(n Notify) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.notify = &n
+	signal(o.wake)
+}
+
 // order is everything that was in the mailbox.
 type order struct {
 	// fresh says that desired is set and was not taken before.
@@ -82,13 +90,14 @@ type order struct {
 	desired             Desired
 	dropped             map[place]bool
 	ask, echo, announce []netip.Addr
+	notify              *Notify // nil: as before
 }
 
 func (o *orders) take() order {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	out := order{o.unread, o.seq, o.desired, o.dropped, o.ask, o.echo, o.announce}
-	o.unread, o.dropped, o.ask, o.echo, o.announce = false, nil, nil, nil, nil
+	out := order{o.unread, o.seq, o.desired, o.dropped, o.ask, o.echo, o.announce, o.notify}
+	o.unread, o.dropped, o.ask, o.echo, o.announce, o.notify = false, nil, nil, nil, nil, nil
 	return out
 }
 

@@ -3,6 +3,7 @@ package netplumb
 import (
 	"context"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/vippy-ha/vippy/vipgroup"
@@ -43,6 +44,7 @@ type Plumber struct {
 	orders   *orders
 	reports  *reports
 	speaker  *speaker
+	census   *census
 	extended time.Duration
 }
 
@@ -51,7 +53,7 @@ func New(o Options) *Plumber {
 	if o.NotifyRate <= 0 {
 		o.NotifyRate = 1000
 	}
-	return &Plumber{orders: newOrders(), reports: newReports(), speaker: newSpeaker(o.NotifyRate), extended: o.Extended}
+	return &Plumber{orders: newOrders(), reports: newReports(), speaker: newSpeaker(o.NotifyRate), census: newCensus(), extended: o.Extended}
 }
 
 // Run works until ctx ends. It opens all its sockets in the network namespace of the
@@ -69,8 +71,16 @@ func (p *Plumber) Run(ctx context.Context) error {
 		return err
 	}
 	go e.listen()
-	w := newWorker(k, e, p.speaker, p.orders, p.reports)
+	w := newWorker(k, e, p.speaker, p.orders, p.reports, p.census)
 	defer w.close()
+	handle, err := openCensus()
+	if err != nil {
+		return err
+	}
+	defer handle.Close()
+	var census sync.WaitGroup
+	defer census.Wait() // it ends with ctx, as this does
+	census.Go(func() { p.census.run(ctx, handle) })
 	if err := p.speaker.openEchoes(); err != nil {
 		w.fault(err)
 	}
@@ -130,6 +140,24 @@ func (p *Plumber) Announce(addrs ...netip.Addr) {
 	if len(addrs) > 0 {
 		p.orders.queue(&p.orders.announce, addrs)
 	}
+}
+
+// Notify changes who is told directly of each address that is taken from now on, within the
+// rate, and how often this kernel's neighbours are read.
+func (p *Plumber) Notify(n Notify) {
+	p.census.pace(n.Every)
+	p.orders.tell(n)
+}
+
+// Neighbours delivers, after each reading, the hosts that this kernel has confirmed on the
+// links of the plan's VIPs within the last hour, the newest first and at most 1024; none of
+// them is virtual. Who doesn't receive misses some.
+func (p *Plumber) Neighbours() <-chan []Neighbour { return p.census.readings }
+
+// Learn takes in a part of what another node's kernel has confirmed, in place of the former
+// part with its number; the node has so many of them.
+func (p *Plumber) Learn(node string, part, of int, hosts []Neighbour) {
+	p.census.hosts.learn(Boottime(), node, part, of, hosts)
 }
 
 // MAC returns the hardware address that was last heard with a host's address. A peer that

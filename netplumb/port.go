@@ -44,7 +44,9 @@ type port struct {
 	conn   *packet.Conn
 	raw    syscall.RawConn
 	// schedule is what is announced here.
-	schedule  schedule
+	schedule schedule
+	// notices are who is told of it directly.
+	notices   notices
 	questions questions // of IPv6
 	lulls     lulls     // of listen
 	// broken is set when the reader gave up.
@@ -145,7 +147,7 @@ func (p *port) listen(hear func(Heard)) {
 			p.broken.Store(&err)
 			return
 		}
-		if h, ok := p.parse(buf[:n]); ok && !p.lulls.drop(h) {
+		if h, ok := p.parse(buf[:n]); ok && !p.lulls.drop(h) && !p.notices.answered(h) {
 			hear(h)
 		}
 	}
@@ -180,6 +182,47 @@ func (p *port) announcement(addr netip.Addr) ([][]byte, error) {
 		return announcementFrames(p.mac, addr)
 	}
 	return [][]byte{advertisementFrame(p.mac, addr, p.router)}, nil
+}
+
+// notice is the frame that tells one host.
+func (p *port) notice(n notice) ([]byte, error) {
+	if !p.six {
+		return noticeFrame(p.mac, n.addr, n.to)
+	}
+	return advertisementTo(p.mac, n.to.mac, n.to.addr, n.addr, p.router), nil
+}
+
+// due returns the frames that are to go out now, at the rate: those to routers that were not
+// told yet, the announcements to everybody, and then the rest; nil where there is nothing.
+func (p *port) due(now time.Duration, rate int) [][]byte {
+	pace := &p.schedule.pace
+	n, ok := p.notices.router(now, pace, rate)
+	if !ok {
+		if frames := p.schedule.next(now, rate); frames != nil {
+			return frames
+		}
+		if p.schedule.late(now) {
+			return nil // until it is its turn
+		}
+		n, ok = p.notices.next(now, pace, rate)
+	}
+	if !ok {
+		return nil
+	}
+	f, err := p.notice(n)
+	if err != nil {
+		return [][]byte{} // only an address of the wrong family can't be encoded
+	}
+	return [][]byte{f}
+}
+
+// wake returns when due should be called again; false when there is nothing to send.
+func (p *port) wake(now time.Duration, rate int) (at time.Duration, any bool) {
+	at, any = p.schedule.wake(now, rate)
+	if t, some := p.notices.wake(now, &p.schedule.pace, rate); some && (!any || t < at) {
+		at, any = t, true
+	}
+	return at, any
 }
 
 // lulls thins out what the busiest askers of a link send.

@@ -91,7 +91,7 @@ func TestLostEventsAreMadeUpFor(t *testing.T) {
 			return err
 		}
 		o := newOrders()
-		w := newWorker(k, e, newSpeaker(1000), o, newReports())
+		w := newWorker(k, e, newSpeaker(1000), o, newReports(), newCensus())
 		o.set(granted(plan, plan))
 		w.turn()
 		for range 200 {

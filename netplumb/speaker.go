@@ -21,6 +21,7 @@ type speaker struct {
 	// echoes are one for IPv4 and one for IPv6; nil where the kernel refused it.
 	echoes [2]*echo
 	rate   int
+	notify Notify
 
 	heard chan Heard
 	// dropped counts answers that may have been lost, and questions that were not asked.
@@ -144,13 +145,26 @@ func (s *speaker) take(at place) {
 	for _, f := range frames {
 		_ = p.send(f) // repeated in 20 ms
 	}
-	p.schedule.take(Boottime(), at.addr, frames)
+	now := Boottime()
+	p.schedule.take(now, at.addr, frames)
+	if s.notify.Known || len(s.notify.on(at.link)) > 0 {
+		p.notices.take(now, at.addr)
+	}
 }
 
 // stop ends the announcing of an address. After it returns no frame claims the address.
 func (s *speaker) stop(at place) {
 	if p := s.ports[portOf(at)]; p != nil {
 		p.schedule.stop(at.addr)
+		p.notices.stop(at.addr)
+	}
+}
+
+// tell changes who is told directly. Nobody is told any more of what was taken before.
+func (s *speaker) tell(n Notify) {
+	s.notify = n
+	for _, p := range s.ports {
+		p.notices.clear()
 	}
 }
 
@@ -228,7 +242,7 @@ func (s *speaker) request(link string, from, addr netip.Addr) bool {
 func (s *speaker) announce(grantUntil time.Duration) {
 	for _, p := range s.ports {
 		for now := Boottime(); now < grantUntil; now = Boottime() {
-			frames := p.schedule.next(now, s.rate)
+			frames := p.due(now, s.rate)
 			if frames == nil {
 				break
 			}
@@ -242,7 +256,7 @@ func (s *speaker) announce(grantUntil time.Duration) {
 // wake returns when announce should be called again, at the latest the instant given.
 func (s *speaker) wake(latest time.Duration) time.Duration {
 	for _, p := range s.ports {
-		if at, any := p.schedule.wake(Boottime(), s.rate); any {
+		if at, any := p.wake(Boottime(), s.rate); any {
 			latest = min(latest, at)
 		}
 	}

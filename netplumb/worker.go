@@ -27,6 +27,7 @@ type worker struct {
 	speaker *speaker
 	orders  *orders
 	reports *reports
+	census  *census
 
 	seq      uint64 // of want; 0 before the first Set
 	settled  uint64 // the newest seq that the kernel was brought to
@@ -34,6 +35,7 @@ type worker struct {
 	wanted   map[place]bool        // of want.VIPs
 	plan     map[place]bool        // of want.Managed
 	linkOf   map[netip.Addr]string // of want.Managed
+	prefixOf map[netip.Addr]netip.Prefix
 	links    map[string]*link
 	frames   uint64
 	gateways []netip.Addr
@@ -71,8 +73,8 @@ type holding struct {
 	extended time.Duration
 }
 
-func newWorker(k *kernel, e *events, s *speaker, o *orders, r *reports) *worker {
-	return &worker{k: k, events: e, speaker: s, orders: o, reports: r,
+func newWorker(k *kernel, e *events, s *speaker, o *orders, r *reports, c *census) *worker {
+	return &worker{k: k, events: e, speaker: s, orders: o, reports: r, census: c,
 		links: make(map[string]*link), held: make(map[place]*holding), lost: make(map[place]bool)}
 }
 
@@ -101,6 +103,9 @@ func (w *worker) run(ctx context.Context) {
 func (w *worker) turn() {
 	o := w.orders.take()
 	w.adopt(o)
+	if o.notify != nil {
+		w.speaker.tell(*o.notify)
+	}
 	if w.seq == 0 {
 		return // nobody has said what is wanted
 	}
@@ -139,6 +144,7 @@ func (w *worker) turn() {
 	} else {
 		w.reports.count(w.frames, w.speaker.dropped.Load())
 	}
+	w.joinRounds() // a peer may have waited for the report
 }
 
 // adopt makes the newest desired state the one to work on.
@@ -159,10 +165,13 @@ func (w *worker) adopt(o order) {
 	if planned {
 		w.plan = make(map[place]bool, len(w.want.Managed))
 		w.linkOf = make(map[netip.Addr]string, len(w.want.Managed))
+		w.prefixOf = make(map[netip.Addr]netip.Prefix, len(w.want.Managed))
 		for _, v := range w.want.Managed {
 			w.plan[placeOf(v)] = true
 			w.linkOf[v.Address.Addr()] = v.Interface
+			w.prefixOf[v.Address.Addr()] = v.Address
 		}
+		w.census.manage(w.want.Managed)
 	}
 	if planned || !slices.Equal(old.Links, w.want.Links) {
 		w.useLinks()

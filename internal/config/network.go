@@ -164,6 +164,9 @@ func (w *walker) notifyFields(t *Notify) fields {
 					w.fault(n, "%s %v", quote(s), err)
 				}
 				t.Network = p.Masked()
+				if p.Addr().Is4() && p.Bits() < 16 {
+					w.notice("%s: of %s at most 65536 hosts that nobody knows are asked for at a time", n.path, t.Network)
+				}
 			}
 		}},
 	}

@@ -133,12 +133,13 @@ type fakeKernel struct {
 	deleted  []vipgroup.VIP
 	changed  chan struct{}
 	heard    chan netplumb.Heard
+	near     chan []netplumb.Neighbour
 }
 
 func newFakeKernel(w *world, node string, boottime func() time.Duration) *fakeKernel {
 	return &fakeKernel{world: w, node: node, boottime: boottime, have: map[vipgroup.VIP]bool{}, lost: map[vipgroup.VIP]bool{},
 		link:    netplumb.Link{Name: "eth0", Exists: true, Up: true, Carrier: true},
-		changed: make(chan struct{}, 1), heard: make(chan netplumb.Heard)}
+		changed: make(chan struct{}, 1), heard: make(chan netplumb.Heard), near: make(chan []netplumb.Neighbour)}
 }
 
 func (k *fakeKernel) Run(ctx context.Context) error {
@@ -209,6 +210,16 @@ func (k *fakeKernel) Echo(addrs ...netip.Addr) {
 	for _, a := range addrs {
 		k.world.write("%s echoes %s", k.node, a)
 	}
+}
+
+func (k *fakeKernel) Notify(n netplumb.Notify) {
+	k.world.write("%s notifies known %v networks %v every %v", k.node, n.Known, n.Networks, n.Every)
+}
+
+func (k *fakeKernel) Neighbours() <-chan []netplumb.Neighbour { return k.near }
+
+func (k *fakeKernel) Learn(node string, part, of int, hosts []netplumb.Neighbour) {
+	k.world.write("%s learns part %d of %d from %s: %v", k.node, part, of, node, hosts)
 }
 
 func (k *fakeKernel) MAC(netip.Addr) (netplumb.MAC, bool) { return netplumb.MAC{}, false }

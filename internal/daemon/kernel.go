@@ -24,6 +24,9 @@ type plumber interface {
 	Echo(addrs ...netip.Addr)
 	Announce(addrs ...netip.Addr)
 	MAC(host netip.Addr) (netplumb.MAC, bool)
+	Notify(n netplumb.Notify)
+	Neighbours() <-chan []netplumb.Neighbour
+	Learn(node string, part, of int, hosts []netplumb.Neighbour)
 }
 
 // holding follows one group between what the core wants and what the kernel has.

@@ -23,14 +23,18 @@ func (p *scriptedPlumber) Set(d netplumb.Desired) uint64 {
 	p.set = append(p.set, d)
 	return uint64(len(p.set))
 }
-func (p *scriptedPlumber) Report() netplumb.Report                  { return p.report }
-func (p *scriptedPlumber) Run(context.Context) error                { return nil }
-func (p *scriptedPlumber) Changed() <-chan struct{}                 { return nil }
-func (p *scriptedPlumber) Heard() <-chan netplumb.Heard             { return nil }
-func (p *scriptedPlumber) Extended() time.Duration                  { return 0 }
-func (p *scriptedPlumber) Ask(...netip.Addr)                        {}
-func (p *scriptedPlumber) Echo(...netip.Addr)                       {}
-func (p *scriptedPlumber) Announce(...netip.Addr)                   {}
+func (p *scriptedPlumber) Report() netplumb.Report                 { return p.report }
+func (p *scriptedPlumber) Run(context.Context) error               { return nil }
+func (p *scriptedPlumber) Changed() <-chan struct{}                { return nil }
+func (p *scriptedPlumber) Heard() <-chan netplumb.Heard            { return nil }
+func (p *scriptedPlumber) Extended() time.Duration                 { return 0 }
+func (p *scriptedPlumber) Ask(...netip.Addr)                       {}
+func (p *scriptedPlumber) Echo(...netip.Addr)                      {}
+func (p *scriptedPlumber) Announce(...netip.Addr)                  {}
+func (p *scriptedPlumber) Notify(netplumb.Notify)                  {}
+func (p *scriptedPlumber) Neighbours() <-chan []netplumb.Neighbour { return nil }
+func (p *scriptedPlumber) Learn(string, int, int, []netplumb.Neighbour) {
+}
 func (p *scriptedPlumber) MAC(netip.Addr) (_ netplumb.MAC, ok bool) { return }
 
 func testPlan(t *testing.T, version uint64, groups ...string) vipgroup.Plan {

@@ -114,6 +114,7 @@ func newLoop(o Options, p parts) *loop {
 	}
 	l.story.log, l.story.emit = o.Log, l.emit
 	l.reloader = newReloader(l)
+	l.kernel.Notify(notifyOf(c))
 	return l
 }
 
@@ -205,6 +206,9 @@ func (l *loop) run(ctx context.Context) error {
 			if !l.hear(now, h) {
 				continue
 			}
+		case list := <-l.kernel.Neighbours():
+			now = l.arise()
+			l.share(now, list)
 		case <-timer.C:
 			now = l.arise()
 		case b := <-l.runner.Votes():
@@ -344,6 +348,7 @@ func (l *loop) turn(now time.Time) {
 	if len(r.Announce) > 0 {
 		l.kernel.Announce(r.Announce...)
 	}
+	l.befriend(r.Neighbours)
 	l.again = false
 	for _, report := range l.kernel.elections() {
 		l.node.Report(now, report)

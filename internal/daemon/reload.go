@@ -261,6 +261,9 @@ func (l *loop) swap(now time.Time, s swap) {
 		l.chat = s.chat
 		l.startChat(s.chat)
 	}
+	if !sameNotify(s.config, old) {
+		l.kernel.Notify(notifyOf(s.config))
+	}
 	l.node.Witness(now, l.witnesses())
 	l.keeping.stale()
 	l.story.stir(now)
