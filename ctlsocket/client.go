@@ -80,28 +80,37 @@ func (c *Client) Explain(ctx context.Context, group string) (Explanation, error)
 // GroupPath is where Get finds the explanation of a group.
 func GroupPath(group string) string { return "/groups/" + url.PathEscape(group) }
 
-// Events calls f with each event after number after that the daemon remembers and, where
-// follow is set, with each that happens, until f fails or ctx ends. It returns the error
-// of f, or what ended the answer: nil where all was told that there is.
-func (c *Client) Events(ctx context.Context, after uint64, follow bool, f func(Event) error) error {
-	return lineByLine(ctx, c, fmt.Sprintf("/events?after=%d&follow=%t", after, follow), f)
+// EventsPath is where Lines finds the events after number after: those that are remembered
+// and, where follow is set, those that happen.
+func EventsPath(after uint64, follow bool) string {
+	return fmt.Sprintf("/events?after=%d&follow=%t", after, follow)
 }
 
-// lineByLine calls f with each line of an answer.
-func lineByLine[T any](ctx context.Context, c *Client, path string, f func(T) error) error {
+// Events calls f with each of these events, as Lines does.
+func (c *Client) Events(ctx context.Context, after uint64, follow bool, f func(Event) error) error {
+	return lines(ctx, c, EventsPath(after, follow), f)
+}
+
+// Lines calls f with each line of an answer, as the daemon sent it, until f fails or ctx
+// ends. It returns the error of f, or what broke the answer off: nil where it was whole.
+func (c *Client) Lines(ctx context.Context, path string, f func(json.RawMessage) error) error {
+	return lines(ctx, c, path, f)
+}
+
+func lines[T any](ctx context.Context, c *Client, path string, f func(T) error) error {
 	return c.converse(ctx, http.MethodGet, path, "", func(answer io.Reader) error {
-		lines := bufio.NewScanner(answer)
-		lines.Buffer(nil, maxLine)
-		for lines.Scan() {
+		each := bufio.NewScanner(answer)
+		each.Buffer(nil, maxLine)
+		for each.Scan() {
 			var v T
-			if err := c.decode(lines.Bytes(), &v); err != nil {
+			if err := c.decode(each.Bytes(), &v); err != nil {
 				return err
 			}
 			if err := f(v); err != nil {
 				return err
 			}
 		}
-		if err := cmp.Or(ctx.Err(), lines.Err()); err != nil {
+		if err := cmp.Or(ctx.Err(), each.Err()); err != nil {
 			return c.noAnswer(ctx, err)
 		}
 		return nil

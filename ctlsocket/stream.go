@@ -68,20 +68,20 @@ func eventsAsked(q url.Values) (after uint64, follow bool, err error) {
 // writeTime is how long a reader of a stream may take for what is sent at once.
 const writeTime = 10 * time.Second
 
-// lines is an answer that goes on for as long as both sides want: one JSON value a line.
-type lines struct {
+// A lineWriter is an answer that goes on for as long as both sides want: one JSON value a line.
+type lineWriter struct {
 	ctl  *http.ResponseController
 	data *json.Encoder
 }
 
 // stream begins an answer in lines. One that goes on for ever is counted apart from the
 // other connections of its user.
-func (s *server) stream(w http.ResponseWriter, r *http.Request, endless bool) (*lines, error) {
+func (s *server) stream(w http.ResponseWriter, r *http.Request, endless bool) (*lineWriter, error) {
 	if c, ok := r.Context().Value(connKey{}).(*guardedConn); ok && endless && c.linger != nil && !c.linger() {
 		return nil, &Error{http.StatusServiceUnavailable, "too many streams", fmt.Sprintf("at most %d per user", streamsPerUser)}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	l := &lines{ctl: http.NewResponseController(w), data: json.NewEncoder(w)}
+	l := &lineWriter{ctl: http.NewResponseController(w), data: json.NewEncoder(w)}
 	_ = l.ctl.SetReadDeadline(time.Time{}) // it is by reading that a hang-up is noticed
 	l.data.SetEscapeHTML(false)
 	return l, nil
@@ -89,9 +89,9 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, endless bool) (*
 
 // add writes a line, which may wait for the next flush. An error means that the reader
 // is gone or too slow.
-func (l *lines) add(v any) error {
+func (l *lineWriter) add(v any) error {
 	_ = l.ctl.SetWriteDeadline(time.Now().Add(writeTime))
 	return l.data.Encode(v)
 }
 
-func (l *lines) flush() error { return l.ctl.Flush() }
+func (l *lineWriter) flush() error { return l.ctl.Flush() }

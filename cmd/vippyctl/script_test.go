@@ -59,9 +59,13 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 
 // fake is a Daemon with a fixed status and fixed answers.
 type fake struct {
-	history ctlsocket.History
-	mu      sync.Mutex
-	Answer  ctlsocket.Status `json:"status"`
+	// Happened are its events. With Ends, it ends once all of them were told.
+	Happened []ctlsocket.Event `json:"events"`
+	Ends     bool              `json:"ends"`
+	end      func()
+	history  ctlsocket.History
+	mu       sync.Mutex
+	Answer   ctlsocket.Status `json:"status"`
 	// Next is the status from the moment on in which an upgrade is done.
 	Next  *ctlsocket.Status `json:"next"`
 	Verbs map[ctlsocket.Verb]struct {
@@ -113,7 +117,11 @@ func serveFake(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(json.Unmarshal([]byte(text), f))
 	l, err := ctlsocket.Listen(ts.Getenv("SOCK"))
 	ts.Check(err)
+	for _, e := range f.Happened {
+		f.history.Add(e)
+	}
 	ctx, stop := context.WithCancel(context.Background())
+	f.end = stop
 	ended := make(chan error, 1)
 	go func() { ended <- ctlsocket.Serve(ctx, l, f) }()
 	ts.Defer(func() {
