@@ -81,7 +81,11 @@ func (f *fake) Status() ctlsocket.Status {
 }
 
 func (f *fake) Events(after uint64) ([]ctlsocket.Event, <-chan struct{}) {
-	return f.history.After(after)
+	events, more := f.history.After(after)
+	if more != nil && f.Ends {
+		f.end()
+	}
+	return events, more
 }
 
 func (f *fake) Do(_ context.Context, c ctlsocket.Command) (string, error) {
