@@ -62,10 +62,7 @@ func resolution(vips int) time.Duration {
 func probe(p *port, vips []netip.Addr) (*prober, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	pr := &prober{stop: cancel, start: now()}
-	size := recordSize
-	for range resolution(len(vips)) / tick / 2 {
-		size = max(size/2, 1024) // the same memory for more VIPs, each probed less often
-	}
+	size := sizeOfRecords(len(vips))
 	for _, vip := range vips {
 		t := &target{vip: vip, to: unix.SockaddrInet4{Port: servicePort, Addr: vip.As4()}, record: newRecord(size)}
 		t.latest.Store(-1)

@@ -10,9 +10,24 @@ import (
 // kernel's ARP queue does, for a client that gave up its neighbour entry after seconds.)
 const answerLimit = 300 * time.Millisecond
 
-// recordSize is how many probes a record remembers: two minutes at one a millisecond. A
-// power of two, as it is the size of a ring.
-const recordSize = 1 << 17
+// A record remembers two minutes of probes at one a millisecond, or, where many records
+// share recordMemory, less: but never less than the longest watch of a drill takes. Both are
+// powers of two, as they are sizes of rings.
+const (
+	recordSize      = 1 << 17
+	recordSizeLeast = 1 << 14
+	recordMemory    = 64 << 20 // bytes for all records
+	probeMemory     = 16       // bytes for each probe of one
+)
+
+// sizeOfRecords is how many probes each of so many records remembers.
+func sizeOfRecords(records int) int {
+	size := recordSize
+	for size > recordSizeLeast && records*size*probeMemory > recordMemory {
+		size /= 2
+	}
+	return size
+}
 
 // A record is what became of the probes of one VIP. One goroutine sends, another answers,
 // a third judges, and none of them ever waits for another: the sender has the highest
