@@ -134,17 +134,15 @@ func BenchmarkExtend(b *testing.B) {
 					var ops []Op
 					for _, v := range plan {
 						ops = append(ops, Op{Kind: Add, Address: v.Address, Link: "eth0", Index: index, Lifetime: testLifetime})
-						if err := k.add(ops[len(ops)-1]); err != nil {
-							return err
-						}
 					}
+					k.change(ops)
 					start := used()
 					defer func() {
 						b.ReportMetric(100*(used()-start).Seconds()/float64(b.N)/extendEvery.Seconds(), "%-of-core")
 					}()
 					for b.Loop() {
 						for chunk := range slices.Chunk(ops, batch) {
-							for _, err := range k.extend(chunk) {
+							for _, err := range k.change(chunk) {
 								if err != nil {
 									return err
 								}

@@ -3,6 +3,7 @@ package netplumb
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vippy-ha/vippy/vipgroup"
 )
@@ -50,19 +51,25 @@ func (c *Cleaner) Clear(managed []vipgroup.VIP) ([]Op, error) {
 	}
 	var removed []Op
 	refused := make(map[place]error)
+	var removals []Op
 	for _, op := range Diff(nil, managed, have, 0) {
-		if op.Kind == Promote {
-			if link, exists, err := k.link(op.Link); exists && err == nil {
-				_ = k.promote(link.index) // without it the removal may take others along, but must not wait
+		if op.Kind == Remove {
+			removals = append(removals, op)
+		} else if link, exists, err := k.link(op.Link); exists && err == nil {
+			_ = k.promote(link.index) // without it the removal may take others along, but must not wait
+		}
+	}
+	for chunk := range slices.Chunk(removals, batch) {
+		errs := k.change(chunk)
+		at := Monotonic()
+		for i, op := range chunk {
+			if errs[i] != nil {
+				refused[op.place()] = errs[i]
+				continue
 			}
-			continue
+			op.At = at
+			removed = append(removed, op)
 		}
-		if err := k.remove(op); err != nil {
-			refused[op.place()] = err
-			continue
-		}
-		op.At = Monotonic()
-		removed = append(removed, op)
 	}
 	if have, err = k.look(0); err != nil {
 		return removed, err

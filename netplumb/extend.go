@@ -77,7 +77,7 @@ func (w *worker) extend() {
 	if len(ops) == 0 {
 		return
 	}
-	for i, err := range w.k.extend(ops) {
+	for i, err := range w.k.change(ops) {
 		if err != nil {
 			w.suspect = true
 			w.fault(fmt.Errorf("extend %s on %s: %w", ops[i].Address, ops[i].Link, err))

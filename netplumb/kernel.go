@@ -18,7 +18,7 @@ import (
 type kernel struct {
 	h     *netlink.Handle
 	names map[int]string // of links by index, forgotten on every link event
-	*extender
+	*requester
 }
 
 func openKernel() (*kernel, error) {
@@ -26,7 +26,7 @@ func openKernel() (*kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
-	x, err := openExtender()
+	x, err := openRequester()
 	if err != nil {
 		_ = h.Close()
 		return nil, err
@@ -34,11 +34,11 @@ func openKernel() (*kernel, error) {
 	// Strict checking makes the kernel dump one link's addresses when asked for one;
 	// before Linux 4.20 it dumps all and the library picks.
 	_ = h.SetStrictCheck(true)
-	return &kernel{h: h.DisableVFInfoCollection().RetryInterrupted(), names: map[int]string{}, extender: x}, nil
+	return &kernel{h: h.DisableVFInfoCollection().RetryInterrupted(), names: map[int]string{}, requester: x}, nil
 }
 
 func (k *kernel) close() {
-	k.extender.close()
+	k.requester.close()
 	_ = k.h.Close()
 }
 
@@ -94,33 +94,6 @@ func (k *kernel) observed(a netlink.Addr) (Observed, bool) {
 	}, true
 }
 
-// remove takes an address away. That it was gone already is no error.
-func (k *kernel) remove(op Op) error {
-	err := k.h.AddrDel(nil, kernelAddr(op))
-	if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV) {
-		return nil
-	}
-	return hint(err)
-}
-
-// add puts an address there, or gives the one that is there its full lifetime again:
-// netlink has no request that does only the latter.
-func (k *kernel) add(op Op) error {
-	return hint(k.h.AddrReplace(nil, kernelAddr(op)))
-}
-
-func kernelAddr(op Op) *netlink.Addr {
-	valid, preferred := lifetimes(op)
-	return &netlink.Addr{
-		IPNet:       &net.IPNet{IP: op.Address.Addr().AsSlice(), Mask: net.CIDRMask(op.Address.Bits(), op.Address.Addr().BitLen())},
-		LinkIndex:   op.Index,
-		Protocol:    Mark,
-		ValidLft:    valid,
-		PreferedLft: preferred,
-		Flags:       int(flagsOf(op)),
-	}
-}
-
 // lifetimes are the seconds for which an address is there, and preferred as a source.
 func lifetimes(op Op) (valid, preferred int) {
 	valid = int(op.Lifetime / time.Second)
@@ -163,13 +136,6 @@ func (k *kernel) promote(index int) error {
 	req.AddData(spec)
 	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
 	return hint(err)
-}
-
-// answers says whether this host takes packets for an address, and so whether it answers
-// when it is asked: a look at one route instead of at all addresses.
-func (k *kernel) answers(addr netip.Addr) bool {
-	routes, err := k.h.RouteGet(addr.AsSlice())
-	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
 }
 
 // linkFacts is what one look at a link says.

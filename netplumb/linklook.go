@@ -2,57 +2,50 @@ package netplumb
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
 // link looks at a link by name; false where there is none. It is asked 40 times a second
 // and link, so it reads no more of the answer than it needs.
-func (x *extender) link(name string) (linkFacts, bool, error) {
+func (x *requester) link(name string) (linkFacts, bool, error) {
 	const maxName = 15 // IFNAMSIZ - 1; what is longer can only be an alternative name
-	attr := unix.IFLA_IFNAME
+	attr := uint16(unix.IFLA_IFNAME)
 	if len(name) > maxName {
 		attr = unix.IFLA_ALT_IFNAME
 	}
-	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
-	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-	req.AddData(nl.NewRtAttr(attr, nl.ZeroTerminated(name)))
-	x.seq++
-	req.Seq = x.seq
-	fail := func(err error) (linkFacts, bool, error) {
+	facts, exists, whole := linkFacts{}, false, true
+	var failed unix.Errno
+	err := x.exchange(1, func(b []byte, _ int, seq uint32) []byte {
+		b, start := appendHeader(b, unix.RTM_GETLINK, 0, seq)
+		b = append(b, make([]byte, unix.SizeofIfInfomsg)...)
+		b = appendAttribute(b, attr, len(name)+1)
+		b = append(b, name...)
+		b = append(b, make([]byte, unix.RTA_ALIGNTO-len(name)%unix.RTA_ALIGNTO)...) // ends with 0, padded
+		binary.NativeEndian.PutUint32(b[start:], uint32(len(b)-start))
+		return b
+	}, func(_ int, errno unix.Errno, data []byte) {
+		switch errno {
+		case 0:
+			facts, whole = parseLink(data)
+			exists = whole
+		case unix.ENODEV, unix.EINVAL, unix.ERANGE: // none, or none can have such a name
+		default:
+			failed = errno
+		}
+	})
+	switch {
+	case err == nil && failed != 0:
+		err = failed
+	case err == nil && !whole:
+		err = errShort
+	}
+	if err != nil {
 		return linkFacts{}, false, fmt.Errorf("look at %s: %w", name, err)
 	}
-	if err := unix.Sendto(x.socket.GetFd(), req.Serialize(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return fail(err)
-	}
-	for {
-		n, _, err := unix.Recvfrom(x.socket.GetFd(), x.buf, unix.MSG_DONTWAIT)
-		if err != nil {
-			return fail(err)
-		}
-		answer := x.buf[:n]
-		if n < unix.SizeofNlMsghdr || binary.NativeEndian.Uint32(answer[8:]) != x.seq {
-			continue // of an earlier call that failed
-		}
-		data := answer[unix.SizeofNlMsghdr:]
-		if kind := binary.NativeEndian.Uint16(answer[4:]); kind == unix.NLMSG_ERROR && len(data) >= 4 {
-			switch errno := unix.Errno(-int32(binary.NativeEndian.Uint32(data))); errno {
-			case unix.ENODEV, unix.EINVAL, unix.ERANGE: // none, or none can have such a name
-				return linkFacts{}, false, nil
-			default:
-				return fail(errno)
-			}
-		}
-		f, ok := parseLink(data)
-		if !ok {
-			return fail(errors.New("the kernel's answer is cut short"))
-		}
-		return f, true, nil
-	}
+	return facts, exists, nil
 }
 
 // parseIPv6 reads IFLA_AF_SPEC for what the link does with IPv6.

@@ -174,7 +174,7 @@ func TestLinkSaysWhatItDoesWithIPv6(t *testing.T) {
 	x := func() (f linkFacts) {
 		t.Helper()
 		net.a.must(net.a.enter(func() error {
-			x, err := openExtender()
+			x, err := openRequester()
 			if err != nil {
 				return err
 			}

@@ -109,10 +109,8 @@ func (w *worker) reconcile() {
 	}
 	touched := make(map[int]bool)
 	for chunk := range slices.Chunk(ops[adds:], batch) {
-		for _, op := range chunk {
-			if op, ok := w.apply(op); ok {
-				touched[op.Index] = true
-			}
+		for _, op := range w.apply(chunk) {
+			touched[op.Index] = true
 		}
 		if w.orders.waiting() {
 			w.suspect = true // what was added is not yet seen
@@ -134,18 +132,19 @@ func (w *worker) remove(ops []Op) {
 		addr  netip.Prefix
 		index int
 	}
-	gone := make(map[line]bool, len(ops))
-	for _, op := range ops {
-		op, ok := w.apply(op)
-		if !ok || op.Kind != Remove {
-			continue
-		}
-		if w.k.answers(op.Address.Addr()) {
+	var addrs []netip.Addr
+	done := slices.DeleteFunc(w.apply(ops), func(op Op) bool { return op.Kind != Remove })
+	for _, op := range done {
+		addrs = append(addrs, op.Address.Addr())
+	}
+	gone := make(map[line]bool, len(done))
+	for i, answers := range w.k.answers(addrs) {
+		if answers {
 			w.suspect = true // there in another form too, or by a route: look closer
 			continue
 		}
-		gone[line{op.Address, op.Index}] = true
-		delete(w.present, op.place())
+		gone[line{done[i].Address, done[i].Index}] = true
+		delete(w.present, done[i].place())
 	}
 	w.have = slices.DeleteFunc(slices.Clone(w.have), func(o Observed) bool { return gone[line{o.Address, o.Index}] })
 	w.publish()
@@ -198,44 +197,28 @@ func (w *worker) inherit() {
 	w.tellOldest()
 }
 
-// apply does one operation and returns it with its stamp and the index of its link.
-func (w *worker) apply(op Op) (Op, bool) {
-	if err := w.do(&op); err != nil {
+// apply does a batch of operations, and returns those that were done, with their stamp and
+// the index of their link.
+func (w *worker) apply(ops []Op) (done []Op) {
+	var able []Op
+	for _, op := range ops {
 		if op.Kind == Promote {
-			w.fault(fmt.Errorf("%s: %w", describe(op), err))
-			return op, false
+			done, able = append(done, w.change(able)...), nil
 		}
-		v := vipgroup.VIP{Address: op.Address, Interface: op.Link}
-		w.failed[op.place()] = Failure{v, fmt.Errorf("%s: %w", describe(op), err)}
-		w.report = true
-		return op, false
-	}
-	w.ops = append(w.ops, op)
-	w.report = true
-	return op, true
-}
-
-func (w *worker) do(op *Op) (err error) {
-	if op.Index == 0 {
-		l := w.links[op.Link]
-		if l == nil || !l.exists {
-			return errNoLink
+		switch err := w.prepare(&op); {
+		case err != nil:
+			w.failure(op, err)
+		case op.Kind == Promote:
+			op.At = Monotonic()
+			done = append(done, op)
+		default:
+			able = append(able, op)
 		}
-		op.Index = l.facts.index
 	}
-	switch op.Kind {
-	case Promote:
-		err = w.k.promote(op.Index)
-	case Remove:
-		err = w.k.remove(*op)
-	case Add:
-		err = w.add(*op)
-	}
-	op.At = Monotonic()
-	if err == nil && op.Kind == Add {
-		w.speaker.take(op.place()) // before anything else: clients wait for it
-	}
-	return err
+	done = append(done, w.change(able)...)
+	w.ops = append(w.ops, done...)
+	w.report = w.report || len(done) > 0
+	return done
 }
 
 var (
@@ -243,17 +226,55 @@ var (
 	errNoGrant = errors.New("the grant ran out: is the daemon's loop late?")
 )
 
-func (w *worker) add(op Op) error {
-	now := Boottime()
-	if now >= w.want.GrantUntil {
+// prepare finds an operation's link, and sets promote_secondaries, on which the addresses that
+// follow rely.
+func (w *worker) prepare(op *Op) error {
+	if op.Index == 0 {
+		l := w.links[op.Link]
+		if l == nil || !l.exists {
+			return errNoLink
+		}
+		op.Index = l.facts.index
+	}
+	if op.Kind == Promote {
+		return w.k.promote(op.Index)
+	}
+	if op.Kind == Add && Boottime() >= w.want.GrantUntil {
 		w.ungranted = true
 		return errNoGrant
 	}
-	if err := w.k.add(op); err != nil {
-		return err
-	}
-	w.held[op.place()] = &holding{op: op, extended: now}
 	return nil
+}
+
+// change hands removals and additions to the kernel, and announces what is there at once.
+func (w *worker) change(ops []Op) (done []Op) {
+	begun := Boottime()
+	errs := w.k.change(ops)
+	at := Monotonic()
+	for i, op := range ops {
+		if errs[i] != nil {
+			w.failure(op, errs[i])
+			continue
+		}
+		op.At = at
+		if op.Kind == Add {
+			w.held[op.place()] = &holding{op: op, extended: begun}
+			w.speaker.take(op.place()) // before anything else: clients wait for it
+		}
+		done = append(done, op)
+	}
+	return done
+}
+
+// failure notes an operation that could not be done.
+func (w *worker) failure(op Op, err error) {
+	err = fmt.Errorf("%s: %w", describe(op), err)
+	w.report = true
+	if op.Kind == Promote {
+		w.fault(err)
+		return
+	}
+	w.failed[op.place()] = Failure{vipgroup.VIP{Address: op.Address, Interface: op.Link}, err}
 }
 
 // lifetime is the one wanted, in whole seconds.
