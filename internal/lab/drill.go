@@ -159,13 +159,20 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	return r, err
 }
 
-// sample returns some of the VIPs that a node has, others each time.
+// sample returns some of the VIPs that a fault of a node concerns, others each time: those
+// that it has, or where it has none, those that it is about to get.
 func (d *driller) sample(owners map[string]string, n *node) (out []netip.Addr) {
-	var its []netip.Addr
+	var its, due []netip.Addr
 	for _, g := range d.groups {
 		if owners[g.name] == n.name {
 			its = append(its, g.vips...)
 		}
+		if g.prefer == n.name {
+			due = append(due, g.vips...)
+		}
+	}
+	if len(its) == 0 {
+		its = due
 	}
 	d.sampled++
 	for i := range min(inFocus, len(its)) {
