@@ -155,6 +155,8 @@ func (n *Node) askAt(now time.Time, g int, wake *time.Time) bool {
 	s, c := &n.signs[g], &n.claims.groups[g]
 	claimed := n.claims.open.has(g)
 	switch {
+	case n.takenUnasked(now, g, wake):
+		return false
 	case s.askedOn.IsZero():
 		s.asked.restart()
 		return true
@@ -170,6 +172,19 @@ func (n *Node) askAt(now time.Time, g int, wake *time.Time) bool {
 		soonest(wake, next)
 		return false
 	}
+	return true
+}
+
+// takenUnasked says whether a group is left alone for a moment since everybody witnessed its
+// release: whoever should have it takes it without asking, and a question for each address
+// just then would only be in the way.
+func (n *Node) takenUnasked(now time.Time, g int, wake *time.Time) bool {
+	s := &n.signs[g]
+	due := s.freed.Add(n.quarter())
+	if !s.askedOn.IsZero() || !now.Before(due) || !s.isFresh(now, n.recent()) || !n.complete() {
+		return false
+	}
+	soonest(wake, due)
 	return true
 }
 

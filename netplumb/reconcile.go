@@ -251,6 +251,7 @@ func (w *worker) change(ops []Op) (done []Op) {
 	begun := Boottime()
 	errs := w.k.change(ops)
 	at := Monotonic()
+	var taken []place
 	for i, op := range ops {
 		if errs[i] != nil {
 			w.failure(op, errs[i])
@@ -259,10 +260,11 @@ func (w *worker) change(ops []Op) (done []Op) {
 		op.At = at
 		if op.Kind == Add {
 			w.held[op.place()] = &holding{op: op, extended: begun}
-			w.speaker.take(op.place()) // before anything else: clients wait for it
+			taken = append(taken, op.place())
 		}
 		done = append(done, op)
 	}
+	w.speaker.take(taken...) // before anything else: clients wait for it
 	return done
 }
 

@@ -131,24 +131,31 @@ func (s *speaker) close() {
 	}
 }
 
-// take announces an address that was just taken, at once and without regard to the rate,
-// and from then on by the schedule.
-func (s *speaker) take(at place) {
-	p := s.ports[portOf(at)]
-	if p == nil {
-		return
+// take announces addresses that were just taken, at once and without regard to the rate,
+// and from then on by the schedule. One form of each goes first: clients wait for it.
+func (s *speaker) take(places ...place) {
+	var later []func()
+	for _, at := range places {
+		p := s.ports[portOf(at)]
+		if p == nil {
+			continue
+		}
+		frames, err := p.announcement(at.addr)
+		if err != nil {
+			continue // only an address of the wrong family can't be encoded
+		}
+		_ = p.send(frames[0]) // repeated in 20 ms
+		now := Boottime()
+		p.schedule.take(now, at.addr, frames)
+		if s.notify.Known || len(s.notify.on(at.link)) > 0 {
+			p.notices.take(now, at.addr)
+		}
+		for _, f := range frames[1:] {
+			later = append(later, func() { _ = p.send(f) })
+		}
 	}
-	frames, err := p.announcement(at.addr)
-	if err != nil {
-		return // only an address of the wrong family can't be encoded
-	}
-	for _, f := range frames {
-		_ = p.send(f) // repeated in 20 ms
-	}
-	now := Boottime()
-	p.schedule.take(now, at.addr, frames)
-	if s.notify.Known || len(s.notify.on(at.link)) > 0 {
-		p.notices.take(now, at.addr)
+	for _, send := range later {
+		send()
 	}
 }
 

@@ -286,7 +286,8 @@ func (l *loop) clear(ctx context.Context) error {
 		select {
 		case <-l.kernel.Changed():
 			report, _ := l.kernel.observe()
-			l.logOps(report)
+			l.complainOf(time.Now(), report.Errors)
+			l.logOps(report.Ops)
 			for _, op := range report.Ops {
 				if op.Kind == netplumb.Remove {
 					l.log.Info("removed a left-over of an earlier process", "addr", op.Address, "link", op.Link)

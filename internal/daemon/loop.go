@@ -46,6 +46,8 @@ type loop struct {
 	history ctlsocket.History // of events; anybody reads it
 	links   []netplumb.Link   // as last judged
 	mute    mute
+	// done is what the plumber did since the last turn.
+	done []netplumb.Op
 	// complaints has when each trouble with the kernel was last logged.
 	complaints map[string]time.Time
 
@@ -357,6 +359,8 @@ func (l *loop) turn(now time.Time) {
 	l.drainEnds()
 	l.follow(now)
 	l.turned = boot
+	l.logOps(l.done)
+	l.done = l.done[:0]
 	l.notifier.feed(now)
 	if changed {
 		l.story.stir(now)

@@ -49,7 +49,8 @@ func (l *loop) kernelNews(now time.Time) (worth bool) {
 	if len(news) > 0 {
 		l.story.stir(now)
 	}
-	l.logOps(report)
+	l.complainOf(now, report.Errors)
+	l.done = append(l.done, report.Ops...) // logged after the turn: a peer waits for that
 	return worth
 }
 
@@ -105,15 +106,19 @@ func (l *loop) refusals() string {
 	return strings.Join(texts, "; ")
 }
 
-// logOps tells what was done to the kernel, with the stamps by which moves are measured.
-func (l *loop) logOps(r netplumb.Report) {
-	for _, err := range r.Errors {
-		l.complain(time.Now(), err.Error())
+// complainOf tells what the plumber could not do.
+func (l *loop) complainOf(now time.Time, errs []error) {
+	for _, err := range errs {
+		l.complain(now, err.Error())
 	}
-	if !l.log.Enabled(context.Background(), slog.LevelDebug) {
+}
+
+// logOps tells what was done to the kernel, with the stamps by which moves are measured.
+func (l *loop) logOps(ops []netplumb.Op) {
+	if len(ops) == 0 || !l.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
-	for _, op := range r.Ops {
+	for _, op := range ops {
 		switch op.Kind {
 		case netplumb.Add:
 			l.log.Debug("address added", "addr", op.Address, "link", op.Link, "at", op.At.Nanoseconds())

@@ -33,7 +33,8 @@ func (l *loop) takeOver(h *handover) error {
 		case <-l.kernel.Changed():
 			// Not yet observed: the core that is told doesn't exist.
 			if r := l.kernel.Report(); r.Seq >= l.kernel.seq {
-				l.logOps(r)
+				l.complainOf(time.Now(), r.Errors)
+				l.logOps(r.Ops)
 				return nil
 			}
 		case <-late.C:

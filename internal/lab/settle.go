@@ -11,8 +11,13 @@ import (
 	"github.com/vippy-ha/vippy/ctlsocket"
 )
 
-// pollEvery is how often the lab looks whether the cluster has settled.
-const pollEvery = 25 * time.Millisecond
+const (
+	// pollEvery is how often the lab looks whether the kernels have settled.
+	pollEvery = 25 * time.Millisecond
+	// statusEvery is how often it asks the daemons, too, which takes milliseconds of their time
+	// and its own: on one machine with them, it must not be what delays a move.
+	statusEvery = 5 * pollEvery
+)
 
 // calm is how long the cluster must look settled before the lab believes it.
 func (c *cluster) calm() time.Duration {
@@ -26,7 +31,21 @@ func (c *cluster) patience() time.Duration { return 30*time.Second + 20*c.stale 
 // atLeast. emptied, if not nil, is a node that must have nothing any more. It returns what
 // is still wrong when patience ends, "" when nothing is; see is called meanwhile.
 func (c *cluster) settle(ctx context.Context, emptied *node, atLeast time.Duration, see func()) (wrong string, err error) {
-	return c.until(ctx, atLeast, see, func() (string, error) { return c.unsettled(ctx, emptied) })
+	asked, said := instant(0), ""
+	return c.until(ctx, atLeast, see, func() (string, error) {
+		tables, err := c.tables()
+		if err != nil {
+			return "", err
+		}
+		if wrong := c.displaced(tables, emptied); wrong != "" {
+			return wrong, nil
+		}
+		if asked.since() >= statusEvery {
+			said, err = c.unsettled(ctx, tables)
+			asked = now()
+		}
+		return said, err
+	})
 }
 
 // until waits as settle does until look finds nothing wrong.
@@ -110,16 +129,9 @@ func (c *cluster) displaced(tables map[netip.Addr][]*node, emptied *node) string
 	return ""
 }
 
-// unsettled says why the cluster isn't settled: what is misplaced, or that the sound nodes
+// unsettled says why the cluster isn't settled although nothing is misplaced: the sound nodes
 // don't agree or plan a move.
-func (c *cluster) unsettled(ctx context.Context, emptied *node) (string, error) {
-	tables, err := c.tables()
-	if err != nil {
-		return "", err
-	}
-	if wrong := c.displaced(tables, emptied); wrong != "" {
-		return wrong, nil
-	}
+func (c *cluster) unsettled(ctx context.Context, tables map[netip.Addr][]*node) (string, error) {
 	for _, n := range c.nodes {
 		if !n.sound() {
 			continue
