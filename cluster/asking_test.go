@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -111,6 +112,38 @@ func TestAllAreAskedBeforeTaking(t *testing.T) {
 	for a, at := range asked {
 		if answer := r.now.Sub(at); answer < r.n.bounds.stand/2 {
 			t.Fatalf("taken %v after %v was first asked", answer, a)
+		}
+	}
+}
+
+// TestWitnessedReleaseIsNotAskedFor: what everybody saw released is left to who takes it for
+// a moment; then, or where a node is missing, it is asked for.
+func TestWitnessedReleaseIsNotAskedFor(t *testing.T) {
+	for _, missing := range []bool{false, true} {
+		r := matureRig(t, 4, 12)
+		if missing {
+			r.peers[2].mute = true
+			r.pass(r.n.timing.Stale + 2*r.n.timing.Interval)
+		}
+		g := slices.IndexFunc(r.n.owner, func(o int) bool { return o == 2 }) // the second peer's, who doesn't claim here
+		if g < 0 {
+			t.Fatal("nothing is assigned to node3")
+		}
+		for _, p := range r.peers {
+			p.frees(g)
+		}
+		r.peers[0].holds(g)
+		r.pass(r.n.timing.Interval)
+		r.asked[g] = 0
+		r.peers[0].frees(g)
+		r.say(r.peers[0])
+		r.pass(r.n.quarter() - 2*r.step)
+		if asked := r.asked[g] > 0; asked != missing {
+			t.Errorf("a node is missing %v, and within a quarter of an interval the address was asked for: %v", missing, asked)
+		}
+		r.pass(4 * r.step)
+		if r.asked[g] == 0 {
+			t.Errorf("a node is missing %v, and nobody asked although nobody took it", missing)
 		}
 	}
 }

@@ -73,6 +73,7 @@ func openPort(id portID, index int, mac MAC) (*port, error) {
 		_ = conn.Close()
 		return nil, err
 	}
+	_ = stampFrames(raw) // without it, what waits counts as new: safe, but slower
 	p := &port{portID: id, index: index, mac: mac, conn: conn, raw: raw, done: make(chan struct{})}
 	p.buffer(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)
 	p.buffer(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)
@@ -134,9 +135,9 @@ func (p *port) send(frame []byte) error {
 // listen reads until close and hands every frame to hear, which must not wait.
 func (p *port) listen(hear func(Heard)) {
 	defer close(p.done)
-	buf := make([]byte, 2048)
+	frames := newFrameReader(p.raw)
 	for {
-		n, _, err := p.conn.ReadFrom(buf)
+		frame, at, err := frames.next()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -147,20 +148,20 @@ func (p *port) listen(hear func(Heard)) {
 			p.broken.Store(&err)
 			return
 		}
-		if h, ok := p.parse(buf[:n]); ok && !p.lulls.drop(h) && !p.notices.answered(h) {
+		if h, ok := p.parse(frame, at); ok && !p.lulls.drop(h) && !p.notices.answered(h) {
 			hear(h)
 		}
 	}
 }
 
-// parse reads a frame that came in.
-func (p *port) parse(frame []byte) (h Heard, ok bool) {
+// parse reads a frame that came in at an instant.
+func (p *port) parse(frame []byte, at time.Time) (h Heard, ok bool) {
 	if p.six {
 		h, ok = parseNDP(frame)
 	} else {
 		h, ok = parseARP(frame)
 	}
-	h.Link, h.At = p.link, time.Now()
+	h.Link, h.At = p.link, at
 	if p.six && ok {
 		h = p.questions.settle(h)
 	}
