@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
@@ -125,7 +124,7 @@ func TestWitnessedReleaseIsNotAskedFor(t *testing.T) {
 			r.peers[2].mute = true
 			r.pass(r.n.timing.Stale + 2*r.n.timing.Interval)
 		}
-		r.n.Drain(r.now, true) // the group is another's to take, who doesn't
+		r.n.Drain(r.now, Drain{}) // the group is another's to take, who doesn't
 		const g = 0
 		r.pass(r.n.timing.Interval)
 		r.asked[g] = 0
