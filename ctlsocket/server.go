@@ -23,6 +23,8 @@ import (
 type Daemon interface {
 	// Status returns the latest status at once; Serve doesn't change it.
 	Status() Status
+	// Plan returns the plan that rules, and in what others differ from it.
+	Plan() PlanReport
 	// Events returns what History.After does.
 	Events(after uint64) (events []Event, more <-chan struct{})
 	// Do makes a change and returns a sentence for the person who asked. It returns
@@ -136,6 +138,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, s.daemon.Status())
 	case r.URL.Path == "/peers":
 		answer(w, http.StatusOK, list(s.daemon.Status().Peers))
+	case r.URL.Path == "/plan":
+		answer(w, http.StatusOK, s.daemon.Plan())
 	case r.URL.Path == "/metrics":
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		_, _ = io.WriteString(w, s.daemon.Status().metrics()+goroutines())

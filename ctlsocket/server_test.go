@@ -31,6 +31,8 @@ type fake struct {
 
 func (f *fake) Status() Status { return f.status }
 
+func (f *fake) Plan() PlanReport { return PlanReport{Identity: f.Status().Identity} }
+
 func (f *fake) Events(after uint64) ([]Event, <-chan struct{}) { return f.After(after) }
 
 func (f *fake) Do(ctx context.Context, c Command) (string, error) {

@@ -91,7 +91,7 @@ Exit status: 0 yes or done; 1 the answer is bad; 2 wrong usage, no daemon, can't
 	}
 	root.PersistentFlags().StringVarP(&a.client.Socket, "socket", "s", ctlsocket.DefaultSocket, "`PATH` of the daemon's management socket")
 	root.PersistentFlags().VarP(&a.output, "output", "o", "text for people or json for scripts")
-	root.AddCommand(a.status(), a.peers(), a.explain(), a.events(),
+	root.AddCommand(a.status(), a.peers(), a.explain(), a.events(), a.plan(),
 		a.drain(),
 		a.change(ctlsocket.Undrain, "Take part again after drain",
 			"Take part again after drain."),

@@ -65,7 +65,8 @@ type fake struct {
 	end      func()
 	history  ctlsocket.History
 	mu       sync.Mutex
-	Answer   ctlsocket.Status `json:"status"`
+	Answer   ctlsocket.Status     `json:"status"`
+	Planned  ctlsocket.PlanReport `json:"plan"`
 	// Next is the status from the moment on in which an upgrade is done.
 	Next  *ctlsocket.Status `json:"next"`
 	Verbs map[ctlsocket.Verb]struct {
@@ -79,6 +80,8 @@ func (f *fake) Status() ctlsocket.Status {
 	defer f.mu.Unlock()
 	return f.Answer
 }
+
+func (f *fake) Plan() ctlsocket.PlanReport { return f.Planned }
 
 func (f *fake) Events(after uint64) ([]ctlsocket.Event, <-chan struct{}) {
 	events, more := f.history.After(after)

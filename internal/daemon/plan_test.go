@@ -293,3 +293,49 @@ func TestRecall(t *testing.T) {
 		t.Errorf("without a directory: %v, %+v", err, r)
 	}
 }
+
+// TestPlanReport: what the file and the peers have otherwise is told line by line, with what a
+// forecast needs.
+func TestPlanReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		a, b := w.start(t, "a", bumped("2", third)), w.start(t, "b", bumped("2", other))
+		time.Sleep(10 * time.Second)
+		a.setFile(bumped("1"))
+		r := a.loop.Plan()
+		was := func(changes []ctlsocket.PlanChange) (out []string) {
+			for _, c := range changes {
+				out = append(out, c.Subject+": "+c.Was+" -> "+c.Is)
+			}
+			return out
+		}
+		if got, want := was(r.File.Changes), []string{"version: 2 -> 1", "group new: 10.0.0.3/24 -> "}; !slices.Equal(got, want) || r.File.Version != 1 {
+			t.Errorf("the file differs in %q, want %q", got, want)
+		}
+		if len(r.Peers) != 1 || !r.Peers[0].Known || r.Peers[0].State != ctlsocket.PeerLive ||
+			!slices.Equal(was(r.Peers[0].Changes), []string{"group other:  -> 10.1.0.4/24", "group new: 10.0.0.3/24 -> "}) {
+			t.Errorf("peers: %+v", r.Peers)
+		}
+		plan, err := vipgroup.Decode(r.Encoding)
+		if err != nil || plan.Digest().String() != r.Plan.Digest || len(r.Lines) != 6 {
+			t.Errorf("the plan is %s, %v, %v", r.Encoding, err, r.Lines)
+		}
+		if len(r.View.Eligible) != 2 || len(r.View.Holders) != 3 || len(r.View.Penalties) != 0 {
+			t.Errorf("the view is %+v", r.View)
+		}
+		if s := a.loop.Status(); !slices.ContainsFunc(s.Alarms, func(x ctlsocket.Alarm) bool {
+			return x.Name == ctlsocket.AlarmPlanConflict && strings.Contains(x.Detail, `of group other it says "10.1.0.4/24" and this node nothing`)
+		}) {
+			t.Errorf("alarms: %+v", s.Alarms)
+		}
+		a.setFile("nodes: [")
+		if r := a.loop.Plan(); r.File.Fault == "" || len(r.File.Changes) > 0 {
+			t.Errorf("a file with a fault is %+v", r.File)
+		}
+		for _, n := range []*fakeNode{a, b} {
+			if err := n.end(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

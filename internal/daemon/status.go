@@ -22,12 +22,11 @@ func render(s *snapshot) ctlsocket.Status {
 		Stats:    renderStats(s),
 		Config:   ctlsocket.Config{Version: plan.Version, Nodes: plan.Nodes},
 		State:    renderState(s),
-		Plan: ctlsocket.Plan{Version: plan.Version, Digest: plan.Digest().String(), From: s.ruling.From,
-			FileVersion: s.ruling.File.Version, Note: s.ruling.note(plan)},
-		Grant:   ctlsocket.Grant{Valid: s.grant > 0, RemainingMS: max(s.grant, 0).Milliseconds()},
-		Guard:   s.guard,
-		Program: s.program,
-		Alarms:  renderAlarms(s),
+		Plan:     renderPlan(s),
+		Grant:    ctlsocket.Grant{Valid: s.grant > 0, RemainingMS: max(s.grant, 0).Milliseconds()},
+		Guard:    s.guard,
+		Program:  s.program,
+		Alarms:   renderAlarms(s),
 	}
 	if d := s.drained; d != nil {
 		out.Drained = &ctlsocket.Drained{By: d.By, From: d.From, Since: d.Since, Until: d.Until}

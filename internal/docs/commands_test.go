@@ -141,7 +141,7 @@ func newHost(t *testing.T) *host {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- ctlsocket.Serve(ctx, l, &fake{status: status}) }()
+	go func() { ended <- ctlsocket.Serve(ctx, l, &fake{status: status, plan: c.Plan.Encode()}) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
@@ -156,6 +156,7 @@ type fake struct {
 	history ctlsocket.History
 	mu      sync.Mutex
 	status  ctlsocket.Status
+	plan    []byte
 }
 
 func (f *fake) Status() ctlsocket.Status {
@@ -163,6 +164,8 @@ func (f *fake) Status() ctlsocket.Status {
 	defer f.mu.Unlock()
 	return f.status
 }
+
+func (f *fake) Plan() ctlsocket.PlanReport { return ctlsocket.PlanReport{Encoding: f.plan} }
 
 func (f *fake) Events(after uint64) ([]ctlsocket.Event, <-chan struct{}) {
 	return f.history.After(after)
@@ -185,6 +188,9 @@ func (h *host) try(t *testing.T, line string) {
 		}
 	}
 	words := strings.Fields(strings.ReplaceAll(strings.Replace(line, "go run ./cmd/", "", 1), "/etc/vippy.conf", h.config))
+	for i, w := range words {
+		words[i] = strings.Replace(w, ctlsocket.DefaultSocket, h.socket, 1)
+	}
 	program, args := filepath.Join(h.bin, words[0]), words[1:]
 	flagsOnly := len(args) > 0 && strings.HasPrefix(args[0], "-")
 	switch {

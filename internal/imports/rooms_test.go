@@ -157,8 +157,8 @@ var rooms = []room{
 	},
 	{
 		path: "cmd/vippyctl",
-		uses: []string{"ctlsocket"},
-		why:  "it knows what the socket tells, as any other client does",
+		uses: []string{"ctlsocket", "vipgroup", "internal/config"},
+		why:  "it knows what the socket tells, as any other client does, and what a config file says",
 		never: map[string]string{
 			"github.com/vishvananda/netlink/...": "only the daemon touches the kernel",
 		},

@@ -15,35 +15,48 @@ import (
 )
 
 func newCheck(std stdio) *cobra.Command {
-	var file, node string
+	var file, node, socket string
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Check a config, and say what this node would do with it",
 		Long: `Check a config, and say what this node would do with it. Nothing is touched.
 
-Exit status: 0 the config is right; 1 it is not, and every fault is printed; 2 can't tell.`,
+With --against, it also asks a running daemon what the config would change in its cluster:
+in what the plans differ, and which groups would move where.
+
+Exit status: 0 the config is right; 1 it is not, and every fault is printed, or its plan would
+not come into force; 2 can't tell.`,
+		Example: `  vippyd check -c new.conf
+  vippyd check -c new.conf --against /var/run/vippy.socket`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error { return runCheck(std.out, file, node) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := runCheck(std.out, file, node)
+			if err != nil || socket == "" {
+				return err
+			}
+			return against(cmd.Context(), std.out, c, socket)
+		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", config.DefaultPath, "config `FILE`")
 	c.Flags().StringVarP(&node, "node", "n", "", "this node's `NAME` in the config (default as for vippyd)")
+	c.Flags().StringVar(&socket, "against", "", "the management `SOCKET` of a running daemon")
 	return c
 }
 
-func runCheck(out io.Writer, file, node string) error {
+func runCheck(out io.Writer, file, node string) (*config.Config, error) {
 	c, node, err := load(file, node)
 	if err != nil {
 		if config.AsFaults(err) != nil {
-			return exit{exitNo, err}
+			return nil, exit{exitNo, err}
 		}
-		return exit{exitCantTell, err}
+		return nil, exit{exitCantTell, err}
 	}
 	fmt.Fprintf(out, "ok: %s is plan %d with %d nodes and %d groups\n", file, c.Plan.Version, len(c.Plan.Nodes), len(c.Plan.Groups))
 	part(out, c.Plan, node)
 	for _, notice := range append(c.Notices, advice(c, node)...) {
 		fmt.Fprintln(out, "notice: "+notice)
 	}
-	return nil
+	return c, nil
 }
 
 // part says what the node would have if all nodes were up and nobody had anything yet.

@@ -1,11 +1,17 @@
 package app
 
 import (
+	"context"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
+
+	"github.com/vippy-ha/vippy/ctlsocket"
+	"github.com/vippy-ha/vippy/internal/config"
 )
 
 func TestMain(m *testing.M) {
@@ -28,6 +34,53 @@ func (l leaks) Run() int {
 }
 
 // TestScripts runs the real commands, as a person would type them.
+//
+//	rules FILE GROUP=NODE...  answer at $SOCK as a daemon by the plan of a config, all of
+//	                          whose nodes are eligible but those named in DOWN
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata"})
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			dir, err := os.MkdirTemp("", "vippyd") // a socket's path is short
+			env.Defer(func() { os.RemoveAll(dir) })
+			env.Setenv("SOCK", filepath.Join(dir, "s"))
+			return err
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"rules": rules},
+	})
 }
+
+func rules(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: rules FILE GROUP=NODE...")
+	}
+	c, err := config.Parse(args[0], []byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	f := fakeDaemon{plan: ctlsocket.PlanReport{Identity: "node1", Encoding: c.Plan.Encode(), View: ctlsocket.PlanView{Holders: map[string]string{}}}}
+	for _, name := range c.Plan.Nodes {
+		if name != ts.Getenv("DOWN") {
+			f.plan.View.Eligible = append(f.plan.View.Eligible, name)
+		}
+	}
+	for _, word := range args[1:] {
+		group, node, _ := strings.Cut(word, "=")
+		f.plan.View.Holders[c.Plan.Groups[c.Plan.Find(group)].Key.String()] = node
+	}
+	l, err := ctlsocket.Listen(ts.Getenv("SOCK"))
+	ts.Check(err)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- ctlsocket.Serve(ctx, l, f) }()
+	ts.Defer(func() {
+		stop()
+		ts.Check(<-ended)
+	})
+}
+
+// fakeDaemon has a plan and nothing else.
+type fakeDaemon struct {
+	ctlsocket.Daemon
+	plan ctlsocket.PlanReport
+}
+
+func (f fakeDaemon) Plan() ctlsocket.PlanReport { return f.plan }
