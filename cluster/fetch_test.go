@@ -276,3 +276,28 @@ func TestConflictSaysWhere(t *testing.T) {
 		}
 	}
 }
+
+// TestHolderWhilePlanIsFetched: who goes over to another plan doesn't seem to have lost what
+// it has, until that plan is there and says so.
+func TestHolderWhilePlanIsFetched(t *testing.T) {
+	five, six := planOf(t, 5, 2, "a b"), planOf(t, 6, 2, "a c")
+	r := newRig(t, five)
+	s := r.peers[0]
+	s.holds(0, 1)
+	r.pass(2 * time.Second)
+	before := r.status()
+	s.plan, s.ann.held = six, nil
+	s.holds(six.Find("a"))
+	r.pass(500 * time.Millisecond) // the plan doesn't come
+	for g, is := range r.status().Groups {
+		if !slices.Equal(is.Owners, before.Groups[g].Owners) || !is.Since.Equal(before.Groups[g].Since) || len(is.Owners) != 1 {
+			t.Errorf("%s: owners %v since %v, before %v since %v", five.Groups[g].Name, is.Owners, is.Since, before.Groups[g].Owners, before.Groups[g].Since)
+		}
+	}
+	s.ann.eligible = false // for the test's sake: node1 is to take b, and nothing else
+	r.serve(50*time.Millisecond, func(vipgroup.Digest) []byte { return six.Share() })
+	a, b := r.status().Groups[five.Find("a")], r.status().Groups[five.Find("b")]
+	if !slices.Equal(a.Owners, []string{"node2"}) || !a.Since.Equal(before.Groups[five.Find("a")].Since) || slices.Contains(b.Owners, "node2") {
+		t.Errorf("then a is at %v since %v, b at %v", a.Owners, a.Since, b.Owners)
+	}
+}

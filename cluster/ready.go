@@ -135,7 +135,7 @@ func (n *Node) assign(now time.Time) {
 		}
 	}
 	for g := range v.Holder {
-		if v.Holder[g] != n.had[g] {
+		if v.Holder[g] != n.had[g] && (v.Holder[g] != nobody || !n.presumed(n.had[g], g)) {
 			n.had[g], n.since[g] = v.Holder[g], now
 		}
 		if v.Holder[g] == nobody {
@@ -145,6 +145,12 @@ func (n *Node) assign(now time.Time) {
 	for g, d := range vipgroup.Assign(n.plan, *v) {
 		n.owner[g], n.why[g] = d.Owner, d.Reason
 	}
+}
+
+// presumed says whether a node is taken, for people, to have a group still: it had it when it
+// went over to a plan that isn't known here yet.
+func (n *Node) presumed(i, g int) bool {
+	return i >= 0 && i == n.had[g] && n.peers[i] != nil && n.peers[i].isHeard() && n.peers[i].table == nil
 }
 
 // betterHolder picks among several that say they hold a group: a live one, then the

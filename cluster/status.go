@@ -161,7 +161,7 @@ func (n *Node) groupStatus(now time.Time, g int) GroupStatus {
 		out.Assigned = n.plan.Members()[o]
 	}
 	for i, p := range n.peers {
-		if i == n.self && out.Held || p != nil && p.isHeard() && p.held.has(g) {
+		if i == n.self && out.Held || p != nil && p.isHeard() && p.held.has(g) || n.presumed(i, g) {
 			out.Owners = append(out.Owners, n.plan.Members()[i])
 		}
 	}
