@@ -102,11 +102,15 @@ func (n *Node) judgeMajority(now time.Time) {
 
 // noMajority says what is missing.
 func (n *Node) noMajority() string {
-	who := "nodes"
+	return fmt.Sprintf("no majority: %d of %d %s acknowledge", n.majority.acks, n.majority.of, n.voterKind())
+}
+
+// voterKind is what the voters are called.
+func (n *Node) voterKind() string {
 	if len(n.plan.Voters) > 0 {
-		who = "voters"
+		return "voters"
 	}
-	return fmt.Sprintf("no majority: %d of %d %s acknowledge", n.majority.acks, n.majority.of, who)
+	return "nodes"
 }
 
 // silence is how long a group's addresses must have given no sign before it is taken

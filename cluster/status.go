@@ -160,11 +160,7 @@ func (n *Node) groupStatus(now time.Time, g int) GroupStatus {
 	if o := n.owner[g]; o != nobody {
 		out.Assigned = n.plan.Members()[o]
 	}
-	for i, p := range n.peers {
-		if i == n.self && out.Held || p != nil && p.isHeard() && p.held.has(g) || n.presumed(i, g) {
-			out.Owners = append(out.Owners, n.plan.Members()[i])
-		}
-	}
+	out.Owners = n.owners(g)
 	out.Contested = n.contested(now, g)
 	return out
 }

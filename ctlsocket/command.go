@@ -17,6 +17,13 @@ const (
 	Drain Verb = "drain"
 	// Undrain ends Drain.
 	Undrain Verb = "undrain"
+	// Move has a group go to the node that is named, and stay there.
+	Move Verb = "move"
+	// Rebalance evens the load, by one move after another.
+	Rebalance Verb = "rebalance"
+	// Leave ends the daemon: it hands over what it holds, or drops what nobody takes, and
+	// says farewell. The answer is that it began to.
+	Leave Verb = "leave"
 	// Reload reads the config file again; a bad file changes nothing.
 	Reload Verb = "reload"
 	// Upgrade starts the daemon's program anew, from the file that is in its place now,
@@ -26,13 +33,18 @@ const (
 )
 
 // Verbs are all changes that a daemon knows.
-var Verbs = []Verb{Drain, Undrain, Reload, Upgrade}
+var Verbs = []Verb{Drain, Undrain, Move, Rebalance, Leave, Reload, Upgrade}
 
 // A Command is a change that somebody asks for.
 type Command struct {
 	Verb Verb `json:"-"`
 	// By is who asks, as the kernel names the user.
 	By string `json:"-"`
+	// Node is who a Drain or Undrain is for, "" for the node that is asked, and where a Move
+	// goes.
+	Node string `json:"node,omitempty"`
+	// Group is the name, the key or an address of the group that a Move is about.
+	Group string `json:"group,omitempty"`
 	// For is after how many seconds a Drain ends by itself; 0 for never.
 	For float64 `json:"for,omitempty"`
 }
@@ -44,12 +56,17 @@ const MaxFor = 365 * 24 * time.Hour
 func (c Command) Lasting() time.Duration { return time.Duration(c.For * float64(time.Second)) }
 
 // takes are the fields of a command's body, by verb.
-var takes = map[Verb][]string{Drain: {"for"}}
+var takes = map[Verb][]string{Drain: {"node", "for"}, Undrain: {"node"}, Move: {"group", "node"}}
 
 // given lists the fields that are set.
 func (c Command) given() (fields []string) {
-	if c.For != 0 {
-		fields = append(fields, "for")
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{{"node", c.Node != ""}, {"group", c.Group != ""}, {"for", c.For != 0}} {
+		if f.set {
+			fields = append(fields, f.name)
+		}
 	}
 	return fields
 }
@@ -68,6 +85,9 @@ func (c Command) check() error {
 		if !slices.Contains(takes[c.Verb], f) {
 			return &Error{http.StatusBadRequest, fmt.Sprintf("%s has no %q", c.Verb, f), c.hint()}
 		}
+	}
+	if c.Verb == Move && len(c.given()) < 2 {
+		return &Error{http.StatusBadRequest, "move needs a group and a node", c.hint()}
 	}
 	if c.For < 0 || c.For > MaxFor.Seconds() || c.For > 0 && c.For < 1 {
 		return &Error{http.StatusBadRequest, fmt.Sprintf("for: %v is not a number of seconds from 1 to %.0f", c.For, MaxFor.Seconds()), ""}

@@ -7,10 +7,10 @@
 //
 //	GET  /status          Status
 //	GET  /peers           []Peer
-//	GET  /groups/{group}  Explanation; group is a name, a key or an address
+//	GET  /groups/{group}  Explanation; group is a name, a key or an address; ?if_down=NODE foretells
 //	GET  /events          Event, one a line, for as long as somebody reads
 //	GET  /metrics         the same status in the text format of Prometheus
-//	POST /drain /undrain /reload
+//	POST /drain /undrain /move /rebalance /leave /reload /upgrade
 //
 // A change is answered {"ok": true, "message": ...} or refused with a 4xx or 5xx
 // {"error": ..., "hint": ...}. Everything else is 404 {"error": "no such command"}.

@@ -14,6 +14,17 @@ type Explanation struct {
 	Prefer []string `json:"prefer"`
 	// Nodes are all nodes of the plan, in its order.
 	Nodes []Candidate `json:"nodes"`
+	// IfDown is there where it was asked for.
+	IfDown *Forecast `json:"if_down,omitempty"`
+}
+
+// Forecast is who would have a group if a node was lost.
+type Forecast struct {
+	// Node is the lost one.
+	Node string `json:"node"`
+	// Owner is "" for nobody; Reason says why.
+	Owner  string `json:"owner"`
+	Reason string `json:"reason"`
 }
 
 // Candidate is a node that could hold a group.

@@ -30,7 +30,9 @@ func FuzzRequest(f *testing.F) {
 		{"POST", "/drain", "{}\v"},
 		{"POST", "/reload", `{"a":1}`},
 		{"POST", "/undrain", "[{}]"},
-		{"POST", "/drain", `{"for":1800}`},
+		{"POST", "/drain", `{"node":"node2","for":1800}`},
+		{"POST", "/move", `{"group":"web","node":"node2"}`},
+		{"POST", "/rebalance", ""},
 		{"DELETE", "//drain", "\xff"},
 	} {
 		f.Add(seed.method, seed.path, []byte(seed.body))
@@ -61,7 +63,7 @@ func FuzzRequest(f *testing.F) {
 		var object map[string]any
 		empty := len(bytes.Trim(body, jsonSpace)) == 0 ||
 			json.Unmarshal(body, &object) == nil && object != nil && len(object) == 0
-		asked := method == http.MethodPost && known && empty && len(body) <= maxBody
+		asked := method == http.MethodPost && known && verb != string(Move) && empty && len(body) <= maxBody
 		// What a body with fields means is for check to say; here it is only that nothing else is made.
 		fields := method == http.MethodPost && known && len(object) > 0 && len(made) == 1 && made[0].Verb == Verb(verb) && made[0].check() == nil
 		for i := range made {

@@ -27,6 +27,8 @@ type Daemon interface {
 	Plan() PlanReport
 	// Events returns what History.After does.
 	Events(after uint64) (events []Event, more <-chan struct{})
+	// IfDown foretells who would have a group, by its key, if a node was lost.
+	IfDown(ctx context.Context, group, node string) (Forecast, error)
 	// Do makes a change and returns a sentence for the person who asked. It returns
 	// early when ctx ends, which it does at the latest when the answer was written. An
 	// *Error chooses how a failure is answered.
@@ -146,7 +148,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/events":
 		s.events(w, r)
 	case isGroup && group != "":
-		s.explain(w, group)
+		s.explain(w, r, group)
 	default:
 		refuse(w, &Error{http.StatusNotFound, noSuchCommand, ""})
 	}
@@ -162,13 +164,23 @@ func verbOf(path string) (Verb, bool) {
 	return v, strings.HasPrefix(path, "/") && slices.Contains(Verbs, v)
 }
 
-func (s *server) explain(w http.ResponseWriter, word string) {
+func (s *server) explain(w http.ResponseWriter, r *http.Request, word string) {
 	status := s.daemon.Status()
 	e, ok := status.Explain(word)
 	if !ok {
 		hint := "a group goes by its name, its key or one of its addresses; vippyctl status lists them"
 		refuse(w, &Error{http.StatusNotFound, fmt.Sprintf("no group %q", word), hint})
 		return
+	}
+	if node := r.URL.Query().Get("if_down"); node != "" {
+		ctx, cancel := context.WithTimeout(r.Context(), doTime)
+		defer cancel()
+		f, err := s.daemon.IfDown(ctx, e.Group.Key, node)
+		if err != nil {
+			refuse(w, asError("explain", err))
+			return
+		}
+		e.IfDown = &f
 	}
 	answer(w, http.StatusOK, e)
 }

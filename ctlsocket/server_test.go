@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -34,6 +35,13 @@ func (f *fake) Status() Status { return f.status }
 func (f *fake) Plan() PlanReport { return PlanReport{Identity: f.Status().Identity} }
 
 func (f *fake) Events(after uint64) ([]Event, <-chan struct{}) { return f.After(after) }
+
+func (f *fake) IfDown(_ context.Context, group, node string) (Forecast, error) {
+	if node == "nobody" {
+		return Forecast{}, &Error{Code: http.StatusNotFound, Message: "no node \"nobody\"", Hint: "vippyctl peers lists them"}
+	}
+	return Forecast{Node: node, Owner: "node3", Reason: "has " + group}, nil
+}
 
 func (f *fake) Do(ctx context.Context, c Command) (string, error) {
 	if f.do == nil {
@@ -164,15 +172,23 @@ func TestRequests(t *testing.T) {
 		{"GET", "/drain", "", 404, `{"error":"no such command","hint":"a change is asked for by POST /drain"}`},
 
 		{"GET", "/groups/nosuch", "", 404, `{"error":"no group \"nosuch\"","hint":"a group goes by its name, its key or one of its addresses; vippyctl status lists them"}`},
-		{"POST", "/drain", "[]", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of for"}`},
-		{"POST", "/drain", "{", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of for"}`},
-		{"POST", "/drain", "{} {}", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of for"}`},
-		{"POST", "/drain", "null", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of for"}`},
-		{"POST", "/drain", `{"groups": "web"}`, 400, `{"error":"unknown field \"groups\"","hint":"drain takes a JSON object of for"}`},
-		{"POST", "/drain", `{"for": "1h"}`, 400, `{"error":"cannot unmarshal string into Go struct field Command.for of type float64","hint":"drain takes a JSON object of for"}`},
+		{"GET", "/groups/web?if_down=nobody", "", 404, `{"error":"no node \"nobody\"","hint":"vippyctl peers lists them"}`},
+		{"POST", "/drain", "[]", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of node, for"}`},
+		{"POST", "/drain", "{", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of node, for"}`},
+		{"POST", "/drain", "{} {}", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of node, for"}`},
+		{"POST", "/drain", "null", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of node, for"}`},
+		{"POST", "/drain", `{"groups": "web"}`, 400, `{"error":"unknown field \"groups\"","hint":"drain takes a JSON object of node, for"}`},
+		{"POST", "/drain", `{"for": "1h"}`, 400, `{"error":"cannot unmarshal string into Go struct field Command.for of type float64","hint":"drain takes a JSON object of node, for"}`},
 		{"POST", "/drain", `{"for": -1}`, 400, `{"error":"for: -1 is not a number of seconds from 1 to 31536000"}`},
 		{"POST", "/drain", `{"for": 0.5}`, 400, `{"error":"for: 0.5 is not a number of seconds from 1 to 31536000"}`},
 		{"POST", "/drain", `{"for": 1e9}`, 400, `{"error":"for: 1e+09 is not a number of seconds from 1 to 31536000"}`},
+		{"POST", "/drain", `{"group": "web"}`, 400, `{"error":"drain has no \"group\"","hint":"drain takes a JSON object of node, for"}`},
+		{"POST", "/undrain", `{"for": 5}`, 400, `{"error":"undrain has no \"for\"","hint":"undrain takes a JSON object of node"}`},
+		{"POST", "/move", `{"group": "web"}`, 400, `{"error":"move needs a group and a node","hint":"move takes a JSON object of group, node"}`},
+		{"POST", "/move", "", 400, `{"error":"move needs a group and a node","hint":"move takes a JSON object of group, node"}`},
+		{"POST", "/move", `{"group": "web", "node": "node2", "for": 5}`, 400, `{"error":"move has no \"for\"","hint":"move takes a JSON object of group, node"}`},
+		{"POST", "/rebalance", `{"node": "node2"}`, 400, `{"error":"rebalance has no \"node\"","hint":"rebalance takes an empty body or {}"}`},
+		{"POST", "/leave", `{"node": "node2"}`, 400, `{"error":"leave has no \"node\"","hint":"leave takes an empty body or {}"}`},
 		{"POST", "/reload", `{"for": 5}`, 400, `{"error":"reload has no \"for\"","hint":"reload takes an empty body or {}"}`},
 		{"POST", "/reload", "[]", 400, `{"error":"the request is not a JSON object","hint":"reload takes an empty body or {}"}`},
 		{"POST", "/drain", strings.Repeat(" ", maxBody+1), 413, `{"error":"the request is too long","hint":"at most 4096 bytes"}`},
@@ -211,6 +227,38 @@ func TestExplanationByAnyName(t *testing.T) {
 		if code != 200 || answer != string(want) {
 			t.Errorf("%s: %d %s", p, code, answer)
 		}
+	}
+}
+
+// Who asks what would be is told of the group that he means, by its key.
+func TestForecast(t *testing.T) {
+	path, _ := start(t, &fake{status: full()})
+	code, answer := exchange(t, path, request("GET", "/groups/10.8.3.38?if_down=node2", ""))
+	var e Explanation
+	if err := json.Unmarshal([]byte(answer), &e); err != nil || code != 200 {
+		t.Fatalf("%d %s (%v)", code, answer, err)
+	}
+	if want := (Forecast{Node: "node2", Owner: "node3", Reason: "has 00112233445566aa"}); e.IfDown == nil || *e.IfDown != want {
+		t.Errorf("got %+v, want %+v", e.IfDown, want)
+	}
+}
+
+// The daemon is told who asks, as the kernel says, and whatever the body says.
+func TestTheCallerIsNamed(t *testing.T) {
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var by string
+	path, _ := start(t, &fake{do: func(_ context.Context, c Command) (string, error) {
+		by = c.By
+		return "done", nil
+	}})
+	if code, answer := exchange(t, path, request("POST", "/drain", "{}")); code != 200 || by != me.Username {
+		t.Errorf("%d %s: asked for by %q, want %q", code, answer, by, me.Username)
+	}
+	if code, _ := exchange(t, path, request("POST", "/drain", `{"By": "somebody else"}`)); code != 400 {
+		t.Errorf("a body that names somebody: code %d", code)
 	}
 }
 

@@ -72,7 +72,7 @@ func TestUnit(t *testing.T) {
 	exact := map[string]string{
 		"Service.Type":                     "notify-reload", // SIGHUP reloads, and the manager waits for it
 		"Service.KillMode":                 "process",       // SIGTERM must not end checks before the hand-over, nor SIGKILL the guard of a dead daemon
-		"Service.Restart":                  "always",
+		"Service.Restart":                  "on-failure",
 		"Service.OOMPolicy":                "continue", // a check's death is not the daemon's
 		"Service.NoNewPrivileges":          "yes",
 		"Service.StateDirectory":           "vippy",             // the default of state_dir

@@ -144,10 +144,10 @@ func pin(p Plan, v View, i, holder, least int) Decision {
 type outvoted int
 
 const (
-	nobody outvoted = iota // no penalty took a node out
-	barred                 // a node is out because it bars the group
-	costly                 // a node is out because another one is cheaper
-	unasked                // a node is out because another one asks for the group
+	nobody  outvoted = iota // no penalty took a node out
+	barred                  // a node is out because it bars the group
+	costly                  // a node is out because another one is cheaper
+	unasked                 // a node is out because another one asks for the group
 )
 
 // candidates returns the eligible nodes with the lowest penalty for group i, and what

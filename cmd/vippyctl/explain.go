@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,15 +13,18 @@ import (
 )
 
 func (a *app) explain() *cobra.Command {
-	return &cobra.Command{
+	var down string
+	cmd := &cobra.Command{
 		Use:   "explain GROUP",
 		Short: "Say why a group is where it is",
-		Long: `Say why a group is where it is, and what each node has to do with it.
+		Long: `Say why a group is where it is, and what each node has to do with it; with --if-down, where
+it would be without a node.
 
 GROUP is its name, its key or any of its addresses.
 Exit status: 0 it has one owner; 1 it has none or several; 2 no daemon, no such group.`,
 		Example: `  vippyctl explain web
-  vippyctl explain 10.8.3.38`,
+  vippyctl explain 10.8.3.38
+  vippyctl explain web --if-down node1`,
 		SuggestFor: []string{"why", "group"},
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
@@ -28,9 +33,18 @@ Exit status: 0 it has one owner; 1 it has none or several; 2 no daemon, no such 
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return ask(cmd, a, ctlsocket.GroupPath(args[0]), printExplanation)
+			path := ctlsocket.GroupPath(args[0])
+			if cmd.Flags().Changed("if-down") {
+				if down == "" {
+					return errors.New("--if-down takes a NODE")
+				}
+				path += "?if_down=" + url.QueryEscape(down)
+			}
+			return ask(cmd, a, path, printExplanation)
 		},
 	}
+	cmd.Flags().StringVar(&down, "if-down", "", "foretell who would have it if `NODE` was lost")
+	return cmd
 }
 
 func printExplanation(b *bytes.Buffer, e ctlsocket.Explanation) error {
@@ -56,6 +70,16 @@ func printExplanation(b *bytes.Buffer, e ctlsocket.Explanation) error {
 			where += "; CONTESTED: " + a.ContestedBy + " claims it"
 		}
 		facts.row("Address:", fmt.Sprintf("%s on %s, %s", a.Address, dash(a.Interface), where))
+	}
+	if f := e.IfDown; f != nil {
+		text := "it would go to " + f.Owner
+		switch f.Owner {
+		case "":
+			text = "nobody would have it"
+		case g.Owner:
+			text = "it would stay on " + f.Owner
+		}
+		facts.row("If down:", fmt.Sprintf("without %s %s (%s)", f.Node, text, f.Reason))
 	}
 	facts.print(b)
 	b.WriteByte('\n')

@@ -73,6 +73,7 @@ func newRoot() *cobra.Command {
   vippyctl explain 10.8.3.38       why is this address where it is?
   vippyctl drain --for 30m         hand everything over before maintenance
   vippyctl undrain                 and take part again
+  vippyctl move web node2          hand a group over to a node
   vippyctl upgrade                 run the new program, moving nothing
   vippyctl status -o json | jq     the same for scripts`,
 		Long: `Ask a running vippyd, and tell it what to do.
@@ -93,8 +94,10 @@ Exit status: 0 yes or done; 1 the answer is bad; 2 wrong usage, no daemon, can't
 	root.PersistentFlags().VarP(&a.output, "output", "o", "text for people or json for scripts")
 	root.AddCommand(a.status(), a.peers(), a.explain(), a.events(), a.plan(),
 		a.drain(),
-		a.change(ctlsocket.Undrain, "Take part again after drain",
-			"Take part again after drain."),
+		a.undrain(),
+		a.move(),
+		a.rebalance(),
+		a.leave(),
 		a.change(ctlsocket.Reload, "Read the config file again",
 			"Read the config file again. A file with faults changes nothing: they are printed,\n"+
 				"and the exit status is 1. Groups that did not change are not touched."),

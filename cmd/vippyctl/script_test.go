@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -67,8 +68,11 @@ type fake struct {
 	mu       sync.Mutex
 	Answer   ctlsocket.Status     `json:"status"`
 	Planned  ctlsocket.PlanReport `json:"plan"`
-	// Next is the status from the moment on in which an upgrade is done.
-	Next  *ctlsocket.Status `json:"next"`
+	// Next is the status from the moment on in which an upgrade is done, or in which who left
+	// was started again.
+	Next *ctlsocket.Status `json:"next"`
+	// Downs foretells, by node, who would have the groups without it.
+	Downs map[string]ctlsocket.Forecast `json:"downs"`
 	Verbs map[ctlsocket.Verb]struct {
 		Code          int
 		Message, Hint string
@@ -91,6 +95,15 @@ func (f *fake) Events(after uint64) ([]ctlsocket.Event, <-chan struct{}) {
 	return events, more
 }
 
+func (f *fake) IfDown(_ context.Context, group, node string) (ctlsocket.Forecast, error) {
+	forecast, ok := f.Downs[node]
+	if !ok {
+		return forecast, &ctlsocket.Error{Code: http.StatusNotFound, Message: fmt.Sprintf("plan 5 has no node %q", node), Hint: "vippyctl peers lists them"}
+	}
+	forecast.Node = node
+	return forecast, nil
+}
+
 func (f *fake) Do(_ context.Context, c ctlsocket.Command) (string, error) {
 	a, ok := f.Verbs[c.Verb]
 	if !ok {
@@ -99,7 +112,10 @@ func (f *fake) Do(_ context.Context, c ctlsocket.Command) (string, error) {
 	if a.Code != 0 {
 		return "", &ctlsocket.Error{Code: a.Code, Message: a.Message, Hint: a.Hint}
 	}
-	if c.Verb == ctlsocket.Upgrade && f.Next != nil {
+	if c.Verb == ctlsocket.Leave && f.Next == nil {
+		f.end()
+	}
+	if (c.Verb == ctlsocket.Upgrade || c.Verb == ctlsocket.Leave) && f.Next != nil {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.Answer = *f.Next

@@ -103,10 +103,17 @@ func (l *loop) Status() ctlsocket.Status {
 // Do carries out an operator's command. It may be called from any goroutine.
 func (l *loop) Do(ctx context.Context, c ctlsocket.Command) (string, error) {
 	switch c.Verb {
-	case ctlsocket.Drain:
-		return l.orderDrain(ctx, l.drainOf(c))
-	case ctlsocket.Undrain:
-		return l.orderDrain(ctx, nil)
+	case ctlsocket.Drain, ctlsocket.Undrain:
+		return l.drainNamed(ctx, c)
+	case ctlsocket.Move:
+		return l.move(ctx, c)
+	case ctlsocket.Rebalance:
+		return l.rebalance(ctx, c.By)
+	case ctlsocket.Leave:
+		if err := l.inLoop(ctx, func(now time.Time) { l.leave(now, "ordered to by "+c.By) }); err != nil {
+			return "", err
+		}
+		return l.name + " leaves: what it holds goes to its successors", nil
 	case ctlsocket.Upgrade:
 		return l.upgrade(ctx)
 	case ctlsocket.Reload:
@@ -122,14 +129,4 @@ func (l *loop) Do(ctx context.Context, c ctlsocket.Command) (string, error) {
 		}
 	}
 	return "", &ctlsocket.Error{Code: http.StatusNotFound, Message: "no such command"}
-}
-
-// drainOf is what a command to drain this node orders.
-func (l *loop) drainOf(c ctlsocket.Command) *drain {
-	now := time.Now()
-	d := &drain{By: c.By, From: l.name, Since: now.Round(0)}
-	if c.For > 0 {
-		d.Until = d.Since.Add(c.Lasting())
-	}
-	return d
 }

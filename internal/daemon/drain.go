@@ -102,16 +102,16 @@ func (l *loop) orderDrain(ctx context.Context, d *drain) (string, error) {
 	}); err != nil {
 		return "", err
 	}
-	message := "this node takes part again"
+	message := l.name + " takes part again"
 	switch {
 	case d != nil:
-		message = "draining: what this node holds goes to its successors"
+		message = l.name + " is drained: what it holds goes to its successors"
 		if !d.Until.IsZero() {
 			message += "; it takes part again at " + d.Until.UTC().Format(time.RFC3339)
 		}
 		l.log.Info("drained "+d.note(), "by", d.By, "from", d.From)
 	case was == nil:
-		message = "this node was not drained"
+		message = l.name + " was not drained"
 	default:
 		l.log.Info("undrained")
 	}

@@ -20,6 +20,7 @@ func TestDrainForAWhile(t *testing.T) {
 		var w world
 		a, b := w.start(t, "a", planText), w.start(t, "b", planText)
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		message, err := a.loop.Do(t.Context(), half)
 		if err != nil || !strings.Contains(message, "it takes part again at 2000-01-01T00:30:10Z") {
 			t.Fatalf("%q, %v", message, err)
@@ -56,6 +57,7 @@ func TestDrainOutlivesTheProcess(t *testing.T) {
 		b := w.start(t, "b", planText)
 		a := w.start(t, "a", planText)
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if _, err := a.loop.Do(t.Context(), half); err != nil {
 			t.Fatal(err)
 		}
@@ -93,6 +95,7 @@ func TestDrainOnAFullDisk(t *testing.T) {
 			n.loop.saveDrain = func(*drain) error { return errors.New("no space left on device") }
 		})
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		message, err := n.loop.Do(t.Context(), half)
 		if err != nil || !strings.Contains(message, "a restart will forget that: no space left on device") {
 			t.Errorf("%q, %v", message, err)

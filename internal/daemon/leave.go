@@ -24,8 +24,11 @@ const (
 )
 
 // leave begins to leave.
-func (l *loop) leave(now time.Time) {
-	l.log.Info("stopping: handing over")
+func (l *loop) leave(now time.Time, why string) {
+	if l.leaving.asked {
+		return
+	}
+	l.log.Info("stopping: handing over", "why", why)
 	l.notifier.stopping()
 	l.leaving.asked = true
 	l.leaving.dropAt = now.Add(handOverWithin)

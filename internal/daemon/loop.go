@@ -63,6 +63,7 @@ type loop struct {
 	life     context.Context // of the helpers
 
 	upgrader upgrader
+	ordering ordering
 	boot     uint64
 	started  time.Time
 
@@ -107,6 +108,7 @@ func newLoop(o Options, p parts) *loop {
 		swaps:      make(chan swap),
 		started:    time.Now(),
 		drained:    p.drain,
+		ordering:   newOrdering(),
 	}
 	if l.guard == nil {
 		l.guard = unguarded{}
@@ -139,6 +141,7 @@ func (l *loop) begin(now time.Time, boot uint64) {
 
 // newNode starts the core anew, and tells it all that stands.
 func (l *loop) newNode(now time.Time, boot uint64) {
+	l.disordered()
 	l.node, l.boot = cluster.New(now, l.coreOptions(boot)), boot
 	l.tellNode(now)
 }
@@ -234,7 +237,7 @@ func (l *loop) run(ctx context.Context) error {
 		case <-stop:
 			stop = nil
 			now = l.arise()
-			l.leave(now)
+			l.leave(now, "signal")
 		case <-hurry:
 			hurry = nil
 			now = l.arise()
@@ -332,6 +335,10 @@ func (l *loop) turn(now time.Time) {
 	r := l.node.Ready(now)
 	for _, d := range r.Send {
 		l.send(now, d)
+	}
+	l.answered(r.Replies)
+	for _, g := range r.Orders {
+		l.obey(g)
 	}
 	hold := r.Hold
 	if l.leaving.dropped {
