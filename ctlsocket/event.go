@@ -12,7 +12,7 @@ type Event struct {
 	// Seq numbers the events of one daemon from 1 on.
 	Seq  uint64    `json:"seq"`
 	Time time.Time `json:"time"`
-	// Kind says what happened: taking, taken, releasing, released, conflict, moved, peer,
+	// Kind says what happened: taking, taken, releasing, released, conflict, still-owner, moved, peer,
 	// eligible, not-eligible, alarm, alarm-over, plan-changed, stopping.
 	Kind string `json:"event"`
 	// Group, Key and Addresses are those of the group that the event is about.
@@ -52,8 +52,8 @@ type History struct {
 	grown chan struct{} // closed at the next event; nil while nobody waits
 }
 
-// Add numbers an event and remembers it in place of the oldest.
-func (h *History) Add(e Event) {
+// Add numbers an event, remembers it in place of the oldest, and returns it.
+func (h *History) Add(e Event) Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last++
@@ -67,6 +67,7 @@ func (h *History) Add(e Event) {
 		close(h.grown)
 		h.grown = nil
 	}
+	return e
 }
 
 // After returns the oldest events that are remembered of those after number seq, some at

@@ -25,6 +25,10 @@ const (
 	// Conflict: another host announces an address that this node has; Group is whose, and
 	// Reason says who does. Told once a minute of each such host.
 	Conflict Kind = "conflict"
+	// StillOwner: a conflict about the group, or another node's announcement that it holds
+	// the group, too, is over, and this node has it. What the other one's hooks or plugins
+	// did outside may have to be done again.
+	StillOwner Kind = "still-owner"
 	// Moved: Node, which is another node, has the group now, or nobody any more; Former had
 	// it before. What this node takes and gives up has the kinds above. It is seen from
 	// the announcements of others, so not while this node is yet to hear them all.
@@ -50,7 +54,7 @@ const (
 type Event struct {
 	Kind Kind
 	Time time.Time
-	// Group is set for the first six kinds.
+	// Group is set for the first seven kinds.
 	Group vipgroup.Group
 	// Node is the other node that the event is about, "" for none; Former is the node that
 	// had the group before.

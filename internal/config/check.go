@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/goccy/go-yaml/ast"
 )
 
 // A reference is a word that stands for something elsewhere in the file.
@@ -151,6 +153,22 @@ func (w *walker) resolveChecks() {
 // hooks reads the commands, each under its event.
 func (w *walker) hooks(n node) {
 	w.entries(n, HookEvents, func(event string, v node) {
-		w.cfg.Hooks = append(w.cfg.Hooks, Hook{Event: event, Command: w.command(v)})
+		h := Hook{Event: event, Timeout: 10 * time.Second}
+		switch v.ast.(type) {
+		case *ast.MappingNode, *ast.MappingValueNode:
+			w.complete(v, w.object(v, w.hookFields(&h)), "command")
+		default:
+			h.Command = w.command(v)
+		}
+		w.cfg.Hooks = append(w.cfg.Hooks, h)
 	})
+}
+
+// hookFields are the keys of a hook that is an object.
+func (w *walker) hookFields(h *Hook) fields {
+	return fields{
+		{"command", func(n node) { h.Command = w.command(n) }},
+		{"timeout", w.duration(&h.Timeout, 0.01, 3600)},
+		{"user", func(n node) { h.User, _ = w.text(n, "a user's name or number") }},
+	}
 }

@@ -131,6 +131,10 @@ type Hook struct {
 	Event string
 	// Command is the program and its arguments, as in Check.
 	Command []string
+	// Timeout is how long it may take.
+	Timeout time.Duration
+	// User is who it runs as; "" means nobody where the daemon is root, else the daemon's own.
+	User string
 }
 
 // MaxPenalty is the largest penalty that a check may give.
@@ -140,4 +144,4 @@ const MaxPenalty = 1_000_000
 const MaxSecret = 4096
 
 // HookEvents are the events that `hooks` may name.
-var HookEvents = []string{"taken", "released", "moved", "eligible", "not-eligible", "conflict", "stopping"}
+var HookEvents = []string{"taken", "released", "moved", "eligible", "not-eligible", "conflict", "still-owner", "stopping"}

@@ -162,7 +162,7 @@ rebalance: auto
 rebalance_pause: 3
 logging: { driver: syslog, mask: { debug: true } }
 plugins: [/opt/a]
-hooks: { taken: [a, b], moved: "c d" }
+hooks: { taken: [a, b], moved: "c d", stopping: { command: [e], timeout: 2, user: vippy } }
 reload: auto
 checks:
   one: { command: [/bin/true], on_fail: penalty 7, groups: 10.8.3.195 }
@@ -187,7 +187,11 @@ checks:
 	}, c.Checks); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]Hook{{"taken", []string{"a", "b"}}, {"moved", []string{"/bin/sh", "-c", "c d"}}}, c.Hooks); diff != "" {
+	if diff := cmp.Diff([]Hook{
+		{"taken", []string{"a", "b"}, 10 * time.Second, ""},
+		{"moved", []string{"/bin/sh", "-c", "c d"}, 10 * time.Second, ""},
+		{"stopping", []string{"e"}, 2 * time.Second, "vippy"},
+	}, c.Hooks); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -196,7 +200,7 @@ checks:
 func TestNotices(t *testing.T) {
 	for _, c := range []struct{ lines, want string }{
 		{"", ""},
-		{"plugins: []\nhooks: {}", "accepted, but without effect in this release: plugins, hooks"},
+		{"plugins: []\nwhen_all_fail: keep", "accepted, but without effect in this release: plugins, when_all_fail"},
 		{"notify: [ { interface: eth0, ip: 10.0.0.0/8 } ]", "notify[0].ip: of 10.0.0.0/8 at most 65536 hosts that nobody knows are asked for at a time"},
 		{"partition: single\nvoters: [node1, witness]", `voters: "witness" is not one of nodes: a vippyd of that name votes and holds nothing` + "\n" +
 			"partition: with two voters, single serves nothing as soon as one is lost: name a third in voters, such as a vippyd elsewhere that is not one of nodes"},

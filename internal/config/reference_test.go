@@ -83,6 +83,7 @@ func TestReferenceExamples(t *testing.T) {
 		"Groups": head + "vips:\n%s",
 		"Notify": head + "vips: []\n%s",
 		"Checks": head + "vips: []\n%s",
+		"Hooks":  head + "vips: []\n%s",
 	}
 	snippet := regexp.MustCompile(`(?m)(?:^    .*\n)+`)
 	parsed := 0

@@ -220,6 +220,7 @@ func (l *loop) live(ctx context.Context, boot uint64, serve func(context.Context
 			return nil
 		})
 	}
+	finishHooks := l.hooking.start()
 	start("service manager", l.notifier.run)
 	start("kernel", l.kernel.plumber.Run)
 	start("guard", l.guard.Run)
@@ -251,6 +252,7 @@ func (l *loop) live(ctx context.Context, boot uint64, serve func(context.Context
 	if err := l.guard.End(); err != nil {
 		l.log.Error(err.Error())
 	}
+	finishHooks(l.leaving.dropAt.Add(hooksEndWithin)) // at once, where nobody said stop
 	if errors.Is(err, errHelper) {
 		return failure
 	}
@@ -272,6 +274,7 @@ func (l *loop) prepare(ctx context.Context) error {
 	if err := l.runner.Set(l.plugins(l.config)); err != nil {
 		return fmt.Errorf("plugins: %w", err)
 	}
+	l.hooking.runner.Set(hooksOf(l.config))
 	l.awaitGuard(ctx)
 	return l.clear(ctx)
 }

@@ -6,10 +6,10 @@ import (
 )
 
 // emit tells all who listen what happened. None of them keeps the loop waiting: a plugin
-// that is behind loses the oldest events, and so does a reader of the history.
+// that is behind loses the oldest events, and so does a reader of the history, or a hook.
 func (l *loop) emit(e plugin.Event) {
 	l.runner.Emit(e)
-	l.history.Add(renderEvent(e))
+	l.hooking.emit(l, e, l.history.Add(renderEvent(e)))
 }
 
 // Events returns what is remembered of what happened after event number after. It may be

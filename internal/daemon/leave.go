@@ -21,6 +21,8 @@ type leaving struct {
 const (
 	handOverWithin = 4 * time.Second
 	seeGoneWithin  = 800 * time.Millisecond
+	// hooksEndWithin is how long after handOverWithin hooks may run.
+	hooksEndWithin = 900 * time.Millisecond
 )
 
 // leave begins to leave.

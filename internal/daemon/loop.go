@@ -17,6 +17,7 @@ import (
 	"github.com/vippy-ha/vippy/cluster/multicast"
 	"github.com/vippy-ha/vippy/ctlsocket"
 	"github.com/vippy-ha/vippy/internal/config"
+	"github.com/vippy-ha/vippy/internal/hook"
 	"github.com/vippy-ha/vippy/netplumb"
 	"github.com/vippy-ha/vippy/plugin"
 	"github.com/vippy-ha/vippy/vipgroup"
@@ -43,6 +44,7 @@ type loop struct {
 	trouble trouble
 	leaving leaving
 	story   story
+	hooking hooking
 	history ctlsocket.History // of events; anybody reads it
 	links   []netplumb.Link   // as last judged
 	mute    mute
@@ -116,6 +118,7 @@ func newLoop(o Options, p parts) *loop {
 	if l.ruling.From == "" {
 		l.ruling = ruling{From: fromFile, File: c.Plan}
 	}
+	l.hooking = hooking{runner: hook.NewRunner(o.Log), claims: map[vipgroup.Key]bool{}}
 	l.story.log, l.story.emit = o.Log, l.emit
 	l.reloader = newReloader(l)
 	l.kernel.Notify(notifyOf(c))

@@ -181,6 +181,7 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 	if err := l.runner.Set(l.plugins(c)); err != nil {
 		return abandon(fmt.Errorf("plugins: %w", err))
 	}
+	l.hooking.runner.Set(hooksOf(c))
 	if err := r.bring(ctx, s, rule); err != nil {
 		return abandon(err)
 	}

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vippy-ha/vippy/cluster"
 	"github.com/vippy-ha/vippy/plugin"
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 // A conflict is one host that claims one address of this node.
@@ -38,6 +40,38 @@ func (s *story) tellRivals(now *snapshot) {
 		s.log.Warn(text, "addr", r.Addr, "group", group.Name, "mac", r.MAC, "node", r.Node, "link", r.Link)
 		s.emit(plugin.Event{Kind: plugin.Conflict, Time: now.now, Group: group, Reason: text})
 	}
+}
+
+// tellStillOwned tells that a dispute about a group of this node is over, and that this node
+// has it. What hooks do outside, the other one's may have undone.
+func (s *story) tellStillOwned(now *snapshot) {
+	disputed := map[vipgroup.Key]bool{}
+	for i, g := range now.status.Plan.Groups {
+		if s.doing[g.Key] == taken && len(now.status.Groups[i].Owners) > 1 {
+			disputed[g.Key] = true
+		}
+	}
+	for _, r := range now.status.Rivals {
+		if i := now.status.Plan.Owns(r.Addr.String()); i >= 0 && s.doing[now.status.Plan.Groups[i].Key] == taken && !concedes(now, r, i) {
+			disputed[now.status.Plan.Groups[i].Key] = true
+		}
+	}
+	for _, g := range now.status.Plan.Groups {
+		if s.disputed[g.Key] && !disputed[g.Key] && s.doing[g.Key] == taken {
+			s.log.Info("still has "+groupName(g)+": nobody else claims it any more", "group", g.Name)
+			s.emit(plugin.Event{Kind: plugin.StillOwner, Time: now.now, Group: g, PlanVersion: now.status.Plan.Version})
+		}
+	}
+	s.disputed = disputed
+}
+
+// concedes says whether a rival is a node that is heard not to have the group: what it said
+// by ARP was said before.
+func concedes(now *snapshot, r cluster.Rival, group int) bool {
+	return r.Node != "" && !slices.Contains(now.status.Groups[group].Owners, r.Node) &&
+		slices.ContainsFunc(now.status.Peers, func(p cluster.PeerStatus) bool {
+			return p.Node == r.Node && p.State == cluster.Live && p.LastHeard.After(r.Last)
+		})
 }
 
 func whoIs(r cluster.Rival) string {

@@ -29,6 +29,8 @@ type story struct {
 	owners, seen map[vipgroup.Key]string
 	// conflicts has when each rival of an address was last told of.
 	conflicts map[conflict]time.Time
+	// disputed are groups that this node has and that somebody else claims, too.
+	disputed map[vipgroup.Key]bool
 	// changes counts how often the groups that this node owns changed.
 	changes uint64
 }
@@ -74,6 +76,7 @@ func (s *story) stopping(now time.Time) {
 
 func (s *story) begin() {
 	s.doing, s.waits = map[vipgroup.Key]doing{}, map[vipgroup.Key]*wait{}
+	s.disputed = map[vipgroup.Key]bool{}
 	s.owners, s.seen = map[vipgroup.Key]string{}, map[vipgroup.Key]string{}
 }
 
@@ -94,6 +97,7 @@ func (s *story) tell(now *snapshot) {
 	s.tellVotes(before, now)
 	s.tellGroups(before, now)
 	s.tellRivals(now)
+	s.tellStillOwned(now)
 	s.tellAlarms(before, now)
 }
 

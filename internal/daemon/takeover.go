@@ -15,6 +15,7 @@ func (l *loop) takeOver(h *handover) error {
 	if err := l.runner.Set(l.plugins(l.config)); err != nil {
 		return fmt.Errorf("plugins: %w", err)
 	}
+	l.hooking.runner.Set(hooksOf(l.config))
 	for _, b := range l.runner.Inherit(h.Votes) {
 		l.ballots.plugins[pluginVoteID{b.Source, b.Vote.Group}] = b
 	}
@@ -57,6 +58,7 @@ func (l *loop) goOn(now time.Time, h *handover) {
 	l.wake = now
 	s := l.snapshot(now)
 	l.story.goOn(s, h.Changes)
+	l.hooking.eligible = s.status.Eligible
 	l.published.Store(s)
 	l.log.Info(fmt.Sprintf("vippyd %s took over from %s after %v: node %s goes on with %d groups of plan %d",
 		l.version, h.Version, (l.boottime()-h.At).Round(time.Millisecond), l.name, len(l.kernel.hold), l.config.Plan.Version),
@@ -75,7 +77,7 @@ func (s *story) goOn(now *snapshot, changes uint64) {
 			s.doing[g.Key] = at
 		}
 		if len(is.Owners) > 0 {
-			s.owners[g.Key] = is.Owners[0]
+			s.owners[g.Key], s.seen[g.Key] = is.Owners[0], is.Owners[0]
 		}
 	}
 }

@@ -127,6 +127,8 @@ func (l *loop) unready() string {
 		return "a new plan is coming into force"
 	case !l.guard.Steady():
 		return "the guard is being replaced"
+	case l.hooking.runner.Busy():
+		return "hooks are running"
 	case !l.kernel.settled():
 		return "addresses are being moved"
 	case len(l.kernel.hold) > 0 && l.deadline(l.term, l.grant)-boot < l.room():

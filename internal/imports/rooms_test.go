@@ -91,6 +91,14 @@ var rooms = []room{
 		},
 	},
 	{
+		path: "internal/hook",
+		uses: []string{"ctlsocket", "internal/child"},
+		why:  "it tells programs what the control socket tells people, and decides nothing",
+		never: map[string]string{
+			"github.com/vishvananda/netlink/...": "a hook can't reach the kernel's addresses",
+		},
+	},
+	{
 		path: "internal/guard",
 		uses: []string{"vipgroup", "cluster", "cluster/multicast", "netplumb"},
 		why:  "it acts when the daemon is dead, so it can't lean on it",
@@ -105,7 +113,7 @@ var rooms = []room{
 	},
 	{
 		path: "internal/daemon",
-		uses: []string{"vipgroup", "cluster", "cluster/multicast", "netplumb", "plugin", "ctlsocket", "internal/child", "internal/config", "internal/guard", "internal/upgrade"},
+		uses: []string{"vipgroup", "cluster", "cluster/multicast", "netplumb", "plugin", "ctlsocket", "internal/child", "internal/config", "internal/guard", "internal/hook", "internal/upgrade"},
 		why:  "it is the one loop; which plugins are built in, and tests and drills, are decided above it",
 		never: map[string]string{
 			"github.com/spf13/cobra": "flags belong to cmd/vippyd",
