@@ -91,6 +91,12 @@ func (c *Client) Events(ctx context.Context, after uint64, follow bool, f func(E
 	return lines(ctx, c, EventsPath(after, follow), f)
 }
 
+// Tenure calls f with whether the daemon's node has a group, by name, key or address: at
+// once, with each change, and several times a second. It ends as Lines does.
+func (c *Client) Tenure(ctx context.Context, group string, f func(Tenure) error) error {
+	return lines(ctx, c, "/tenure/"+url.PathEscape(group), f)
+}
+
 // Lines calls f with each line of an answer, as the daemon sent it, until f fails or ctx
 // ends. It returns the error of f, or what broke the answer off: nil where it was whole.
 func (c *Client) Lines(ctx context.Context, path string, f func(json.RawMessage) error) error {

@@ -211,3 +211,42 @@ func TestStreamsEnd(t *testing.T) {
 		}
 	}
 }
+
+// Whether this node has a group is asked by any of its names.
+func TestTenure(t *testing.T) {
+	want := []Tenure{{"web", false, 0}, {"web", true, 950}, {"web", true, 800}, {"web", false, 0}}
+	d := &fake{status: full(), tenures: want}
+	path, stop := start(t, d)
+	c := &Client{Socket: path}
+	for _, word := range []string{"web", "00112233445566aa", "10.8.3.38", "10.8.3.38/24"} {
+		var got []Tenure
+		enough := errors.New("enough")
+		err := c.Tenure(t.Context(), word, func(t Tenure) error {
+			if got = append(got, t); len(got) == len(want) {
+				return enough
+			}
+			return nil
+		})
+		if !errors.Is(err, enough) || !slices.Equal(got, want) {
+			t.Errorf("%s: %+v, %v, want %+v", word, got, err, want)
+		}
+	}
+	var refused *Error
+	err := c.Tenure(t.Context(), "nosuch", func(Tenure) error { return nil })
+	if !errors.As(err, &refused) || refused.Code != 404 || refused.Message != `no group "nosuch"` {
+		t.Errorf("no such group: %v", err)
+	}
+	if code, answer := exchange(t, path, request("GET", "/tenure/", "")); code != 404 || answer != `{"error":"no such command"}` {
+		t.Errorf("without a group: %d %s", code, answer)
+	}
+	told := 0
+	err = c.Tenure(t.Context(), "web", func(Tenure) error {
+		if told++; told == len(want) {
+			go func() { _ = stop() }()
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("a daemon that stops: %v", err)
+	}
+}

@@ -24,6 +24,7 @@ func FuzzRequest(f *testing.F) {
 		{"GET", "/metrics", ""},
 		{"GET", "/events", ""},
 		{"GET", "/groups/10.8.3.38/24", ""},
+		{"GET", "/tenure/web", ""},
 		{"GET", "/groups/%2e%2e%2fweb\x00", ""},
 		{"POST", "/drain", "{}"},
 		{"POST", "/drain", `{"verb":"reload"}`},
@@ -54,7 +55,7 @@ func FuzzRequest(f *testing.F) {
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
 
-		isLines := method == http.MethodGet && (path == "/metrics" || path == "/events")
+		isLines := method == http.MethodGet && (path == "/metrics" || path == "/events" || strings.HasPrefix(path, "/tenure/"))
 		if !isLines && !json.Valid(w.Body.Bytes()) {
 			t.Errorf("the answer is not JSON: %q", w.Body)
 		}

@@ -29,6 +29,10 @@ type Daemon interface {
 	Events(after uint64) (events []Event, more <-chan struct{})
 	// IfDown foretells who would have a group, by its key, if a node was lost.
 	IfDown(ctx context.Context, group, node string) (Forecast, error)
+	// Tenure calls tell with whether this node has a group, which it has by that name:
+	// first, with each change at once, and at the least often enough for the grant to
+	// overlap. It returns when ctx or the daemon ends, or with the error of tell.
+	Tenure(ctx context.Context, group string, tell func(Tenure) error) error
 	// Do makes a change and returns a sentence for the person who asked. It returns
 	// early when ctx ends, which it does at the latest when the answer was written. An
 	// *Error chooses how a failure is answered.
@@ -129,6 +133,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	verb, known := verbOf(r.URL.Path)
 	group, isGroup := strings.CutPrefix(r.URL.Path, "/groups/")
+	tenure, isTenure := strings.CutPrefix(r.URL.Path, "/tenure/")
 	switch {
 	case known && r.Method == http.MethodPost:
 		s.change(w, r, verb)
@@ -147,6 +152,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, s.daemon.Status().metrics()+goroutines())
 	case r.URL.Path == "/events":
 		s.events(w, r)
+	case isTenure && tenure != "":
+		s.tenure(w, r, tenure)
 	case isGroup && group != "":
 		s.explain(w, r, group)
 	default:
@@ -168,8 +175,7 @@ func (s *server) explain(w http.ResponseWriter, r *http.Request, word string) {
 	status := s.daemon.Status()
 	e, ok := status.Explain(word)
 	if !ok {
-		hint := "a group goes by its name, its key or one of its addresses; vippyctl status lists them"
-		refuse(w, &Error{http.StatusNotFound, fmt.Sprintf("no group %q", word), hint})
+		refuse(w, noGroup(word))
 		return
 	}
 	if node := r.URL.Query().Get("if_down"); node != "" {
@@ -183,6 +189,11 @@ func (s *server) explain(w http.ResponseWriter, r *http.Request, word string) {
 		e.IfDown = &f
 	}
 	answer(w, http.StatusOK, e)
+}
+
+func noGroup(word string) error {
+	hint := "a group goes by its name, its key or one of its addresses; vippyctl status lists them"
+	return &Error{http.StatusNotFound, fmt.Sprintf("no group %q", word), hint}
 }
 
 func (s *server) change(w http.ResponseWriter, r *http.Request, verb Verb) {

@@ -25,7 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fake is a Daemon whose changes are what the test says.
 type fake struct {
-	status Status
+	status  Status
+	tenures []Tenure
 	History
 	do func(context.Context, Command) (string, error)
 }
@@ -41,6 +42,18 @@ func (f *fake) IfDown(_ context.Context, group, node string) (Forecast, error) {
 		return Forecast{}, &Error{Code: http.StatusNotFound, Message: "no node \"nobody\"", Hint: "vippyctl peers lists them"}
 	}
 	return Forecast{Node: node, Owner: "node3", Reason: "has " + group}, nil
+}
+
+// Tenure tells what the test says, and then nothing more.
+func (f *fake) Tenure(ctx context.Context, group string, tell func(Tenure) error) error {
+	for _, t := range f.tenures {
+		t.Group = group
+		if err := tell(t); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (f *fake) Do(ctx context.Context, c Command) (string, error) {

@@ -65,6 +65,37 @@ func eventsAsked(q url.Values) (after uint64, follow bool, err error) {
 	return after, follow, nil
 }
 
+// Tenure says whether the node that tells it has a group: all of its addresses are in its
+// kernel (an election has none), and it is not about to give it up.
+type Tenure struct {
+	Group string `json:"group"`
+	Owner bool   `json:"owner"`
+	// RemainingMS is how many milliseconds that holds from now on even if nothing more is
+	// heard; 0 where Owner is false. After it another node may have the group.
+	RemainingMS int64 `json:"remaining_ms"`
+}
+
+// tenure answers with one Tenure a line until the client hangs up.
+func (s *server) tenure(w http.ResponseWriter, r *http.Request, word string) {
+	group, ok := s.daemon.Status().Find(word)
+	if !ok {
+		refuse(w, noGroup(word))
+		return
+	}
+	lines, err := s.stream(w, r, true)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	// However this ends, the end of the answer says it.
+	_ = s.daemon.Tenure(r.Context(), group.Name, func(t Tenure) error {
+		if err := lines.add(t); err != nil {
+			return err
+		}
+		return lines.flush()
+	})
+}
+
 // writeTime is how long a reader of a stream may take for what is sent at once.
 const writeTime = 10 * time.Second
 

@@ -77,6 +77,8 @@ type loop struct {
 	wake    time.Time
 	again   bool // the last turn gave rise to an input: don't sleep
 
+	// tenants want to know at once whether this node has a group.
+	tenants  map[*tenant]bool
 	requests chan request
 	swaps    chan swap
 	// published is the newest snapshot, for who finds the loop busy. Anybody reads it.
@@ -106,6 +108,7 @@ func newLoop(o Options, p parts) *loop {
 		runner:     plugin.NewRunner(o.Log),
 		complaints: map[string]time.Time{},
 		notifier:   newNotifier(),
+		tenants:    map[*tenant]bool{},
 		requests:   make(chan request),
 		swaps:      make(chan swap),
 		started:    time.Now(),
@@ -368,6 +371,7 @@ func (l *loop) turn(now time.Time) {
 	}
 	l.drainEnds()
 	l.follow(now)
+	l.lookAtTenures()
 	l.turned = boot
 	l.logOps(l.done)
 	l.done = l.done[:0]

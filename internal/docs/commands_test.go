@@ -180,6 +180,10 @@ func (f *fake) IfDown(_ context.Context, _, node string) (ctlsocket.Forecast, er
 	return ctlsocket.Forecast{Node: node, Owner: "web1"}, nil
 }
 
+func (f *fake) Tenure(_ context.Context, group string, tell func(ctlsocket.Tenure) error) error {
+	return tell(ctlsocket.Tenure{Group: group, Owner: true, RemainingMS: 1000})
+}
+
 func (f *fake) Do(_ context.Context, c ctlsocket.Command) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
