@@ -43,6 +43,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if errors.Is(err, errNo) {
 		return exitNo
 	}
+	var code exitCode
+	if errors.As(err, &code) {
+		return int(code)
+	}
 	refusal := (*ctlsocket.Error)(nil)
 	if !errors.As(err, &refusal) {
 		fmt.Fprintf(stderr, "vippyctl: %s\n", printable(err.Error()))
@@ -101,7 +105,7 @@ Exit status: 0 yes or done; 1 the answer is bad; 2 wrong usage, no daemon, can't
 		a.change(ctlsocket.Reload, "Read the config file again",
 			"Read the config file again. A file with faults changes nothing: they are printed,\n"+
 				"and the exit status is 1. Groups that did not change are not touched."),
-		a.upgrade(),
+		a.upgrade(), a.wait(), a.run(),
 		version())
 	return root
 }

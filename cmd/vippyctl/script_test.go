@@ -22,10 +22,17 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected texts in testdata")
 
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"vippyctl": main})
+}
+
 // TestScripts runs every command against a daemon that says what the script wants.
 //
 //	daemon FILE             serve FILE, a script as JSON, at $SOCK
 //	exits CODE vippyctl ... run the command and expect this exit code
+//	has MS, lost            make the daemon's node have its groups for so long, or not
+//	dies                    end the daemon
+//	await FILE              wait until there is such a file
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
@@ -43,6 +50,10 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"daemon": serveFake,
 			"exits":  exits,
+			"has":    has,
+			"lost":   lost,
+			"dies":   dies,
+			"await":  await,
 		},
 	})
 }
@@ -63,11 +74,15 @@ type fake struct {
 	// Happened are its events. With Ends, it ends once all of them were told.
 	Happened []ctlsocket.Event `json:"events"`
 	Ends     bool              `json:"ends"`
-	end      func()
-	history  ctlsocket.History
-	mu       sync.Mutex
-	Answer   ctlsocket.Status     `json:"status"`
-	Planned  ctlsocket.PlanReport `json:"plan"`
+	// end ends it, and dies waits until it has ended.
+	end, dies func()
+	// tenure is the last word on every group; changed is closed when there is another.
+	tenure  ctlsocket.Tenure
+	changed chan struct{}
+	history ctlsocket.History
+	mu      sync.Mutex
+	Answer  ctlsocket.Status     `json:"status"`
+	Planned ctlsocket.PlanReport `json:"plan"`
 	// Next is the status from the moment on in which an upgrade is done, or in which who left
 	// was started again.
 	Next *ctlsocket.Status `json:"next"`
@@ -104,6 +119,33 @@ func (f *fake) IfDown(_ context.Context, group, node string) (ctlsocket.Forecast
 	return forecast, nil
 }
 
+// Tenure tells what the script says last.
+func (f *fake) Tenure(ctx context.Context, group string, tell func(ctlsocket.Tenure) error) error {
+	for {
+		f.mu.Lock()
+		now, changed := f.tenure, f.changed
+		f.mu.Unlock()
+		now.Group = group
+		if err := tell(now); err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// say makes the daemon's node have its groups, or not.
+func (f *fake) say(owner bool, ms int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tenure = ctlsocket.Tenure{Owner: owner, RemainingMS: ms}
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
 func (f *fake) Do(_ context.Context, c ctlsocket.Command) (string, error) {
 	a, ok := f.Verbs[c.Verb]
 	if !ok {
@@ -136,7 +178,7 @@ func serveFake(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		return time.Now().Add(-time.Duration(days)*24*time.Hour - 12*time.Hour).Format(time.RFC3339)
 	})
-	f := &fake{}
+	f := &fake{changed: make(chan struct{})}
 	ts.Check(json.Unmarshal([]byte(text), f))
 	l, err := ctlsocket.Listen(ts.Getenv("SOCK"))
 	ts.Check(err)
@@ -147,10 +189,58 @@ func serveFake(ts *testscript.TestScript, neg bool, args []string) {
 	f.end = stop
 	ended := make(chan error, 1)
 	go func() { ended <- ctlsocket.Serve(ctx, l, f) }()
-	ts.Defer(func() {
+	f.dies = sync.OnceFunc(func() {
 		stop()
 		if err := <-ended; err != nil {
 			ts.Logf("serve: %v", err)
 		}
 	})
+	ts.Defer(f.dies)
+	daemons.Store(ts.Getenv("SOCK"), f)
+}
+
+// daemons has the fake at each socket.
+var daemons sync.Map
+
+func daemonOf(ts *testscript.TestScript) *fake {
+	f, ok := daemons.Load(ts.Getenv("SOCK"))
+	if !ok {
+		ts.Fatalf("the script has no daemon")
+	}
+	return f.(*fake)
+}
+
+func has(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: has MS")
+	}
+	ms, err := strconv.ParseInt(args[0], 10, 64)
+	ts.Check(err)
+	daemonOf(ts).say(true, ms)
+}
+
+func lost(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: lost")
+	}
+	daemonOf(ts).say(false, 0)
+}
+
+func dies(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: dies")
+	}
+	daemonOf(ts).dies()
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await FILE")
+	}
+	for {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"syscall"
+	"time"
+
+	"github.com/vippy-ha/vippy/ctlsocket"
+)
+
+// again is how soon a daemon is asked again that hung up: it may be another program in
+// the same process (vippyctl upgrade), and then what it granted still holds.
+const again = 20 * time.Millisecond
+
+// followTenure calls f with whether this node has the group, until f fails, ctx ends or
+// the daemon does.
+func (a *app) followTenure(ctx context.Context, group string, f func(ctlsocket.Tenure) error) error {
+	for {
+		var stop error
+		err := a.client.Tenure(ctx, group, func(t ctlsocket.Tenure) error {
+			stop = f(t)
+			return stop
+		})
+		var refused *ctlsocket.Error
+		switch {
+		case stop != nil:
+			return stop
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &refused), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+			return err
+		}
+		select {
+		case <-time.After(again):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
