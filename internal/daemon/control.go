@@ -123,7 +123,12 @@ func (l *loop) Do(ctx context.Context, c ctlsocket.Command) (string, error) {
 		case a := <-reply:
 			return a.message, a.err
 		case <-ctx.Done():
-			return "", ctx.Err()
+			select {
+			case a := <-reply: // it moved the socket on which it was asked for
+				return a.message, a.err
+			default:
+				return "", ctx.Err()
+			}
 		case <-l.life.Done():
 			return "", errStopping
 		}

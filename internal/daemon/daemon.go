@@ -35,6 +35,9 @@ type Options struct {
 	Plugins func(*config.Config) []plugin.Plugin
 	// Log must not make its caller wait.
 	Log *slog.Logger
+	// Relog opens another place for Log to go to. What it returns brings that into force, or
+	// gives it up.
+	Relog func(config.Logging) (settle func(use bool), err error)
 	// Reload asks for a reload with each value.
 	Reload <-chan struct{}
 	// Hurry, once closed, ends the handing over: everything held is dropped.
@@ -86,7 +89,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	return l.live(ctx, boot, func(ctx context.Context) error { return ctlsocket.Serve(ctx, control, l) })
+	return l.live(ctx, boot)
 }
 
 // succeed is Run for a program that took the place of another.
@@ -122,7 +125,7 @@ func succeed(ctx context.Context, o Options) error {
 	if changed {
 		l.reloader.ask(reloadRequest{why: "upgrade"})
 	}
-	return l.live(ctx, 0, func(ctx context.Context) error { return ctlsocket.Serve(ctx, control, l) })
+	return l.live(ctx, 0)
 }
 
 // permitted says what this process lacks to plumb what is configured.
@@ -153,10 +156,9 @@ func open(o Options, state *state, control net.Listener, rule ruling, h *handove
 		load:      config.Load,
 		watch:     config.Watch,
 		former:    h,
-		files: func() ([]*os.File, error) {
-			f, err := control.(*net.UnixListener).File()
-			return []*os.File{lockFile: state.lock, controlFile: f}, err
-		},
+		control:   control,
+		listen:    ctlsocket.Listen,
+		relog:     o.Relog,
 	}
 	plumb, keep := netplumb.Options{NotifyRate: c.NotifyRate}, guard.Options{Args: o.Guard, Lock: state.lock, Log: o.Log}
 	if h == nil {
@@ -174,7 +176,12 @@ func open(o Options, state *state, control net.Listener, rule ruling, h *handove
 	if o.Successor != nil {
 		p.successor = o.Successor
 	}
-	return newLoop(o, p), nil
+	l := newLoop(o, p)
+	l.files = func() ([]*os.File, error) {
+		f, err := l.management.file()
+		return []*os.File{lockFile: state.lock, controlFile: f}, err
+	}
+	return l, nil
 }
 
 // parts are what the loop works with; tests bring their own.
@@ -194,6 +201,11 @@ type parts struct {
 	openChat  func(chatAt) (socket, error)
 	load      func(path, node string) (*config.Config, error)
 	watch     func(ctx context.Context, path string, changed chan<- struct{}) error
+	// control is the control socket, nil for none; listen opens another. relog is that of
+	// the Options.
+	control net.Listener
+	listen  func(path string) (net.Listener, error)
+	relog   func(config.Logging) (func(use bool), error)
 	// successor is nil where no other program can take over. files are what it gets beside
 	// the guard's line.
 	successor successor
@@ -203,8 +215,8 @@ type parts struct {
 }
 
 // live starts everything that works beside the loop, runs the loop, and ends everything
-// again. serve answers on the control socket until its context ends.
-func (l *loop) live(ctx context.Context, boot uint64, serve func(context.Context) error) error {
+// again.
+func (l *loop) live(ctx context.Context, boot uint64) error {
 	// The helpers outlive ctx: the loop needs them to hand over.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -239,7 +251,9 @@ func (l *loop) live(ctx context.Context, boot uint64, serve func(context.Context
 			l.begin(time.Now(), boot)
 		}
 		start("plugins", l.runner.Run)
-		start("management", serve)
+		if l.control != nil {
+			l.serve(l.control)
+		}
 		start("reload", l.reloader.run)
 		start("config file", l.reloader.watch)
 		err = l.run(ctx)

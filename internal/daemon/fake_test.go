@@ -399,7 +399,7 @@ func (w *world) start(t *testing.T, name, text string, prepare ...func(*fakeNode
 	ctx, cancel := context.WithCancel(t.Context())
 	n.stop = cancel
 	go func() {
-		n.ended <- n.loop.live(ctx, boot, func(ctx context.Context) error { <-ctx.Done(); return nil })
+		n.ended <- n.loop.live(ctx, boot)
 	}()
 	return n
 }

@@ -57,12 +57,13 @@ type loop struct {
 	offered vipgroup.Digest
 	offerAt time.Time
 
-	plugins  func(*config.Config) []plugin.Plugin
-	runner   *plugin.Runner
-	reloader *reloader
-	notifier *notifier
-	helpers  *errgroup.Group
-	life     context.Context // of the helpers
+	plugins    func(*config.Config) []plugin.Plugin
+	runner     *plugin.Runner
+	reloader   *reloader
+	management management
+	notifier   *notifier
+	helpers    *errgroup.Group
+	life       context.Context // of the helpers
 
 	upgrader upgrader
 	ordering ordering

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -23,6 +24,8 @@ type reloader struct {
 	ruling   ruling         // of its plan
 	requests chan reloadRequest
 	offers   chan offer
+	// retire, where set, ends what a reload replaced, once who asked for it has the answer.
+	retire func()
 }
 
 // reloadRequest asks for a reload, whoever wants it.
@@ -70,6 +73,10 @@ func (r *reloader) run(ctx context.Context) error {
 			message, err := r.apply(ctx, q)
 			if q.reply != nil {
 				q.reply <- reloadAnswer{message, err}
+			}
+			if r.retire != nil {
+				r.retire()
+				r.retire = nil
 			}
 		case o := <-r.offers:
 			r.adopt(ctx, o)
@@ -141,7 +148,13 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 	if c.Hash == old.Hash && slices.EqualFunc(c.Secrets, old.Secrets, config.Secret.Equal) {
 		return join("nothing changed", rule.note(old.Plan)), nil
 	}
-	said := keepFixed(c, old)
+	if err := refuseFixed(c, old); err != nil {
+		return "", err
+	}
+	var said []string
+	if c.NotifyRate != old.NotifyRate {
+		said, c.NotifyRate = append(said, "notify_rate changes with the next start"), old.NotifyRate
+	}
 	if !slices.EqualFunc(c.Secrets, old.Secrets, config.Secret.Equal) {
 		said = append(said, "the secrets changed")
 	}
@@ -165,27 +178,66 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 		return "", err
 	}
 	s := swap{config: c, plan: !samePlan(c.Plan, old.Plan)}
-	if at := chatOf(c); !at.equal(chatOf(old)) {
-		socket, err := l.openChat(at)
-		if err != nil {
-			return "", fmt.Errorf("chat: %w", err)
+	var opened []func(use bool)
+	done := func(use bool) {
+		for _, settle := range opened {
+			settle(use)
 		}
-		s.chat = newChat(socket, at)
 	}
-	abandon := func(err error) (string, error) {
-		if s.chat != nil {
-			s.chat.close()
-		}
+	if err := r.openNew(&s, old, &opened); err != nil {
+		done(false)
 		return "", err
-	}
-	if err := l.runner.Set(l.plugins(c)); err != nil {
-		return abandon(fmt.Errorf("plugins: %w", err))
 	}
 	l.hooking.runner.Set(hooksOf(c))
 	if err := r.bring(ctx, s, rule); err != nil {
-		return abandon(err)
+		done(false)
+		return "", err
 	}
+	done(true)
 	return join(append([]string{difference(old.Plan, c.Plan)}, said...)...), nil
+}
+
+// openNew opens all that a config newly asks for; opened brings each of it into force, or
+// gives it up.
+func (r *reloader) openNew(s *swap, old *config.Config, opened *[]func(use bool)) error {
+	l, c := r.loop, s.config
+	if at := chatOf(c); !at.equal(chatOf(old)) {
+		socket, err := l.openChat(at)
+		if err != nil {
+			return fmt.Errorf("chat: %w", err)
+		}
+		chat := newChat(socket, at)
+		s.chat = chat
+		*opened = append(*opened, func(use bool) {
+			if !use {
+				chat.close()
+			}
+		})
+	}
+	if c.Management != old.Management {
+		on, err := l.listen(c.Management)
+		if err != nil {
+			return fmt.Errorf("management: %w", err)
+		}
+		*opened = append(*opened, func(use bool) {
+			if !use {
+				_ = on.Close()
+				return
+			}
+			r.retire = l.serve(on)
+		})
+	}
+	if a, b := c.Logging, old.Logging; a.Driver != b.Driver || a.Facility != b.Facility || !maps.Equal(a.Mask, b.Mask) {
+		settle, err := l.relog(a)
+		if err != nil {
+			return err
+		}
+		*opened = append(*opened, settle)
+	}
+	if err := l.runner.Set(l.plugins(c)); err != nil {
+		return fmt.Errorf("plugins: %w", err)
+	}
+	return nil
 }
 
 // join makes one line of what there is to say.
@@ -193,20 +245,17 @@ func join(parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), "; ")
 }
 
-// keepFixed keeps what only a new process can change, and names it.
-func keepFixed(c, old *config.Config) (said []string) {
-	fixed := func(key string, differs bool) {
-		if differs {
-			said = append(said, key+" changes with the next start")
+// refuseFixed refuses what only a new process can change.
+func refuseFixed(c, old *config.Config) error {
+	for _, x := range []struct{ key, was, is, why string }{
+		{"state_dir", old.StateDir, c.StateDir, "its lock is what keeps a second daemon away, and boot ids must go on growing"},
+		{"cluster", old.Cluster, c.Cluster, "this node would leave its cluster without handing over"},
+	} {
+		if x.was != x.is {
+			return fmt.Errorf("%s: %q can't become %q while this daemon runs: %s; write %q again, or restart", x.key, x.was, x.is, x.why, x.was)
 		}
 	}
-	fixed("cluster", c.Cluster != old.Cluster)
-	fixed("management", c.Management != old.Management)
-	fixed("state_dir", c.StateDir != old.StateDir)
-	fixed("notify_rate", c.NotifyRate != old.NotifyRate)
-	fixed("logging", c.Logging.Driver != old.Logging.Driver || c.Logging.Facility != old.Logging.Facility)
-	c.Cluster, c.Management, c.StateDir, c.NotifyRate = old.Cluster, old.Management, old.StateDir, old.NotifyRate
-	return said
+	return nil
 }
 
 // samePlan also compares what is no part of a plan's digest: the interface names.

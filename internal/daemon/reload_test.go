@@ -2,12 +2,17 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
+	"net"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/vippy-ha/vippy/ctlsocket"
+	"github.com/vippy-ha/vippy/internal/config"
 )
 
 var errBusy = errors.New("address already in use")
@@ -190,4 +195,160 @@ func TestAChangedFileIsReportedOrApplied(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestReloadRefusedAsAWhole: what is wrong in one place leaves everything as it was: nothing
+// is opened for good, and nothing of the rest comes into force.
+func TestReloadRefusedAsAWhole(t *testing.T) {
+	// All that can be changed, and each with a fault in one place.
+	all := raised + "chat: 224.0.0.253:5008\nmanagement: /run/other.socket\ninterval: 0.02\nlogging: {driver: syslog}\nlifetime: 2\n"
+	for _, tt := range []struct {
+		name, file string
+		fail       string // what can't be opened
+		want       string
+	}{
+		{"nothing", all, "", ""},
+		{"chat", all, "chat", "chat: " + errBusy.Error()},
+		{"management", all, "management", "management: " + errBusy.Error()},
+		{"logging", all, "logging", "logging: " + errBusy.Error()},
+		{"plugins", all, "plugins", "plugins: "},
+		{"state_dir", all + "state_dir: /elsewhere\n", "", `state_dir: "/var/lib/vippy" can't become "/elsewhere" while this daemon runs`},
+		{"cluster", all + "cluster: other\n", "", `cluster: "vippy" can't become "other" while this daemon runs`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var w world
+				open := map[string]int{}
+				opens := func(what string) error {
+					if what == tt.fail {
+						return errBusy
+					}
+					open[what]++
+					return nil
+				}
+
+				n := w.start(t, "a", soloText, func(n *fakeNode) {
+					first := n.loop.openChat
+					n.loop.openChat = func(at chatAt) (socket, error) {
+						if err := opens("chat"); err != nil {
+							return nil, err
+						}
+						return first(at)
+					}
+					n.loop.listen = func(string) (net.Listener, error) {
+						return &idleListener{open: open, closed: make(chan struct{})}, opens("management")
+					}
+					n.loop.relog = func(config.Logging) (func(bool), error) {
+						if err := opens("logging"); err != nil {
+							return nil, fmt.Errorf("logging: %w", err)
+						}
+						return func(use bool) {
+							if !use {
+								open["logging"]--
+							}
+						}, nil
+					}
+				})
+				time.Sleep(10 * time.Second)
+				from := w.length()
+				n.setFile(tt.file)
+				if tt.fail == "plugins" {
+					n.setPlugins(moody{}, moody{})
+				}
+				_, err := n.loop.Do(t.Context(), reloadCommand)
+				time.Sleep(5 * time.Second)
+				c := n.loop.published.Load().config
+				if tt.want == "" {
+					if err != nil || c.Plan.Version != 1 || c.Interval != 20*time.Millisecond || c.Lifetime != 2*time.Second ||
+						open["chat"] != 1 || open["management"] != 1 || open["logging"] != 1 {
+						t.Errorf("%v; plan %d, interval %v, lifetime %v, open: %v", err, c.Plan.Version, c.Interval, c.Lifetime, open)
+					}
+				} else {
+					if err == nil || !strings.Contains(err.Error(), tt.want) {
+						t.Errorf("got %v, want %q", err, tt.want)
+					}
+					if c.Plan.Version != 0 || c.Interval != 100*time.Millisecond || c.Lifetime != time.Second || open["management"] != 0 || open["logging"] != 0 {
+						t.Errorf("plan %d, interval %v, lifetime %v, open: %v", c.Plan.Version, c.Interval, c.Lifetime, open)
+					}
+					w.mu.Lock()
+					sockets := slices.Clone(w.sockets)
+					w.mu.Unlock()
+					for _, s := range sockets[1:] {
+						select {
+						case <-s.closed:
+						default:
+							t.Error("a chat socket that nobody needs is open")
+						}
+					}
+				}
+				if i := w.find(from, "a removes"); i >= 0 {
+					t.Errorf("it moved something: %s", w.diary[i])
+				}
+				if err := n.end(); err != nil {
+					t.Error(err)
+				}
+				if open["management"] != 0 {
+					t.Error("the new control socket is still open")
+				}
+			})
+		})
+	}
+}
+
+// idleListener is a control socket to which nobody comes.
+type idleListener struct {
+	open   map[string]int
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *idleListener) Accept() (net.Conn, error) {
+	<-l.closed
+	return nil, net.ErrClosed
+}
+
+func (l *idleListener) Close() error {
+	l.once.Do(func() { l.open["management"]--; close(l.closed) })
+	return nil
+}
+
+func (l *idleListener) Addr() net.Addr { return &net.UnixAddr{Name: "idle"} }
+
+// TestKeysRotate: one step after the other, on one node after the other, nothing moves and
+// everybody is heard; who forgets the old one too early is heard no more.
+func TestKeysRotate(t *testing.T) {
+	const old, both, turned, now = "secret: the old secret text", "secrets: [the old secret text, the new secret text]",
+		"secrets: [the new secret text, the old secret text]", "secret: the new secret text"
+	with := func(secret string) string {
+		return strings.Replace(planText, "secret: correct horse battery staple", secret, 1)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		nodes := []*fakeNode{w.start(t, "a", with(old)), w.start(t, "b", with(old))}
+		time.Sleep(10 * time.Second)
+		from := w.length()
+		for _, step := range []string{both, turned, now} {
+			for _, n := range nodes {
+				n.setFile(with(step))
+				if message, err := n.loop.Do(t.Context(), reloadCommand); err != nil || !strings.Contains(message, "the secrets changed") {
+					t.Errorf("%s: %q, %v", step, message, err)
+				}
+				time.Sleep(time.Second)
+				for _, n := range nodes {
+					s := n.loop.Status()
+					if len(s.Alarms) > 0 || s.Peers[0].State != ctlsocket.PeerLive || s.Stats.Refusals["unknown key"]+s.Stats.Refusals["bad seal"] > 0 {
+						t.Errorf("%s: %s has alarms %v, and its peer is %s", step, n.name, s.Alarms, s.Peers[0].State)
+					}
+				}
+			}
+		}
+		if i := w.find(from, " removes "); i >= 0 {
+			t.Errorf("something moved: %s", w.diary[i])
+		}
+		for _, n := range nodes {
+			if err := n.end(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }

@@ -50,10 +50,11 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 	if err != nil {
 		return exit{exitConfig, err}
 	}
-	log, err := openLog(c.Logging, level, std.err)
+	out, err := openLog(c.Logging, level, std.err)
 	if err != nil {
 		return exit{exitFailure, err}
 	}
+	log := newQueue(out)
 	defer log.close()
 	if len(f.plugins) > 0 {
 		c.Notices = append(c.Notices, "-p "+strings.Join(f.plugins, " -p ")+" has no effect yet: this release runs the plugins that are compiled in, and checks of the config")
@@ -68,9 +69,13 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 		Version: version(),
 		Plugins: func(c *config.Config) []plugin.Plugin { return slices.Concat(plugins, checks(c)) },
 		Log:     log.logger(),
-		Reload:  s.reload,
-		Hurry:   s.hurry,
-		Guard:   []string{guardCommand},
+		Relog: func(l config.Logging) (func(bool), error) {
+			next, err := openLog(l, level, std.err)
+			return func(use bool) { log.settle(next, use) }, err
+		},
+		Reload: s.reload,
+		Hurry:  s.hurry,
+		Guard:  []string{guardCommand},
 
 		Successor: next,
 		Handover:  left,

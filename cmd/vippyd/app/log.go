@@ -11,9 +11,8 @@ import (
 	"github.com/vippy-ha/vippy/internal/config"
 )
 
-// openLog returns the queue to which the daemon logs. level, where given, overrides the
-// file's mask.
-func openLog(l config.Logging, level *slog.Level, stderr io.Writer) (*queue, error) {
+// openLog opens where the daemon logs to. level, where given, overrides the file's mask.
+func openLog(l config.Logging, level *slog.Level, stderr io.Writer) (*outlet, error) {
 	keeps := l.Keeps
 	if level != nil {
 		keeps = func(at slog.Level) bool { return at >= *level }
@@ -26,9 +25,11 @@ func openLog(l config.Logging, level *slog.Level, stderr io.Writer) (*queue, err
 		if err != nil {
 			return nil, fmt.Errorf("logging: %w (is a syslog daemon running? \"driver\": \"console\" needs none)", err)
 		}
-		return newQueue(syslogHandlers(w), keeps), nil
+		o := newOutlet(syslogHandlers(w), keeps)
+		o.close = w.Close
+		return o, nil
 	default:
-		return newQueue(consoleHandlers(stderr, os.Getenv("JOURNAL_STREAM") != ""), keeps), nil
+		return newOutlet(consoleHandlers(stderr, os.Getenv("JOURNAL_STREAM") != ""), keeps), nil
 	}
 }
 

@@ -19,14 +19,32 @@ type queue struct {
 	closed  chan struct{}
 	once    sync.Once
 	done    chan struct{}
-	keeps   func(slog.Level) bool
+	// out is where the lines go; a reload may change it.
+	out atomic.Pointer[outlet]
+}
+
+// An outlet is where a log goes, and which of its lines do.
+type outlet struct {
+	keeps func(slog.Level) bool
 	// sinks has a handler for each severity in use.
 	sinks map[config.Severity]slog.Handler
+	// close, where set, gives up what was opened for it.
+	close func() error
+}
+
+func newOutlet(h handlers, keeps func(slog.Level) bool) *outlet {
+	o := &outlet{keeps: keeps, sinks: map[config.Severity]slog.Handler{}}
+	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+		s := config.SeverityOf(l)
+		o.sinks[s] = h(s)
+	}
+	return o
 }
 
 type entry struct {
-	sink   slog.Handler
 	record slog.Record
+	// derive, where set, adds what a logger gathered.
+	derive derivation
 	// written, where set, is closed in its turn: there is nothing to write.
 	written chan struct{}
 }
@@ -35,24 +53,30 @@ type entry struct {
 const queueSize = 4096
 
 // newQueue starts the writer of the queue; close ends it.
-func newQueue(h handlers, keeps func(slog.Level) bool) *queue {
+func newQueue(o *outlet) *queue {
 	q := &queue{
 		entries: make(chan entry, queueSize),
 		closed:  make(chan struct{}),
 		done:    make(chan struct{}),
-		keeps:   keeps,
-		sinks:   map[config.Severity]slog.Handler{},
 	}
-	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
-		s := config.SeverityOf(l)
-		q.sinks[s] = h(s)
-	}
+	q.out.Store(o)
 	go q.write()
 	return q
 }
 
+// settle sends what is not yet written, and all that follows, to another outlet, or gives
+// that up. It doesn't wait: the old one may be stuck, which may be why it is changed.
+func (q *queue) settle(o *outlet, use bool) {
+	if use {
+		o = q.out.Swap(o)
+	}
+	if o.close != nil {
+		_ = o.close() // nothing is left to say to it
+	}
+}
+
 // logger returns the logger that feeds the queue.
-func (q *queue) logger() *slog.Logger { return slog.New(queueHandler{queue: q, sinks: q.sinks}) }
+func (q *queue) logger() *slog.Logger { return slog.New(queueHandler{queue: q}) }
 
 // flushWithin is how long flush waits for a slow sink.
 const flushWithin = 50 * time.Millisecond
@@ -111,22 +135,31 @@ func (q *queue) put(e entry) {
 	if n := q.dropped.Swap(0); n > 0 {
 		r := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines were dropped, since the log is written too slowly", 0)
 		r.AddAttrs(slog.Uint64("lines", n))
-		_ = q.sinks[config.Warning].Handle(context.Background(), r)
+		_ = q.out.Load().sinks[config.Warning].Handle(context.Background(), r)
 	}
-	_ = e.sink.Handle(context.Background(), e.record)
+	sink := q.out.Load().sinks[config.SeverityOf(e.record.Level)]
+	if e.derive != nil {
+		sink = e.derive(sink)
+	}
+	_ = sink.Handle(context.Background(), e.record)
 }
 
 // queueHandler is the slog side of a queue, with the attributes that a logger gathered.
 type queueHandler struct {
-	queue *queue
-	sinks map[config.Severity]slog.Handler
+	queue  *queue
+	derive derivation
 }
 
-func (h queueHandler) Enabled(_ context.Context, l slog.Level) bool { return h.queue.keeps(l) }
+// A derivation makes of an outlet's handler that of a logger with attributes or a group.
+type derivation func(slog.Handler) slog.Handler
+
+func (h queueHandler) Enabled(_ context.Context, l slog.Level) bool {
+	return h.queue.out.Load().keeps(l)
+}
 
 func (h queueHandler) Handle(_ context.Context, r slog.Record) error {
 	select {
-	case h.queue.entries <- entry{sink: h.sinks[config.SeverityOf(r.Level)], record: r.Clone()}:
+	case h.queue.entries <- entry{record: r.Clone(), derive: h.derive}:
 	default:
 		h.queue.dropped.Add(1)
 	}
@@ -141,10 +174,10 @@ func (h queueHandler) WithGroup(name string) slog.Handler {
 	return h.with(func(s slog.Handler) slog.Handler { return s.WithGroup(name) })
 }
 
-func (h queueHandler) with(derive func(slog.Handler) slog.Handler) slog.Handler {
-	sinks := make(map[config.Severity]slog.Handler, len(h.sinks))
-	for s, sink := range h.sinks {
-		sinks[s] = derive(sink)
+func (h queueHandler) with(next derivation) slog.Handler {
+	before := h.derive
+	if before == nil {
+		return queueHandler{queue: h.queue, derive: next}
 	}
-	return queueHandler{queue: h.queue, sinks: sinks}
+	return queueHandler{queue: h.queue, derive: func(s slog.Handler) slog.Handler { return next(before(s)) }}
 }

@@ -29,7 +29,7 @@ func all(slog.Level) bool { return true }
 // A stuck sink costs lines, which are counted, and never makes the caller wait.
 func TestQueueNeverWaits(t *testing.T) {
 	g := &gate{open: make(chan struct{})}
-	q := newQueue(consoleHandlers(g, true), all)
+	q := newQueue(newOutlet(consoleHandlers(g, true), all))
 	log := q.logger()
 	const more = 100
 	for range queueSize + more {
@@ -49,7 +49,7 @@ func TestQueueNeverWaits(t *testing.T) {
 
 func TestConsoleForTheJournal(t *testing.T) {
 	var b bytes.Buffer
-	q := newQueue(consoleHandlers(&b, true), all)
+	q := newQueue(newOutlet(consoleHandlers(&b, true), all))
 	log := q.logger().With("node", "a")
 	log.Debug("one")
 	log.Info("two")
@@ -64,7 +64,7 @@ func TestConsoleForTheJournal(t *testing.T) {
 
 func TestConsoleForPeople(t *testing.T) {
 	var b bytes.Buffer
-	q := newQueue(consoleHandlers(&b, false), all)
+	q := newQueue(newOutlet(consoleHandlers(&b, false), all))
 	q.logger().Info("took web")
 	q.close()
 	if !strings.HasPrefix(b.String(), "time=") || !strings.Contains(b.String(), `level=INFO msg="took web"`) {
@@ -87,10 +87,11 @@ func TestMaskAndLevel(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var b bytes.Buffer
-			q, err := openLog(mask, tt.level, &b)
+			o, err := openLog(mask, tt.level, &b)
 			if err != nil {
 				t.Fatal(err)
 			}
+			q := newQueue(o)
 			log := q.logger()
 			log.Debug("debug")
 			log.Info("info")
@@ -106,5 +107,32 @@ func TestMaskAndLevel(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestSettle: a queue goes on elsewhere, with what loggers gathered, and gives up what it leaves
+// and what it doesn't come to.
+func TestSettle(t *testing.T) {
+	var first, second, third bytes.Buffer
+	var closed []string
+	outlet := func(name string, b *bytes.Buffer, keeps func(slog.Level) bool) *outlet {
+		o := newOutlet(consoleHandlers(b, true), keeps)
+		o.close = func() error { closed = append(closed, name); return nil }
+		return o
+	}
+	q := newQueue(outlet("first", &first, all))
+	log := q.logger().With("node", "a").WithGroup("g").With("x", 1)
+	log.Debug("one")
+	q.flush()
+	q.settle(outlet("second", &second, func(l slog.Level) bool { return l >= slog.LevelInfo }), false)
+	q.settle(outlet("third", &third, func(l slog.Level) bool { return l >= slog.LevelInfo }), true)
+	log.Debug("two")
+	log.Info("three")
+	q.close()
+	if first.String() != "<7>msg=one node=a g.x=1\n" || second.Len() > 0 || third.String() != "<5>msg=three node=a g.x=1\n" {
+		t.Errorf("got %q, %q, %q", first.String(), second.String(), third.String())
+	}
+	if strings.Join(closed, " ") != "second first" {
+		t.Errorf("closed are %q", closed)
 	}
 }
