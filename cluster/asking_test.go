@@ -140,3 +140,29 @@ func TestWitnessedReleaseIsNotAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// TestAddressesThatFallSilentOneByOne: however many beginnings of claims there are, of which
+// an announcement has room for three, each address is taken in its time.
+func TestAddressesThatFallSilentOneByOne(t *testing.T) {
+	r := matureRig(t, 3, 24)
+	r.peers[1].ann.eligible = false
+	r.peers[0].mute = true
+	r.pass(2 * r.n.bounds.interval)
+	silent := map[int]time.Time{}
+	for g := 0; g < 24; g += 2 { // what node2 held
+		for h := g; h < 24; h += 2 {
+			r.answered(h)
+			silent[h] = r.now
+		}
+		r.pass(7 * time.Millisecond)
+	}
+	r.until("all are taken", time.Second, func() bool {
+		for g, since := range silent {
+			late := r.now.Sub(since) - r.n.silence(g)
+			if !r.holding(g) && late > 5*r.step {
+				t.Fatalf("group %d is not taken %v after it was due", g, late)
+			}
+		}
+		return len(r.has) == 12
+	})
+}

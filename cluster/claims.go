@@ -14,6 +14,7 @@ type claims struct {
 type claim struct {
 	begin uint64    // the sequence of the first announcement that carried it; 0 before
 	since time.Time // since when permission is complete; zero while it is not
+	stood time.Time // the since of a claim that got another begin, while nothing but that breaks it
 	asked time.Time // when each address had been asked since then; else earlier
 	pause time.Time // not before, after a rival went first
 	free  time.Time // since when the group is there to be taken by anybody
@@ -30,7 +31,7 @@ func newClaims(groups int) claims {
 
 func (c *claims) withdraw(g int) {
 	c.open.del(g)
-	c.groups[g].begin, c.groups[g].since, c.groups[g].until = 0, time.Time{}, time.Time{}
+	c.groups[g].begin, c.groups[g].since, c.groups[g].stood, c.groups[g].until = 0, time.Time{}, time.Time{}, time.Time{}
 }
 
 func (c *claims) withdrawAll() {
@@ -54,15 +55,20 @@ func (c *claims) starts(buf []uint64) []uint64 {
 	return buf
 }
 
-// mergeYoungest makes room for claims of now: the youngest ones begin anew with them.
+// mergeYoungest makes room for claims of now: the youngest ones begin anew with them. They
+// have stood for as long as before once that is acknowledged, too: where many addresses fall
+// silent one after the other, each would else wait for the last.
 func (c *claims) mergeYoungest() {
 	youngest := uint64(0)
 	for g := range c.open.all {
 		youngest = max(youngest, c.groups[g].begin)
 	}
 	for g := range c.open.all {
-		if c.groups[g].begin == youngest {
-			c.groups[g].begin, c.groups[g].since = 0, time.Time{}
+		if x := &c.groups[g]; x.begin == youngest {
+			if !x.since.IsZero() {
+				x.stood = x.since
+			}
+			x.begin, x.since = 0, time.Time{}
 		}
 	}
 }
@@ -100,7 +106,7 @@ func (n *Node) judgeClaims(now time.Time) (wake time.Time) {
 				full = false
 			}
 			n.claims.open.add(g)
-			c.begin, c.since = 0, time.Time{}
+			c.begin, c.since, c.stood = 0, time.Time{}, time.Time{}
 			n.voice.urgent, n.stale = true, true
 			continue
 		}
@@ -231,13 +237,20 @@ func (n *Node) judgePermission(now time.Time, g int, wake *time.Time) {
 	c, s := &n.claims.groups[g], &n.signs[g]
 	if wait := n.refusedBy(now, g); wait != "" {
 		c.since, c.wait = time.Time{}, wait
+		if n.refusal(now, g, anyBegin) != "" {
+			c.stood = time.Time{}
+		}
 		n.giveWay(now, g)
 		return
 	}
 	c.until = time.Time{}
 	if c.since.IsZero() {
 		c.since = now
+		if !c.stood.IsZero() {
+			c.since = c.stood
+		}
 	}
+	c.stood = time.Time{}
 	if s.isFresh(now, n.recent()) && n.complete() {
 		n.take(now, g)
 		return
@@ -327,10 +340,18 @@ func (n *Node) take(now time.Time, g int) {
 
 // refusedBy names what stands against an open claim, "" when permission is complete.
 func (n *Node) refusedBy(now time.Time, g int) string {
-	begin := n.claims.groups[g].begin
-	if begin == 0 {
-		return "announcing the claim"
+	if begin := n.claims.groups[g].begin; begin > 0 {
+		return n.refusal(now, g, begin)
 	}
+	return "announcing the claim"
+}
+
+// anyBegin asks refusal for what stands against a claim beside that it is not yet
+// acknowledged.
+const anyBegin = 1
+
+// refusal names what stands against an open claim that began with the announcement begin.
+func (n *Node) refusal(now time.Time, g int, begin uint64) string {
 	acks := n.majority.own()
 	for _, p := range n.peers {
 		if p == nil || !p.isHeard() {
