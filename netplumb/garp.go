@@ -53,6 +53,15 @@ func (s *schedule) take(now time.Duration, addr netip.Addr, frames [][]byte) {
 	heap.Push(&s.queue, c)
 }
 
+// frames are the forms but the first in which an address is announced; none once it is
+// stopped.
+func (s *schedule) frames(addr netip.Addr) [][]byte {
+	if c := s.courses[addr]; c != nil {
+		return c.frames[1:]
+	}
+	return nil
+}
+
 // stop ends announcing an address.
 func (s *schedule) stop(addr netip.Addr) {
 	if c := s.courses[addr]; c != nil {

@@ -21,7 +21,9 @@ type speaker struct {
 	// echoes are one for IPv4 and one for IPv6; nil where the kernel refused it.
 	echoes [2]*echo
 	rate   int
-	notify Notify
+	// seconds are the places whose announcement is not complete.
+	seconds []place
+	notify  Notify
 
 	heard chan Heard
 	// dropped counts answers that may have been lost, and questions that were not asked.
@@ -132,9 +134,9 @@ func (s *speaker) close() {
 }
 
 // take announces addresses that were just taken, at once and without regard to the rate,
-// and from then on by the schedule. One form of each goes first: clients wait for it.
+// and from then on by the schedule. One form of each goes first, since clients wait for it;
+// the others follow with second.
 func (s *speaker) take(places ...place) {
-	var later []func()
 	for _, at := range places {
 		p := s.ports[portOf(at)]
 		if p == nil {
@@ -150,13 +152,25 @@ func (s *speaker) take(places ...place) {
 		if s.notify.Known || len(s.notify.on(at.link)) > 0 {
 			p.notices.take(now, at.addr)
 		}
-		for _, f := range frames[1:] {
-			later = append(later, func() { _ = p.send(f) })
+		if len(frames) > 1 {
+			s.seconds = append(s.seconds, at)
 		}
 	}
-	for _, send := range later {
-		send()
+}
+
+// second sends the other forms of what take announced since and nothing stopped, until a
+// grant ends.
+func (s *speaker) second(grantUntil time.Duration) {
+	for _, at := range s.seconds {
+		p := s.ports[portOf(at)]
+		if p == nil || Boottime() >= grantUntil {
+			continue
+		}
+		for _, f := range p.schedule.frames(at.addr) {
+			_ = p.send(f)
+		}
 	}
+	s.seconds = s.seconds[:0]
 }
 
 // stop ends the announcing of an address. After it returns no frame claims the address.

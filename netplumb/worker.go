@@ -123,6 +123,9 @@ func (w *worker) turn() {
 	if w.differs {
 		w.reconcile() // by the last look: a peer waits
 	}
+	if !w.differs {
+		w.speaker.second(w.want.GrantUntil)
+	}
 	if w.suspect {
 		w.look()
 	}

@@ -67,7 +67,8 @@ func (l *loop) hear(now time.Time, h netplumb.Heard) bool {
 			node = l.nodeOf(h.MAC)
 		}
 		l.node.Sign(now, signOf(h, node))
-		return h.Kind != netplumb.Other // its host asks often
+		// Its host asks often, and that a holder has what it holds is no news.
+		return h.Kind != netplumb.Other && (node == "" || node != l.node.Holder(h.Addr))
 	}
 	kind := cluster.Frame
 	if l.outsider(h) {
