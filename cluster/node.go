@@ -35,10 +35,12 @@ type Node struct {
 	// incoming is what the newest datagram says, before it is believed.
 	incoming announcement
 
-	peers  []*peer // by place among the plan's members; nil for ourselves
-	twins  []twin
-	bounds bounds
-	clock  uint64 // orders first sightings of claims
+	peers []*peer // by place among the plan's members; nil for ourselves
+	twins []twin
+	// outcasts are heard and not believed.
+	outcasts []outcast
+	bounds   bounds
+	clock    uint64 // orders first sightings of claims
 
 	holds  holds
 	signs  signs
@@ -278,11 +280,13 @@ func (n *Node) receiveAnnouncement(now time.Time, p *peer, e envelope, r *reader
 	if refusal := p.admit(e.boot, e.seq, fresh); refusal != "" {
 		if e.boot != p.boot {
 			p.stray = stray{e.boot, e.seq, now}
+			n.noteOutcast(now, from)
 		}
 		return refusal
 	}
 	if e.boot != p.boot {
 		if p.speaksOn(now, e.boot, a.interval, n.bounds) {
+			n.noteOutcast(now, from)
 			if fresh() {
 				n.noteSecond(now, p, e.boot, e.seq, from)
 			}

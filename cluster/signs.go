@@ -16,6 +16,8 @@ type sign struct {
 	heldAt  time.Time // when the holder last said so
 	freed   time.Time // when the holder said that it no longer holds; zero: it has not
 	fresh   bool      // we witnessed it: hold and release were said within 3 intervals
+	other   int       // the node whose host had it instead of the holder's, at otherAt
+	otherAt time.Time
 	asked   walk      // by ARP
 	askedOn time.Time // since when it is asked without a pause; zero while it is not
 	pinged  walk      // by echo
@@ -65,6 +67,9 @@ func (s signs) held(group, node int, boot uint64, now time.Time) {
 	x.newest, x.proof = now, now
 	x.heldAt, x.holder, x.boot, x.freed, x.fresh = now, node, boot, time.Time{}, false
 	x.silent = time.Time{}
+	if x.other == node {
+		x.otherAt = time.Time{}
+	}
 }
 
 // heldInPart notes that a node with another plan holds some of the group's addresses.
@@ -79,7 +84,8 @@ func (s signs) heldInPart(group int, now time.Time) {
 // freedBy notes that the node last heard to hold the group no longer does. recent is how
 // long ago it may have said otherwise for us to have witnessed the event; a farewell may
 // also follow a recent sign of the address, since it speaks for a process that had
-// fallen silent.
+// fallen silent. Where another node's host had the address in that time, which may be there
+// without being heard, the event is no proof that nobody has it.
 func (s signs) freedBy(group, node int, boot uint64, farewell bool, now time.Time, recent time.Duration) bool {
 	x := &s[group]
 	if x.holder != node || !x.freed.IsZero() {
@@ -89,7 +95,7 @@ func (s signs) freedBy(group, node int, boot uint64, farewell bool, now time.Tim
 	if farewell && x.newest.After(last) {
 		last = x.newest
 	}
-	x.freed, x.fresh = now, x.boot == boot && now.Sub(last) <= recent
+	x.freed, x.fresh = now, x.boot == boot && now.Sub(last) <= recent && now.Sub(x.otherAt) > recent
 	return true
 }
 
@@ -103,7 +109,11 @@ func (s signs) lives(group, node int, proof bool, now time.Time) {
 	if proof {
 		x.proof = now
 	}
-	if elsewhere := node != nobody && node != x.holder; elsewhere || !x.freed.IsZero() {
+	elsewhere := node != nobody && node != x.holder
+	if elsewhere {
+		x.other, x.otherAt = node, now
+	}
+	if elsewhere || !x.freed.IsZero() {
 		x.freed, x.fresh, x.holder = time.Time{}, false, nobody
 	}
 }

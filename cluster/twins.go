@@ -39,6 +39,40 @@ type stray struct {
 	last      time.Time
 }
 
+// An outcast is where a process speaks from that is heard and not believed. It may be in
+// nobody's list of peers, or where a switch filters the group, and must know who has what.
+type outcast struct {
+	from         netip.AddrPort
+	last, copied time.Time // when it last spoke, and last got a copy of what we say
+}
+
+// maxOutcasts bounds them: a recording makes its sender one.
+const maxOutcasts = 4
+
+func (n *Node) noteOutcast(now time.Time, from netip.AddrPort) {
+	i := slices.IndexFunc(n.outcasts, func(o outcast) bool { return o.from == from })
+	if i < 0 {
+		n.outcasts = slices.DeleteFunc(n.outcasts, func(o outcast) bool { return now.Sub(o.last) > n.bounds.stale })
+		if i = len(n.outcasts); i == maxOutcasts || from.Addr().IsUnspecified() {
+			return
+		}
+		n.outcasts = append(n.outcasts, outcast{from: from})
+	}
+	n.outcasts[i].last = now
+}
+
+// tellOutcasts sends those that spoke lately a copy of an announcement, every other
+// interval.
+func (n *Node) tellOutcasts(now time.Time, data []byte, out *Ready) {
+	for i := range n.outcasts {
+		o := &n.outcasts[i]
+		if now.Sub(o.last) <= n.bounds.stale && now.Sub(o.copied) >= 2*n.timing.Interval {
+			o.copied = now
+			out.Send = append(out.Send, Datagram{To: o.from, Data: data})
+		}
+	}
+}
+
 // provesFresh says whether an announcement acknowledges something that this process sent
 // lately, which a recording can't.
 func (n *Node) provesFresh(now time.Time, a *announcement) bool {
@@ -54,6 +88,7 @@ func (n *Node) noteTwin(now time.Time, e envelope, r *reader, from netip.AddrPor
 	if !r.announcement(a) {
 		return
 	}
+	n.noteOutcast(now, from)
 	i := slices.IndexFunc(n.twins, func(t twin) bool { return t.boot == e.boot })
 	if i < 0 {
 		n.twins = slices.DeleteFunc(n.twins, func(t twin) bool { return now.Sub(t.last) > n.bounds.stale })

@@ -215,3 +215,55 @@ func TestOwnPausesAreNoGrace(t *testing.T) {
 		}
 	}
 }
+
+// TestOutcastsAreTold: who is heard and not believed may be in nobody's list of peers, so it
+// gets a copy of what is said, every other interval, for as long as it speaks; it is not sent
+// more for speaking more, nor are more than a few.
+func TestOutcastsAreTold(t *testing.T) {
+	r := matureRig(t, 3, 2)
+	mine := &speaker{name: "node1", boot: 77, plan: r.n.plan, heard: map[string]heard{}, deaf: true}
+	second := twinOf(r.peers[0], 1000)
+	second.deaf = true
+	copies := map[netip.AddrPort]int{}
+	pass := func(long time.Duration) {
+		for end := r.now.Add(long); r.now.Before(end); {
+			r.pass(r.step)
+			for _, d := range r.out.Send {
+				if d.To.IsValid() {
+					copies[d.To]++
+				}
+			}
+		}
+	}
+	for range 20 {
+		for _, x := range []struct {
+			who  *speaker
+			at   int
+			want Refusal
+		}{{mine, 7, DuplicateName}, {second, 8, SecondProcess}} {
+			if got := r.sayFrom(x.who, host(x.at)); got != x.want {
+				t.Fatalf("%s with boot %d is refused for %q, want %q", x.who.name, x.who.boot, got, x.want)
+			}
+		}
+		pass(50 * time.Millisecond)
+	}
+	for _, at := range []int{7, 8} {
+		if got := copies[host(at)]; got != 5 {
+			t.Errorf("%v got %d copies in ten intervals, want 5", host(at), got)
+		}
+	}
+	clear(copies)
+	for i := range 20 {
+		r.sayFrom(mine, host(20+i))
+	}
+	pass(200 * time.Millisecond)
+	if len(copies) > maxOutcasts {
+		t.Errorf("copies went to %d addresses, want at most %d", len(copies), maxOutcasts)
+	}
+	pass(time.Second)
+	clear(copies)
+	pass(time.Second)
+	if len(copies) != 0 {
+		t.Errorf("copies go on to who is silent: %v", copies)
+	}
+}

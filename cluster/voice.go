@@ -224,6 +224,7 @@ func (n *Node) speak(now time.Time, out *Ready) time.Time {
 			out.Send = append(out.Send, Datagram{To: p.from, Data: data})
 		}
 	}
+	n.tellOutcasts(now, data, out)
 	if n.hurried(now) {
 		return now.Add(n.timing.Interval / 4)
 	}

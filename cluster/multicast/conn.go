@@ -18,7 +18,8 @@ import (
 
 // Config says where to chat.
 type Config struct {
-	// Group is the IPv4 multicast address and port.
+	// Group is the IPv4 multicast address and port. With the address 0.0.0.0 there is no
+	// group: the socket has the port, and what is sent goes to single peers only.
 	Group netip.AddrPort
 	// Interfaces chooses the links: All, names of links, or IPv4 addresses that a link
 	// has; none means All. What doesn't exist yet is joined by Rescan once it does.
@@ -46,7 +47,7 @@ type Conn struct {
 	count  counters
 }
 
-// Open binds the port and joins the group on the chosen links that there are. It fails
+// Open binds the port and joins the group, if any, on the chosen links that there are. It fails
 // when the port is taken or a socket option is refused, not for want of a link.
 func Open(c Config) (*Conn, error) { return open(c, c.Group.Port()) }
 
@@ -55,7 +56,7 @@ func Open(c Config) (*Conn, error) { return open(c, c.Group.Port()) }
 func OpenSender(c Config) (*Conn, error) { return open(c, 0) }
 
 func open(c Config, port uint16) (*Conn, error) {
-	if !c.Group.Addr().Is4() || !c.Group.Addr().IsMulticast() || c.Group.Port() == 0 {
+	if addr := c.Group.Addr(); addr != netip.IPv4Unspecified() && (!addr.Is4() || !addr.IsMulticast()) || c.Group.Port() == 0 {
 		return nil, fmt.Errorf("chat %s: not an IPv4 multicast address with a port (224.0.0.254:5007 is the default)", c.Group)
 	}
 	choice, err := newChoice(c.Interfaces)
@@ -96,6 +97,9 @@ func open(c Config, port uint16) (*Conn, error) {
 	}
 	return conn, nil
 }
+
+// grouped says whether there is a group.
+func (c *Conn) grouped() bool { return c.group.Addr().IsMulticast() }
 
 // Close leaves the group and ends a waiting Read with net.ErrClosed.
 func (c *Conn) Close() error {

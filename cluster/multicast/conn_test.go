@@ -142,6 +142,50 @@ func TestUnicast(t *testing.T) {
 	}
 }
 
+// TestWithoutGroup: peers alone are talked to, nothing goes to or comes from a group, and
+// what a host sends to its own address is not for it.
+func TestWithoutGroup(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	a.address("a0", "10.0.0.1/24")
+	b.address("b0", "10.0.0.2/24")
+	a.up("lo")
+	own, peer := netip.MustParseAddrPort("10.0.0.1:5007"), netip.MustParseAddrPort("10.0.0.2:5007")
+	alone := netip.AddrPortFrom(netip.IPv4Unspecified(), group.Port())
+	open := func(s *space, name string) (c *multicast.Conn) {
+		s.do("open", func() (err error) {
+			c, err = multicast.Open(multicast.Config{Group: alone, Interfaces: []string{name}})
+			return err
+		})
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	ca, cb := open(a, "a0"), open(b, "b0")
+	send(t, ca, "to nobody")
+	b.rescan(cb)
+	for _, to := range []netip.AddrPort{own, peer} {
+		if err := ca.Send([]byte("to "+to.String()), to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := receive(t, cb, 1)[0]
+	wantData(t, p, "to 10.0.0.2:5007")
+	if p.From != own || p.TTL != 255 || p.Link != "b0" {
+		t.Errorf("got %+v, want from %v on b0 with TTL 255", p, own)
+	}
+	wantDrop(t, ca, multicast.Own)
+	if links := ca.Stats().Links; len(links) != 1 || links[0].Sent != 0 {
+		t.Errorf("links %+v, want a0, with nothing sent to a group", links)
+	}
+	b.do("look for memberships", func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/igmp")
+		if err == nil && strings.Contains(string(text), "FE0000E0") { // 224.0.0.254
+			err = errors.New("the group was joined")
+		}
+		return err
+	})
+}
+
 // wantDrop reads until a datagram was dropped for the reason.
 func wantDrop(t *testing.T, c *multicast.Conn, reason multicast.Drop) {
 	t.Helper()

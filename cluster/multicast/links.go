@@ -72,7 +72,7 @@ func (c choice) has(i iface) bool {
 	})
 }
 
-// A link is one that was joined. Lists of links are never changed, only replaced.
+// A link is one that takes part: where there is a group, it was joined there. Lists of links are never changed, only replaced.
 type link struct {
 	name  string
 	index int
@@ -112,9 +112,11 @@ func (c *Conn) Rescan() error {
 		if chosen(l) {
 			continue
 		}
-		err := c.pc.LeaveGroup(&net.Interface{Index: l.index}, group)
 		c.log.Info("chat link left: it is down, gone or not chosen any more", "link", l.name, "index", l.index)
-		if err != nil {
+		if !c.grouped() {
+			continue
+		}
+		if err := c.pc.LeaveGroup(&net.Interface{Index: l.index}, group); err != nil {
 			c.log.Debug("chat link left with an error", "link", l.name, "err", err)
 		}
 	}
@@ -128,9 +130,11 @@ func (c *Conn) Rescan() error {
 			links = append(links, l)
 			continue
 		}
-		if err := c.pc.JoinGroup(&net.Interface{Index: w.index}, group); err != nil {
-			errs = append(errs, &LinkError{Link: w.name, Err: c.joinError(err)})
-			continue
+		if c.grouped() {
+			if err := c.pc.JoinGroup(&net.Interface{Index: w.index}, group); err != nil {
+				errs = append(errs, &LinkError{Link: w.name, Err: c.joinError(err)})
+				continue
+			}
 		}
 		l.oob = (&ipv4.ControlMessage{IfIndex: w.index}).Marshal()
 		l.count = new(linkCounters)

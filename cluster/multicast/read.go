@@ -96,6 +96,9 @@ func (c *Conn) accept(m *ipv4.Message, cm *ipv4.ControlMessage, links []link) (P
 		return Packet{}, ForeignLink
 	}
 	sender := from.AddrPort()
+	if sender.Addr().Unmap() == dst {
+		return Packet{}, Own // the kernel lets no such datagram in from the wire
+	}
 	return Packet{
 		Data:  m.Buffers[0][:m.N],
 		From:  netip.AddrPortFrom(sender.Addr().Unmap(), sender.Port()),

@@ -11,7 +11,7 @@ import (
 )
 
 // Send sends data to the address, or, where that is not valid, to the group on every
-// joined link. It never waits: what a link doesn't take is lost, as on the wire. The
+// joined link; without a group that sends nothing. It never waits: what a link doesn't take is lost, as on the wire. The
 // error joins one for each link that failed (*LinkError), after all were served.
 func (c *Conn) Send(data []byte, to netip.AddrPort) error {
 	if to.IsValid() {
@@ -20,6 +20,9 @@ func (c *Conn) Send(data []byte, to netip.AddrPort) error {
 	links := *c.links.Load()
 	if len(links) == 0 {
 		return fmt.Errorf("chat %s: no link to send on (chat_interface is %s: is one of them up?)", c.group, c.choice)
+	}
+	if !c.grouped() {
+		return nil
 	}
 	var errs []error
 	for _, l := range links {

@@ -14,6 +14,8 @@ const (
 	ForeignLink Drop = "foreign link"
 	// ForeignGroup: it was sent to another group, or to everybody.
 	ForeignGroup Drop = "foreign group"
+	// Own: this host sent it to itself, as its address is in its own list of peers.
+	Own Drop = "own"
 	// Truncated: it was longer than any datagram of ours.
 	Truncated Drop = "truncated"
 	// Unmarked: the kernel did not say by which link it came, or with which hop limit.
@@ -72,7 +74,7 @@ func (c *Conn) Stats() Stats {
 }
 
 // reasons has the places of the counters.
-var reasons = [...]Drop{ForeignLink, ForeignGroup, Truncated, Unmarked}
+var reasons = [...]Drop{ForeignLink, ForeignGroup, Own, Truncated, Unmarked}
 
 type counters struct {
 	received, sent, failed atomic.Uint64

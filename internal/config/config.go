@@ -28,11 +28,13 @@ type Config struct {
 	// SecretFile is the file that Load reads the secret from, or "".
 	SecretFile string
 
-	// Chat is the IPv4 multicast group and port that the nodes talk on.
+	// Chat is the IPv4 multicast group and port that the nodes talk on; with the address
+	// 0.0.0.0 there is no group, and they talk by unicast only.
 	Chat netip.AddrPort
 	// ChatInterfaces are interface names or addresses; empty means all that can do multicast.
 	ChatInterfaces []string
-	// Peers are reached by unicast, beside the multicast group.
+	// Peers are reached by unicast, beside the multicast group or instead of it. This
+	// host's own address may be among them.
 	Peers []netip.AddrPort
 	// Cluster tells apart clusters that share a wire and a secret.
 	Cluster string

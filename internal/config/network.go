@@ -3,20 +3,39 @@ package config
 import (
 	"errors"
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/vippy-ha/vippy/vipgroup"
 )
+
+// noGroup is what `chat` has for an address where the nodes talk by unicast only.
+const noGroup = "none"
 
 func (w *walker) chat(n node) {
 	s, ok := w.text(n, "ADDRESS:PORT")
 	if !ok {
 		return
 	}
-	ap, err := netip.ParseAddrPort(s)
+	text := s
+	host, port, _ := strings.Cut(s, ":")
+	if host == noGroup {
+		if s == noGroup {
+			port = strconv.Itoa(int(w.cfg.Chat.Port()))
+		}
+		text = netip.IPv4Unspecified().String() + ":" + port
+		w.later = append(w.later, func() {
+			if len(w.cfg.Peers) == 0 && !w.faulty("peers") {
+				w.fault(n, "there is no multicast group, so peers must list the hosts of all nodes")
+			}
+		})
+	}
+	ap, err := netip.ParseAddrPort(text)
 	switch {
 	case err != nil:
-		w.fault(n, `%s is not ADDRESS:PORT such as "224.0.0.254:5007"`, quote(s))
-	case !ap.Addr().Is4() || !ap.Addr().IsMulticast():
+		w.fault(n, `%s is not ADDRESS:PORT such as "224.0.0.254:5007", none or none:PORT`, quote(s))
+	case host != noGroup && (!ap.Addr().Is4() || !ap.Addr().IsMulticast()):
 		w.fault(n, "%s is not an IPv4 multicast address (224.0.0.0 to 239.255.255.255)", quote(s))
 	case ap.Port() == 0:
 		w.fault(n, "%s: the port is out of range; expected 1 to 65535", quote(s))
@@ -114,28 +133,55 @@ func (w *walker) witness(n node) {
 	})
 }
 
+// maxPeers is twice as many as there may be nodes: hosts are replaced one by one.
+const maxPeers = 2 * vipgroup.MaxNodes
+
 // peers are addresses, or addresses with a port other than chat's.
 func (w *walker) peers(n node) {
 	w.oneOrMore(n, func(e node) {
-		if s, ok := scalarText(e.ast); ok {
-			if ap, err := netip.ParseAddrPort(s); err == nil {
-				switch err := ipv4Host(ap.Addr()); {
-				case err != nil:
-					w.fault(e, "%s %v", quote(s), err)
-				case ap.Port() == 0:
-					w.fault(e, "%s: the port is out of range; expected 1 to 65535", quote(s))
-				default:
-					w.cfg.Peers = append(w.cfg.Peers, ap)
-				}
-				return
-			}
-		}
-		if a, ok := w.address(e); ok {
+		if p, ok := w.peer(e); ok {
 			i := len(w.cfg.Peers)
-			w.cfg.Peers = append(w.cfg.Peers, netip.AddrPortFrom(a, 0))
-			w.later = append(w.later, func() { w.cfg.Peers[i] = netip.AddrPortFrom(a, w.cfg.Chat.Port()) })
+			w.cfg.Peers = append(w.cfg.Peers, p)
+			w.later = append(w.later, func() { w.checkPeer(e, i) })
 		}
 	})
+	if len(w.cfg.Peers) > maxPeers {
+		w.fault(n, "%d peers; there may be %d", len(w.cfg.Peers), maxPeers)
+	}
+}
+
+// peer returns an address, with port 0 where it has none.
+func (w *walker) peer(n node) (netip.AddrPort, bool) {
+	if s, ok := scalarText(n.ast); ok {
+		if p, err := netip.ParseAddrPort(s); err == nil {
+			if err := ipv4Host(p.Addr()); err != nil {
+				w.fault(n, "%s %v", quote(s), err)
+				return p, false
+			}
+			if p.Port() == 0 {
+				w.fault(n, "%s: the port is out of range; expected 1 to 65535", quote(s))
+			}
+			return p, p.Port() != 0
+		}
+	}
+	a, ok := w.address(n)
+	return netip.AddrPortFrom(a, 0), ok
+}
+
+// checkPeer gives a peer its port and checks it when the whole file is read.
+func (w *walker) checkPeer(n node, i int) {
+	p := &w.cfg.Peers[i]
+	if p.Port() == 0 {
+		*p = netip.AddrPortFrom(p.Addr(), w.cfg.Chat.Port())
+	}
+	if slices.Contains(w.cfg.Peers[:i], *p) {
+		w.fault(n, "%v is listed twice", *p)
+	}
+	for _, g := range w.plan.Groups {
+		if slices.ContainsFunc(g.VIPs, func(v vipgroup.VIP) bool { return v.Address.Addr() == p.Addr() }) {
+			w.fault(n, "%v is one of vips, which moves from host to host: name a host's own address", p.Addr())
+		}
+	}
 }
 
 // notify is a list of "arp-cache" and networks.

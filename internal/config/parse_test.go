@@ -171,6 +171,12 @@ checks:
 	if want := []netip.AddrPort{netip.MustParseAddrPort("10.8.3.2:65535"), netip.MustParseAddrPort("10.8.3.3:6000")}; !reflect.DeepEqual(c.Peers, want) {
 		t.Errorf("peers are %v, want %v", c.Peers, want)
 	}
+	for _, form := range []struct{ chat, want string }{{"none", "0.0.0.0:5007"}, {"none:6000", "0.0.0.0:6000"}} {
+		c := mustParse(t, minimal+"peers: [10.8.3.2, \"10.8.3.3:7000\"]\nchat: "+form.chat)
+		if c.Chat.String() != form.want || c.Peers[0].Port() != c.Chat.Port() || c.Peers[1].Port() != 7000 {
+			t.Errorf("chat: %s is %v with peers %v", form.chat, c.Chat, c.Peers)
+		}
+	}
 	if !cmp.Equal(c.ChatInterfaces, []string{"eth0", "10.8.3.2"}) || len(c.Witness) != 1 {
 		t.Errorf("chat_interface %v, witness %v", c.ChatInterfaces, c.Witness)
 	}

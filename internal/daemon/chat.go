@@ -91,11 +91,13 @@ func (c *chat) read() error {
 		case <-c.done:
 			return nil
 		}
-		if err := c.Read(b); err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return nil
+		for more := true; more; more = len(b.Packets) == 0 { // nothing in it is worth a turn
+			if err := c.Read(b); err != nil {
+				if errors.Is(err, net.ErrClosed) {
+					return nil
+				}
+				return fmt.Errorf("chat: %w", err)
 			}
-			return fmt.Errorf("chat: %w", err)
 		}
 		select {
 		case c.batches <- b:

@@ -71,6 +71,8 @@ type cluster struct {
 	twin   *node
 	groups []group
 	vips   []netip.Addr
+	// noMulticast is the switch's filter where the nodes talk by unicast.
+	noMulticast *filter
 	// undo are what faults put on the wire, until heal.
 	undo   []interface{ close() error }
 	closed bool
@@ -133,6 +135,14 @@ func newCluster(o Options) (_ *cluster, err error) {
 		return nil, err
 	}
 	c.client = c.wire.ports[len(names)]
+	if o.Unicast {
+		for _, p := range c.wire.ports[:len(names)] {
+			c.conf.peers = append(c.conf.peers, p.addr) // its own as well: the list is the same on all
+		}
+		if c.noMulticast, err = c.wire.dropMulticast(); err != nil {
+			return nil, err
+		}
+	}
 	for i, name := range names {
 		n := &node{port: c.wire.ports[i], name: name, num: byte(i + 1), voter: name == voterName, dir: filepath.Join(c.dir.path, name), conf: c.conf}
 		n.socket.Socket = socketPath(n.dir)
@@ -294,6 +304,9 @@ func (c *cluster) close() error {
 	var errs []error
 	for _, f := range c.undo {
 		errs = append(errs, f.close())
+	}
+	if c.noMulticast != nil {
+		errs = append(errs, c.noMulticast.close())
 	}
 	for _, n := range c.hosts() {
 		errs = append(errs, n.endFrozen())

@@ -43,6 +43,15 @@ func (c *cluster) firewall(n *node) error {
 	return c.drop(n.space, []rule{{hostInput, toPort(chatPort)}, {hostOutput, toPort(chatPort)}})
 }
 
+// dropMulticast makes the switch one that carries no IPv4 multicast at all.
+func (w *wire) dropMulticast() (*filter, error) {
+	var rules []rule
+	for _, p := range w.ports {
+		rules = append(rules, rule{fromLink(p.plug.Attrs().Name), toMulticast})
+	}
+	return drop(w.space, rules)
+}
+
 // drop starts a filter that lasts until heal.
 func (c *cluster) drop(s *space, rules []rule) error {
 	f, err := drop(s, rules)

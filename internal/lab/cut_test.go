@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
 )
 
@@ -116,6 +118,51 @@ func TestFilters(t *testing.T) {
 			if heard, _ := k.hears(t, w.from, w.to, w.number); !heard {
 				t.Errorf("after %s: %s does not hear %s on port %d", tt.name, w.to.space.name, w.from.space.name, w.number)
 			}
+		}
+	}
+}
+
+// A switch without multicast carries everything else.
+func TestDropMulticast(t *testing.T) {
+	c := bench(t)
+	a, b := c.nodes[0], c.nodes[1]
+	k := newTalk(t, []*port{a.port, b.port}, chatPort)
+	group := &net.UDPAddr{IP: net.IPv4(224, 0, 0, 254), Port: chatPort}
+	eth0 := func(n *node) *net.Interface { return &net.Interface{Index: n.link.Attrs().Index} }
+	if err := ipv4.NewPacketConn(k.conns[b.port][chatPort]).JoinGroup(eth0(b), group); err != nil {
+		t.Fatal(err)
+	}
+	if err := ipv4.NewPacketConn(k.conns[a.port][chatPort]).SetMulticastInterface(eth0(a)); err != nil {
+		t.Fatal(err)
+	}
+	for _, drops := range []bool{false, true} {
+		if drops {
+			f, err := c.wire.dropMulticast()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.close()
+		}
+		for _, to := range []*net.UDPAddr{group, {IP: b.addr.AsSlice(), Port: chatPort}} {
+			if _, err := k.conns[a.port][chatPort].WriteToUDP([]byte(to.String()), to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got []string
+		for buf := make([]byte, 64); ; {
+			k.conns[b.port][chatPort].SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			n, _, err := k.conns[b.port][chatPort].ReadFromUDP(buf)
+			if err != nil {
+				break
+			}
+			got = append(got, string(buf[:n]))
+		}
+		want := []string{group.String(), net.JoinHostPort(b.addr.String(), fmt.Sprint(chatPort))}
+		if drops {
+			want = want[1:]
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("with multicast dropped: %v, got %q, want %q", drops, got, want)
 		}
 	}
 }

@@ -153,6 +153,29 @@ func TestDrill(t *testing.T) {
 	}
 }
 
+// Where the switch carries no multicast, nodes that talk by unicast fail over all the same.
+func TestDrillByUnicast(t *testing.T) {
+	kernel(t)
+	path := build(t, "")
+	tempdir(t)
+	noLeak(t)
+	var out, diag bytes.Buffer
+	wanted := []string{"stop", "return", "kill", "cut", "heal"}
+	ok, err := Run(t.Context(), Options{Vippyd: path, Unicast: true, JSON: true, Faults: wanted, Stdout: &out, Stderr: &diag})
+	if err != nil || !ok {
+		t.Fatalf("ok is %v, error %v\n%s%s", ok, err, out.String(), diag.String())
+	}
+	results, _ := lines(t, out.String())
+	for _, r := range results {
+		if r.MovedMS == nil && r.Fault != "heal" {
+			t.Errorf("%s of %s moved nothing: %+v", r.Fault, r.Victim, r)
+		}
+	}
+	if len(results) != len(wanted) {
+		t.Errorf("%d results, want %d", len(results), len(wanted))
+	}
+}
+
 // A vippyd that doesn't ask takes the addresses of a hung one, whose kernel still answers
 // for them. The lab must see that.
 func TestDrillSeesThatNobodyAsks(t *testing.T) {

@@ -54,6 +54,9 @@ func fromHost(mac net.HardwareAddr) []piece {
 	return []piece{{unix.NFT_PAYLOAD_LL_HEADER, 6, mac}}
 }
 
+// toMulticast matches frames to IPv4 groups (RFC 1112 section 6.4).
+var toMulticast = []piece{{unix.NFT_PAYLOAD_LL_HEADER, 0, []byte{0x01, 0x00, 0x5e}}}
+
 // toPort matches IPv4 datagrams to a UDP port.
 func toPort(port uint16) []piece {
 	return []piece{{unix.NFT_PAYLOAD_NETWORK_HEADER, 9, []byte{unix.IPPROTO_UDP}},

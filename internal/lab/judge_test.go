@@ -319,7 +319,8 @@ func TestConfigLoads(t *testing.T) {
 	dir := t.TempDir()
 	nodes := []string{"node1", "node2", "node3"}
 	groups := layout(nodes, 300)
-	if err := writeConfig(dir, settings{newSecret(), 7, 20 * time.Millisecond, 150 * time.Millisecond, time.Second, single, append([]string{voterName}, nodes...)}, nodes, groups, netip.MustParseAddr("10.99.0.9")); err != nil {
+	if err := writeConfig(dir, settings{newSecret(), 7, 20 * time.Millisecond, 150 * time.Millisecond, time.Second, single,
+		append([]string{voterName}, nodes...), []netip.Addr{netip.MustParseAddr("10.99.0.1")}}, nodes, groups, netip.MustParseAddr("10.99.0.9")); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(configPath(dir))

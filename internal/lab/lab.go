@@ -38,6 +38,9 @@ type Options struct {
 	// Single makes the plan's partition "single": only a majority serves. Two nodes get a
 	// voter. The drill is then a shorter one, for faults that a majority can bear.
 	Single bool
+	// Unicast lets the nodes talk by unicast only (chat: none), on a switch that carries no
+	// multicast.
+	Unicast bool
 	// Faults are the faults to drill, done in the order of FaultNames; empty means all.
 	Faults []string
 	// Runs is how often the drill is repeated, default 1.

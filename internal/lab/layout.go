@@ -83,6 +83,16 @@ type settings struct {
 	// partition is what the plan says; voters, if any, are those of the plan.
 	partition string
 	voters    []string
+	// peers are the hosts to which it talks by unicast; without any it uses multicast.
+	peers []netip.Addr
+}
+
+// chat is what the config says, "" for the default.
+func (s settings) chat() string {
+	if len(s.peers) > 0 {
+		return "none"
+	}
+	return ""
 }
 
 // writeConfig writes what a node reads, for vippyd and for people: only what differs
@@ -100,22 +110,24 @@ func writeConfig(dir string, s settings, nodes []string, groups []group, witness
 		Addresses []address `json:"addresses"`
 	}
 	file := struct {
-		Cluster       string     `json:"cluster"`
-		Secret        string     `json:"secret"`
-		Version       uint64     `json:"version,omitempty"`
-		ChatInterface string     `json:"chat_interface"`
-		Management    string     `json:"management"`
-		StateDir      string     `json:"state_dir"`
-		Interval      float64    `json:"interval,omitempty"`
-		Stale         float64    `json:"stale,omitempty"`
-		Mature        float64    `json:"mature,omitempty"`
-		Partition     string     `json:"partition,omitempty"`
-		Nodes         []string   `json:"nodes"`
-		Voters        []string   `json:"voters,omitempty"`
-		Witness       []string   `json:"witness"`
-		VIPs          []vipGroup `json:"vips"`
-	}{"lab", s.secret, s.version, linkName, socketPath(dir), filepath.Join(dir, "state"),
-		s.interval.Seconds(), s.stale.Seconds(), s.mature.Seconds(), s.partition, nodes, s.voters, []string{witness.String()}, nil}
+		Cluster       string       `json:"cluster"`
+		Secret        string       `json:"secret"`
+		Version       uint64       `json:"version,omitempty"`
+		Chat          string       `json:"chat,omitempty"`
+		ChatInterface string       `json:"chat_interface"`
+		Peers         []netip.Addr `json:"peers,omitempty"`
+		Management    string       `json:"management"`
+		StateDir      string       `json:"state_dir"`
+		Interval      float64      `json:"interval,omitempty"`
+		Stale         float64      `json:"stale,omitempty"`
+		Mature        float64      `json:"mature,omitempty"`
+		Partition     string       `json:"partition,omitempty"`
+		Nodes         []string     `json:"nodes"`
+		Voters        []string     `json:"voters,omitempty"`
+		Witness       []netip.Addr `json:"witness"`
+		VIPs          []vipGroup   `json:"vips"`
+	}{"lab", s.secret, s.version, s.chat(), linkName, s.peers, socketPath(dir), filepath.Join(dir, "state"),
+		s.interval.Seconds(), s.stale.Seconds(), s.mature.Seconds(), s.partition, nodes, s.voters, []netip.Addr{witness}, nil}
 	for _, g := range groups {
 		vg := vipGroup{Name: g.name, Prefer: g.prefer}
 		for _, v := range g.vips {

@@ -30,7 +30,7 @@ func (t *attacker) init(w *World) {
 
 // overhear records a datagram.
 func (t *attacker) overhear(h *host, f *frame) {
-	if h.role != stranger || f.kind != chatGroup || !t.recording {
+	if h.role != stranger || f.kind > chatDirect || !t.recording {
 		return
 	}
 	if l := &t.last[f.src]; l.frame != nil && t.w.now-l.at > 2*int64(t.w.cfg.Interval) && len(t.ends) < tapeLength {

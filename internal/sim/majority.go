@@ -55,10 +55,10 @@ func (w *World) majorityServes(split uint32) {
 }
 
 // young says whether a process hasn't been there for long enough to know who may have
-// something: it objects to claims.
+// something, or is yet to be started again: it objects to claims.
 func (w *World) young() bool {
 	return slices.ContainsFunc(w.hosts[:w.cfg.Nodes], func(h *host) bool {
-		return h.clock.at(w.now)-int64(h.boot) < int64(w.cfg.regained())
+		return h.state != running || h.clock.at(w.now)-int64(h.boot) < int64(w.cfg.regained())
 	})
 }
 

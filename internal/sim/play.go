@@ -96,6 +96,7 @@ func DrawFor(seed uint64, mode Mode) Config {
 	c.Upgrades = rng.IntN(2) == 0
 	c.Pests = rng.IntN(4) == 0 && mode != Majority && mode != Memory || mode == Pests
 	c.Share = rng.IntN(3) == 0
+	c.Unicast = rng.IntN(4) == 0
 	return c
 }
 

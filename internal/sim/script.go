@@ -22,6 +22,7 @@ import (
 //	unguarded                   the daemons have no guards
 //	single                      only a majority may serve
 //	voters 1                    so many of the nodes, the last ones, are voters only
+//	unicast                     the nodes talk by unicast only
 //	twin                        a host "twin" is there for "begin twin n1"
 //	loss 50, seed 7             per 1000 frames; what random draws depend on
 //
@@ -107,6 +108,8 @@ func (s *Script) setting(words []string) (known bool, err error) {
 		s.single = true
 	case "voters":
 		number(&s.cfg.Voters)
+	case "unicast":
+		s.cfg.Unicast = true
 	case "twin":
 		s.cfg.Pests = true
 	case "gateway":

@@ -222,13 +222,25 @@ func (h *host) noteSpin(r *cluster.Ready) {
 // speak sends one datagram of the core.
 func (h *host) speak(d cluster.Datagram) {
 	f := &frame{kind: chatGroup, src: int16(h.id), from: h.chat, ttl: 255, data: slices.Clone(d.Data)}
-	if !d.To.IsValid() {
+	if !d.To.IsValid() && !h.w.cfg.Unicast {
 		h.w.broadcast(f)
 		return
 	}
 	f.kind = chatDirect
-	if n, ok := h.w.number[d.To.Addr()]; ok && n >= h.w.vips {
+	if !d.To.IsValid() {
+		h.toPeers(f)
+	} else if n, ok := h.w.number[d.To.Addr()]; ok && n >= h.w.vips {
 		h.w.send(f, n-h.w.vips)
+	}
+}
+
+// toPeers sends a datagram to every host that is configured as a peer, which a twin's isn't.
+// The stranger sees all that the switch carries.
+func (h *host) toPeers(f *frame) {
+	for to, peer := range h.w.hosts {
+		if to != h.id && peer != h.w.twin && peer.role != gateway {
+			h.w.send(f, to)
+		}
 	}
 }
 

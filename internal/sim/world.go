@@ -37,6 +37,8 @@ type Config struct {
 	Upgrades bool
 	// Share lets hosts share their neighbours.
 	Share bool
+	// Unicast lets the nodes talk to each other's hosts only, as with `chat: none`.
+	Unicast bool
 	// Pests adds the faults of pest.go, and the host of the twin.
 	Pests bool
 	// Bug plants a fault into the shells or kernels.
