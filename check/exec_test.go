@@ -24,17 +24,21 @@ func (b ballotBox) Vote(votes ...plugin.Vote) {
 		b <- v
 	}
 }
-func (b ballotBox) Events() <-chan plugin.Event { return nil }
-func (b ballotBox) Log() *slog.Logger           { return slog.New(slog.DiscardHandler) }
+func (b ballotBox) Events() <-chan plugin.Event                   { return nil }
+func (b ballotBox) Status(context.Context) (plugin.Status, error) { return plugin.Status{}, nil }
+func (b ballotBox) Log() *slog.Logger                             { return slog.New(slog.DiscardHandler) }
 
 // run runs a check until the test ends, or until the returned function is called.
-func run(t *testing.T, e check.Exec) (votes ballotBox, stop func()) {
+func run(t *testing.T, p plugin.Plugin) (votes ballotBox, stop func()) {
 	t.Helper()
-	e.User = strconv.Itoa(os.Geteuid()) // who may write to the test's folders
+	if e, ok := p.(check.Exec); ok {
+		e.User = strconv.Itoa(os.Geteuid()) // who may write to the test's folders
+		p = e
+	}
 	votes = make(ballotBox, 1000)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- e.Run(ctx, votes) }()
+	go func() { ended <- p.Run(ctx, votes) }()
 	stopped := false
 	stop = func() {
 		if cancel(); !stopped {
@@ -61,9 +65,9 @@ func TestFirstVote(t *testing.T) {
 		{"healthy", check.Exec{Command: []string{"true"}}, []plugin.Vote{{}}},
 		{"failing", check.Exec{Command: []string{"false"}},
 			[]plugin.Vote{{Bar: true, Reason: "exit status 1"}}},
-		{"a penalty instead", check.Exec{Command: []string{"false"}, Penalty: 7},
+		{"a penalty instead", check.Exec{Command: []string{"false"}, Common: check.Common{Penalty: 7}},
 			[]plugin.Vote{{Penalty: 7, Reason: "exit status 1"}}},
-		{"for groups", check.Exec{Command: []string{"false"}, Groups: []string{"web", "10.0.0.9"}}, []plugin.Vote{
+		{"for groups", check.Exec{Command: []string{"false"}, Common: check.Common{Groups: []string{"web", "10.0.0.9"}}}, []plugin.Vote{
 			{Group: "web", Bar: true, Reason: "exit status 1"},
 			{Group: "10.0.0.9", Bar: true, Reason: "exit status 1"}}},
 		{"the last line of stderr", check.Exec{Command: sh(`echo one >&2; printf 'no \033[1mdisk\n\n' >&2; echo out; exit 2`)},
@@ -75,7 +79,12 @@ func TestFirstVote(t *testing.T) {
 			[]plugin.Vote{{Bar: true, Reason: `cannot start: exec: "/nowhere/check": stat /nowhere/check: no such file or directory`}}},
 		{"nothing on stdin", check.Exec{Command: []string{"cat"}}, []plugin.Vote{{}}},
 		{"its environment", check.Exec{Command: sh(`pwd >&2; env | grep -c . >&2; echo "$VIPPY_CHECK" | grep -q ^web$`)}, []plugin.Vote{{}}},
-		{"Rise and Fall don't delay it", check.Exec{Command: []string{"false"}, Rise: 9, Fall: 9},
+		{"a warning of a Nagios plugin", check.Exec{Command: sh(`echo 'DISK WARNING | /=90%'; exit 1`), Nagios: true}, []plugin.Vote{{}}},
+		{"trouble of a Nagios plugin", check.Exec{Command: sh(`echo 'DISK CRITICAL - 1% free | /=99%'; echo long text; echo hm >&2; exit 2`), Nagios: true},
+			[]plugin.Vote{{Bar: true, Reason: "exit status 2: DISK CRITICAL - 1% free"}}},
+		{"what a Nagios plugin doesn't know", check.Exec{Command: sh(`echo oops >&2; exit 3`), Nagios: true},
+			[]plugin.Vote{{Bar: true, Reason: "exit status 3: oops"}}},
+		{"Rise and Fall don't delay it", check.Exec{Command: []string{"false"}, Common: check.Common{Rise: 9, Fall: 9}},
 			[]plugin.Vote{{Bar: true, Reason: "exit status 1"}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -94,7 +103,7 @@ func TestRiseAndFall(t *testing.T) {
 	dir := t.TempDir()
 	// The results are scripted: the nth run does what the nth letter says.
 	votes, stop := run(t, check.Exec{
-		Label: "scripted", Interval: 5 * time.Millisecond, Timeout: time.Minute, Rise: 2, Fall: 3,
+		Common: check.Common{Label: "scripted", Interval: 5 * time.Millisecond, Timeout: time.Minute, Rise: 2, Fall: 3},
 		Command: sh(`cd "$1"; echo run >>runs; n=$(wc -l <runs)
 			case $(echo HFFHFFFHFHH | cut -c $n) in F) echo "at run $n" >&2; exit 1;; esac`, dir),
 	})
@@ -155,7 +164,7 @@ func wantDead(t *testing.T, pid int) {
 
 func TestTimeoutKillsChildren(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pids")
-	votes, _ := run(t, check.Exec{Label: "hanging", Command: hang(file), Interval: time.Hour, Timeout: time.Second})
+	votes, _ := run(t, check.Exec{Common: check.Common{Label: "hanging", Interval: time.Hour, Timeout: time.Second}, Command: hang(file)})
 	want := plugin.Vote{Bar: true, Reason: "not done within 1s: waiting"}
 	if got := <-votes; got != want {
 		t.Fatalf("got %+v, want %+v", got, want)
@@ -177,7 +186,7 @@ func awaitFile(t *testing.T, file string) {
 
 func TestStopKillsChildren(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pids")
-	votes, stop := run(t, check.Exec{Label: "hanging", Command: hang(file), Interval: time.Hour})
+	votes, stop := run(t, check.Exec{Common: check.Common{Label: "hanging", Interval: time.Hour}, Command: hang(file)})
 	awaitFile(t, file)
 	stop()
 	for _, pid := range pids(t, file) {
@@ -192,7 +201,7 @@ func TestStopKillsChildren(t *testing.T) {
 // for though it holds stderr open.
 func TestSuccessLeavesNothing(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pids")
-	votes, _ := run(t, check.Exec{Label: "forking", Interval: time.Hour,
+	votes, _ := run(t, check.Exec{Common: check.Common{Label: "forking", Interval: time.Hour},
 		Command: sh(`sleep 1000 & echo $! >"$1"`, file)})
 	if got := <-votes; got != (plugin.Vote{}) {
 		t.Errorf("got %+v, want healthy", got)
@@ -205,7 +214,7 @@ func TestSuccessLeavesNothing(t *testing.T) {
 // A process that fled from the group and holds stderr open holds up nothing.
 func TestFugitive(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
-	votes, _ := run(t, check.Exec{Label: "daemonizing", Interval: time.Hour,
+	votes, _ := run(t, check.Exec{Common: check.Common{Label: "daemonizing", Interval: time.Hour},
 		Command: sh(`setsid sh -c 'echo $$ >"$1.new"; mv "$1.new" "$1"; exec sleep 1000' x "$1" &
 			while ! test -e "$1"; do sleep 0.01; done; echo sick >&2; exit 1`, file)})
 	want := plugin.Vote{Bar: true, Reason: "exit status 1: sick"}
@@ -220,7 +229,7 @@ func TestFugitive(t *testing.T) {
 }
 
 func TestFloodOfOutput(t *testing.T) {
-	votes, _ := run(t, check.Exec{Label: "loud", Interval: time.Hour, Timeout: time.Minute, Command: sh(`yes sick >&2`)})
+	votes, _ := run(t, check.Exec{Common: check.Common{Label: "loud", Interval: time.Hour, Timeout: time.Minute}, Command: sh(`yes sick >&2`)})
 	got := <-votes // its last line may be cut off anywhere
 	if !got.Bar || !strings.HasPrefix("wrote more than 1 MiB: sick", got.Reason) || len(got.Reason) < len("wrote more than 1 MiB") {
 		t.Errorf("got %+v, want a bar for what it wrote", got)
@@ -229,7 +238,7 @@ func TestFloodOfOutput(t *testing.T) {
 
 func TestNeverOverlaps(t *testing.T) {
 	dir := t.TempDir()
-	votes, stop := run(t, check.Exec{Label: "slow", Interval: time.Millisecond, Timeout: time.Minute,
+	votes, stop := run(t, check.Exec{Common: check.Common{Label: "slow", Interval: time.Millisecond, Timeout: time.Minute},
 		Command: sh(`cd "$1" && mkdir running || exit 1; sleep 0.02; rmdir running; echo run >>runs
 			if test $(wc -l <runs) -ge 10; then : >done; fi`, dir)})
 	awaitFile(t, filepath.Join(dir, "done"))
@@ -240,11 +249,11 @@ func TestNeverOverlaps(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	good := check.Exec{Label: "web", Command: []string{"true"}, Interval: time.Second}
+	good := check.Exec{Common: check.Common{Label: "web", Interval: time.Second}, Command: []string{"true"}}
 	if err := good.Validate(); err != nil {
 		t.Errorf("got error %v, want none", err)
 	}
-	bad := check.Exec{Label: "web", Timeout: -1, Rise: -1, Penalty: -1}
+	bad := check.Exec{Common: check.Common{Label: "web", Timeout: -1, Rise: -1, Penalty: -1}}
 	err := bad.Validate()
 	for _, want := range []string{"check web: command", "interval", "timeout", "rise", "penalty"} {
 		if err == nil || !strings.Contains(err.Error(), want) {

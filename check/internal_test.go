@@ -11,9 +11,13 @@ func TestVerdict(t *testing.T) {
 		results, news string // H and F; + where the verdict is new
 	}{
 		{0, 0, "HHFFH", "+.+.+"},
-		{1, 1, "FHFH", "++++"},
+		{1, 1, "FHFH", "+++."},
 		{2, 3, "HFFHFFFHFHH", "+.....+...+"},
 		{3, 1, "FHHFHHHF", "+.....++"},
+		// With each relapse soon after a recovery it takes twice as long to be believed.
+		{1, 1, "HFHFHHFHHHHF", "++++.++...++"},
+		{1, 1, "HFHFHFHFHFHFHFHF", "++++............"},
+		{1, 1, "HFH" + strings.Repeat("H", steadyAfter) + "FHFH", "+++" + strings.Repeat(".", steadyAfter) + "+++."},
 	} {
 		v := verdict{rise: test.rise, fall: test.fall}
 		var news strings.Builder

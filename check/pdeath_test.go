@@ -20,7 +20,7 @@ const daemonFile = "VIPPY_TEST_DAEMON_FILE"
 
 func TestMain(m *testing.M) {
 	if file := os.Getenv(daemonFile); file != "" {
-		e := check.Exec{Label: "hanging", Interval: time.Hour, User: strconv.Itoa(os.Geteuid()),
+		e := check.Exec{Common: check.Common{Label: "hanging", Interval: time.Hour}, User: strconv.Itoa(os.Geteuid()),
 			Command: sh(`echo $$ >"$1.new"; mv "$1.new" "$1"; exec sleep 1000`, file)}
 		_ = e.Run(context.Background(), make(ballotBox))
 		return

@@ -145,6 +145,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, s.daemon.Status())
 	case r.URL.Path == "/peers":
 		answer(w, http.StatusOK, list(s.daemon.Status().Peers))
+	case r.URL.Path == "/plugins":
+		answer(w, http.StatusOK, list(s.daemon.Status().Plugins))
 	case r.URL.Path == "/plan":
 		answer(w, http.StatusOK, s.daemon.Plan())
 	case r.URL.Path == "/metrics":

@@ -163,6 +163,7 @@ func TestRequests(t *testing.T) {
 		{"GET", "/status", "", 200, string(status)},
 		{"GET", "/status?pretty", "", 200, string(status)},
 		{"GET", "/peers", "", 200, string(peers)},
+		{"GET", "/plugins", "", 200, `[{"name":"disk","program":["/p/disk"],"running":false,"restarts":3,"failure":"ended","voted":true,"votes":[{"group":"web","bar":true,"reason":"full"}],"stderr":"oops"},{"name":"web","running":true,"pid":7,"restarts":0,"voted":false,"votes":[]}]`},
 
 		{"POST", "/drain", "", 200, `{"ok":true,"message":"drained"}`},
 		{"POST", "/drain", " {} \n", 200, `{"ok":true,"message":"drained"}`},

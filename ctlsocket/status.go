@@ -24,6 +24,8 @@ type Status struct {
 	Grant  Grant   `json:"grant"`
 	Guard  Guard   `json:"guard"`
 	Alarms []Alarm `json:"alarms"`
+	// Plugins are the checks and plugins of this node, in the order of the config.
+	Plugins []Plugin `json:"plugins"`
 	// Program is what runs the node.
 	Program Program `json:"program"`
 	// Drained is the order to drain this node that is in force; nil for none.
@@ -222,6 +224,7 @@ func (s Status) MarshalJSON() ([]byte, error) {
 	}
 	s.State.Ownership = ownership
 	s.Groups, s.Peers, s.Alarms = list(s.Groups), list(s.Peers), list(s.Alarms)
+	s.Plugins = list(s.Plugins)
 	type plain Status
 	return json.Marshal(plain(s))
 }

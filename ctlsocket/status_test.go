@@ -56,8 +56,12 @@ func full() Status {
 			{Node: "node2", State: PeerLive, Eligible: true, PlanVersion: 5, PlanDigest: "c0ffee00c0ffee00c0ffee00c0ffee00", LastHeardMS: 40},
 			{Node: "node3", State: PeerAbsent, Reason: "not heard", LastHeardMS: NeverHeard},
 		},
-		Grant:  Grant{Valid: true, RemainingMS: 950},
-		Guard:  Guard{PID: 4711, OK: true},
+		Grant: Grant{Valid: true, RemainingMS: 950},
+		Guard: Guard{PID: 4711, OK: true},
+		Plugins: []Plugin{
+			{Name: "disk", Program: []string{"/p/disk"}, Restarts: 3, Failure: "ended", Voted: true, Votes: []PluginVote{{Group: "web", Bar: true, Reason: "full"}}, Stderr: "oops"},
+			{Name: "web", Running: true, PID: 7},
+		},
 		Alarms: []Alarm{{Name: AlarmTwoOwners, Since: time.Date(2026, 11, 21, 22, 1, 0, 0, time.UTC), Detail: "web: node1 and node2"}},
 	}
 }

@@ -33,9 +33,9 @@ type voter struct {
 	votes map[string]Vote // by group
 	// inherited says that votes are those of the plugin that this one replaced.
 	inherited bool
-	// end, where not empty, is how the plugin ended. It bars the node over whatever
-	// the plugin thought of it.
-	end string
+	// ended has the votes that the plugin's end stands for, by group, over whatever the
+	// plugin thought of the same.
+	ended map[string]Vote
 	// full is set once maxSubjects was reached, and that was logged.
 	full bool
 }
@@ -77,7 +77,7 @@ func (b *box) replace(old, h *host) {
 	defer b.mu.Unlock()
 	v := b.voters[old]
 	delete(b.voters, old)
-	b.voters[h] = &voter{votes: v.votes, inherited: true, end: v.end}
+	b.voters[h] = &voter{votes: v.votes, inherited: true, ended: v.ended}
 }
 
 // remove withdraws a plugin's votes and takes its voice.
@@ -106,13 +106,20 @@ func (b *box) open(h *host) {
 	}
 }
 
-// end takes a plugin's voice and makes its end its vote.
-func (b *box) end(h *host, how string) {
+// end takes a plugin's voice and makes votes of its end.
+func (b *box) end(h *host, votes []Vote) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if v := b.voters[h]; v != nil {
-		v.open, v.end = false, how
-		b.say(subject{h.source, ""}, v.node())
+	v := b.voters[h]
+	if v == nil {
+		return
+	}
+	v.open = false
+	b.forgive(h, v)
+	v.ended = map[string]Vote{}
+	for _, n := range votes {
+		v.ended[n.Group] = n
+		b.say(subject{h.source, n.Group}, n)
 	}
 }
 
@@ -120,9 +127,21 @@ func (b *box) end(h *host, how string) {
 func (b *box) settle(h *host) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if v := b.voters[h]; v != nil && v.end != "" {
-		v.end = ""
-		b.say(subject{h.source, ""}, v.node())
+	if v := b.voters[h]; v != nil {
+		b.forgive(h, v)
+	}
+}
+
+// forgive makes stand again what the plugin said before its end.
+func (b *box) forgive(h *host, v *voter) {
+	groups := slices.Sorted(maps.Keys(v.ended))
+	v.ended = nil
+	for _, group := range groups {
+		if vote, ok := v.votes[group]; ok {
+			b.say(subject{h.source, group}, vote)
+		} else {
+			b.withdraw(subject{h.source, group})
+		}
 	}
 }
 
@@ -140,14 +159,12 @@ func (b *box) vote(h *host, votes []Vote) {
 		for _, group := range slices.Sorted(maps.Keys(v.votes)) {
 			if !slices.ContainsFunc(votes, func(n Vote) bool { return n.Group == group }) {
 				delete(v.votes, group)
-				if group != "" || v.end == "" {
+				if _, ended := v.ended[group]; !ended { // else forgive does
 					b.withdraw(subject{h.source, group})
 				}
 			}
 		}
 	}
-	ended := v.end != ""
-	v.end = ""
 	for _, n := range votes {
 		n.Penalty = max(n.Penalty, 0)
 		if _, known := v.votes[n.Group]; !known && len(v.votes) >= maxSubjects {
@@ -158,19 +175,33 @@ func (b *box) vote(h *host, votes []Vote) {
 			continue
 		}
 		v.votes[n.Group] = n
+		delete(v.ended, n.Group)
 		b.say(subject{h.source, n.Group}, n)
 	}
-	if ended {
-		b.say(subject{h.source, ""}, v.node())
-	}
+	b.forgive(h, v)
 }
 
-// node is a plugin's standing vote on the whole node.
-func (v *voter) node() Vote {
-	if v.end != "" {
-		return Vote{Bar: true, Reason: v.end}
+// standing are a plugin's votes that say something, by group.
+func (v *voter) standing() (out []Vote) {
+	all := maps.Clone(v.votes)
+	maps.Copy(all, v.ended)
+	for _, group := range slices.Sorted(maps.Keys(all)) {
+		if vote := all[group]; !vote.Healthy() {
+			out = append(out, vote)
+		}
 	}
-	return v.votes[""]
+	return out
+}
+
+// standing are the votes of one plugin that say something, and whether it voted at all.
+func (b *box) standing(h *host) (votes []Vote, voted bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	v := b.voters[h]
+	if v == nil {
+		return nil, false
+	}
+	return v.standing(), len(v.votes)+len(v.ended) > 0
 }
 
 // say queues a vote for the daemon, if it is news.
@@ -250,7 +281,8 @@ func (b *box) stands(s subject) bool {
 	for h, v := range b.voters {
 		if h.source == s.source {
 			_, voted := v.votes[s.group]
-			return voted || s.group == "" && v.end != ""
+			_, ended := v.ended[s.group]
+			return voted || ended
 		}
 	}
 	return false

@@ -51,7 +51,7 @@ func TestDaemonBelievesWhatStands(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"set": func(t *rapid.T) {
 				name := names.Draw(t, "plugin")
-				h := newHost(name, b, log)
+				h := newHost(name, b, log, nil)
 				if old := hosts[name]; old != nil {
 					b.replace(old, h)
 				} else {
@@ -63,8 +63,10 @@ func TestDaemonBelievesWhatStands(t *testing.T) {
 				b.remove(h)
 				maps.DeleteFunc(hosts, func(_ string, o *host) bool { return o == h })
 			}),
-			"open":   on(func(_ *rapid.T, h *host) { b.open(h) }),
-			"end":    on(func(_ *rapid.T, h *host) { b.end(h, "ended") }),
+			"open": on(func(_ *rapid.T, h *host) { b.open(h) }),
+			"end": on(func(t *rapid.T, h *host) {
+				b.end(h, rapid.SliceOfNDistinct(vote, 0, 2, func(v Vote) string { return v.Group }).Draw(t, "ended"))
+			}),
 			"settle": on(func(_ *rapid.T, h *host) { b.settle(h) }),
 			"vote": on(func(t *rapid.T, h *host) {
 				b.vote(h, rapid.SliceOfN(vote, 1, 3).Draw(t, "votes"))
@@ -84,8 +86,8 @@ func TestDaemonBelievesWhatStands(t *testing.T) {
 			for group, vote := range v.votes {
 				stands[subject{h.source, group}] = vote
 			}
-			if v.end != "" {
-				stands[subject{h.source, ""}] = Vote{Bar: true, Reason: v.end}
+			for group, vote := range v.ended {
+				stands[subject{h.source, group}] = vote
 			}
 		}
 		sick := func(m map[subject]Vote) string {

@@ -14,13 +14,21 @@ type Plugin interface {
 	// vote.
 	Name() string
 	// Run works until ctx is cancelled. A plugin that returns or panics earlier has
-	// voted: the node is barred, and the plugin is started again after a pause. (A
-	// panic in a goroutine that the plugin started itself ends the daemon.)
+	// voted: the node is barred (see Ender), and the plugin is started again after a
+	// pause. (A panic in a goroutine that the plugin started itself ends the daemon.)
 	Run(ctx context.Context, host Host) error
 }
 
+// An Ender is a Plugin that says itself what its end means: it bars these groups rather
+// than the node, or just makes them cost something, or means nothing to anybody.
+type Ender interface {
+	// Ended returns the votes that stand from the plugin's end until it runs again, in
+	// place of its own votes on the same things. It may be called from any goroutine.
+	Ended(reason string) []Vote
+}
+
 // A Host is what a plugin sees of the daemon. All methods may be called from any
-// goroutine, and none of them waits.
+// goroutine, and none of them waits but Status.
 type Host interface {
 	// Vote gives opinions, each of which stands until the plugin gives another one
 	// about the same thing. They take effect at once; of a burst about one thing, the
@@ -30,6 +38,9 @@ type Host interface {
 	// Events returns what happens, always by the same channel, which is never closed.
 	// A plugin that reads too slowly loses the oldest events.
 	Events() <-chan Event
+	// Status returns what the daemon knows. This method alone may wait, where the plugin
+	// is a process of its own: for the answer or for ctx.
+	Status(ctx context.Context) (Status, error)
 	// Log writes to the daemon's log, marked with the plugin's name.
 	Log() *slog.Logger
 }
@@ -48,6 +59,9 @@ type Vote struct {
 	// Reason says in a few words why, for the tired operator.
 	Reason string
 }
+
+// MaxPenalty is the largest penalty that a config or a program may give.
+const MaxPenalty = 1_000_000
 
 // Healthy says whether the vote withdraws.
 func (v Vote) Healthy() bool { return !v.Bar && v.Penalty <= 0 }

@@ -17,19 +17,25 @@ type Runner struct {
 	log   *slog.Logger
 	box   *box
 	votes chan Ballot
+	// status is what Host.Status tells.
+	status func() Status
 
 	mu      sync.Mutex
 	want    []Plugin
 	changed chan struct{} // holds a token while want was not looked at
-	hosts   []*host       // who hears events
+	live    []*life       // who hears events, in the order of Set
 }
 
-// NewRunner returns a runner without plugins. Nil discards the log.
-func NewRunner(log *slog.Logger) *Runner {
+// NewRunner returns a runner without plugins. Nil discards the log. Plugins that ask for
+// the status get what the function returns, called from any goroutine; nil says nothing.
+func NewRunner(log *slog.Logger, status func() Status) *Runner {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Runner{log: log, box: newBox(), votes: make(chan Ballot), changed: make(chan struct{}, 1)}
+	if status == nil {
+		status = func() Status { return Status{} }
+	}
+	return &Runner{log: log, box: newBox(), status: status, votes: make(chan Ballot), changed: make(chan struct{}, 1)}
 }
 
 // Set makes plugins the whole set that runs, now and also before Run. A plugin that
@@ -87,8 +93,8 @@ func (r *Runner) Votes() <-chan Ballot { return r.votes }
 func (r *Runner) Emit(e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, h := range r.hosts {
-		h.emit(e)
+	for _, c := range r.live {
+		c.host.emit(e)
 	}
 }
 
@@ -103,21 +109,21 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer carrier.Wait()
 	carrier.Go(func() { r.box.deliver(ctx, r.votes) })
 
-	var all []*child // those that were replaced or removed, too, until they have ended
-	running := map[string]*child{}
+	var all []*life // those that were replaced or removed, too, until they have ended
+	running := map[string]*life{}
 	for {
 		select {
 		case <-ctx.Done():
 			return await(all)
 		case <-r.changed:
-			all = slices.DeleteFunc(all, (*child).ended)
+			all = slices.DeleteFunc(all, (*life).ended)
 			all = r.apply(ctx, running, all)
 		}
 	}
 }
 
 // await waits for all to have ended.
-func await(all []*child) error {
+func await(all []*life) error {
 	late, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var errs []error
@@ -134,7 +140,7 @@ func await(all []*child) error {
 }
 
 // apply makes running what Set wants, and adds what it started to all.
-func (r *Runner) apply(ctx context.Context, running map[string]*child, all []*child) []*child {
+func (r *Runner) apply(ctx context.Context, running map[string]*life, all []*life) []*life {
 	r.mu.Lock()
 	want := r.want
 	r.mu.Unlock()
@@ -155,7 +161,7 @@ func (r *Runner) apply(ctx context.Context, running map[string]*child, all []*ch
 		if old != nil && reflect.DeepEqual(old.plugin, p) {
 			continue
 		}
-		c := newChild(ctx, p, r.box, r.log)
+		c := newLife(ctx, p, r.box, r.log, r.status)
 		if old != nil {
 			old.cancel()
 			r.box.replace(old.host, c.host)
@@ -172,12 +178,12 @@ func (r *Runner) apply(ctx context.Context, running map[string]*child, all []*ch
 		go c.live()
 	}
 
-	hosts := make([]*host, 0, len(running))
+	live := make([]*life, 0, len(running))
 	for _, p := range want {
-		hosts = append(hosts, running[p.Name()].host)
+		live = append(live, running[p.Name()])
 	}
 	r.mu.Lock()
-	r.hosts = hosts
+	r.live = live
 	r.mu.Unlock()
 	return all
 }

@@ -31,7 +31,7 @@ type stage struct {
 
 func newStage(t *testing.T, plugins ...plugin.Plugin) *stage {
 	t.Helper()
-	s := &stage{t: t, Runner: plugin.NewRunner(nil)}
+	s := &stage{t: t, Runner: plugin.NewRunner(nil, nil)}
 	s.set(plugins...)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
@@ -384,7 +384,7 @@ func TestStubbornPlugin(t *testing.T) {
 			time.Sleep(time.Second)
 			return nil
 		}
-		r := plugin.NewRunner(nil)
+		r := plugin.NewRunner(nil, nil)
 		err := r.Set([]plugin.Plugin{script{"one", stubborn}, script{"two", polite}, script{"three", stubborn}})
 		if err != nil {
 			t.Fatal(err)
@@ -405,7 +405,7 @@ func TestStubbornPlugin(t *testing.T) {
 }
 
 func TestSetRefuses(t *testing.T) {
-	r := plugin.NewRunner(nil)
+	r := plugin.NewRunner(nil, nil)
 	err := r.Set([]plugin.Plugin{voter("a"), voter(""), voter("a")})
 	want := "plugins[1]: a plugin needs a name\nplugins[2]: the name \"a\" is used twice"
 	if err == nil || err.Error() != want {

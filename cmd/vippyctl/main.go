@@ -96,7 +96,7 @@ Exit status: 0 yes or done; 1 the answer is bad; 2 wrong usage, no daemon, can't
 	}
 	root.PersistentFlags().StringVarP(&a.client.Socket, "socket", "s", ctlsocket.DefaultSocket, "`PATH` of the daemon's management socket")
 	root.PersistentFlags().VarP(&a.output, "output", "o", "text for people or json for scripts")
-	root.AddCommand(a.status(), a.peers(), a.explain(), a.events(), a.plan(),
+	root.AddCommand(a.status(), a.peers(), a.explain(), a.events(), a.plan(), a.plugins(),
 		a.drain(),
 		a.undrain(),
 		a.move(),

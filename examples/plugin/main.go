@@ -1,14 +1,23 @@
-// Command plugin is vippyd with one more health check compiled in. Build it in place of
-// vippyd: it takes the same arguments and config.
+// Command plugin is a plugin that is a program of its own: it bars the node while nobody
+// listens at the address that it is given. In vippyd's config:
+//
+//	plugins:
+//	  - { command: [ /usr/local/lib/vippy/plugin, "127.0.0.1:80" ], name: web }
 package main
 
 import (
+	"fmt"
 	"os"
 	"time"
 
-	"github.com/vippy-ha/vippy/cmd/vippyd/app"
+	"github.com/vippy-ha/vippy/examples/plugin/dial"
+	"github.com/vippy-ha/vippy/plugin"
 )
 
 func main() {
-	os.Exit(app.Main(os.Args[1:], dialCheck{network: "tcp", address: "127.0.0.1:80", every: time.Second}))
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: plugin HOST:PORT")
+		os.Exit(2)
+	}
+	plugin.Main(dial.Check{Network: "tcp", Address: os.Args[1], Every: time.Second})
 }

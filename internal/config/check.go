@@ -1,6 +1,9 @@
 package config
 
 import (
+	"net"
+	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,28 +27,111 @@ func (w *walker) checks(n node) {
 		}
 		c.Name = name
 		var groups []reference
-		w.complete(v, w.object(v, w.checkFields(&c, &groups)), "command")
+		given := w.object(v, w.checkFields(&c, &groups))
+		w.checkSubject(v, given)
+		if _, ok := given["fall"]; !ok && (given["process"].ast != nil || given["file"].ast != nil) {
+			c.Fall = 1 // what was seen is no sample
+		}
 		w.cfg.Checks = append(w.cfg.Checks, c)
 		w.checkGroups = append(w.checkGroups, groups)
 	})
+}
+
+// subjects are the keys of a check of which it has exactly one; details, the keys that go
+// with one of them only.
+var (
+	subjects = []string{"command", "http", "tcp", "process", "file"}
+	details  = []struct{ key, subject string }{{"user", "command"}, {"exit_codes", "command"}, {"expect", "http"}, {"when", "file"}}
+)
+
+// checkSubject notes a check that looks at nothing, or at several things.
+func (w *walker) checkSubject(n node, given map[string]node) {
+	if given == nil {
+		return // that it is no object has been said
+	}
+	first := ""
+	for _, key := range subjects {
+		at, ok := given[key]
+		switch {
+		case !ok:
+		case first == "":
+			first = key
+		default:
+			w.fault(at, "%s is given at %s: a check has one of %s", first, given[first].at(), strings.Join(subjects, ", "))
+		}
+	}
+	if first == "" {
+		w.fault(n, "one of %s is missing", strings.Join(subjects, ", "))
+		return
+	}
+	for _, d := range details {
+		if at, ok := given[d.key]; ok && given[d.subject].ast == nil {
+			w.fault(at, "goes with %s, and this check has %s: remove it", d.subject, first)
+		}
+	}
 }
 
 // checkFields are the keys of a check.
 func (w *walker) checkFields(c *Check, groups *[]reference) fields {
 	return fields{
 		{"command", func(n node) { c.Command = w.command(n) }},
+		{"http", func(n node) {
+			s, ok := w.text(n, "a URL")
+			if u, err := url.Parse(s); ok && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+				// Not shown whole: there may be a password in it.
+				w.fault(n, "is no URL such as http://127.0.0.1:8080/health")
+			}
+			c.HTTP = s
+		}},
+		{"tcp", func(n node) {
+			s, ok := w.text(n, "HOST:PORT")
+			if ok && !hostPort(s) {
+				w.fault(n, "%s is not HOST:PORT such as 127.0.0.1:5432", quote(s))
+			}
+			c.TCP = s
+		}},
+		{"process", func(n node) {
+			s, ok := w.text(n, "a program's name or the path of a pid file")
+			if ok && !path.IsAbs(s) && strings.Contains(s, "/") {
+				w.fault(n, "%s is neither a program's name nor the absolute path of a pid file", quote(s))
+			}
+			c.Process = s
+		}},
+		{"file", func(n node) { c.File, _ = w.path(n) }},
+		{"user", func(n node) { c.User, _ = w.text(n, "a user's name") }},
+		{"exit_codes", func(n node) {
+			s, _ := w.oneOf(n, "plain", "nagios")
+			c.Nagios = s == "nagios"
+		}},
+		{"expect", func(n node) { c.Expect, _ = w.text(n, "a text that the page holds") }},
+		{"when", func(n node) {
+			s, _ := w.oneOf(n, "there", "missing")
+			c.Missing = s == "missing"
+		}},
 		{"interval", w.duration(&c.Interval, 0.1, 3600)},
 		{"timeout", w.duration(&c.Timeout, 0.01, 3600)},
 		{"rise", w.times(&c.Rise)},
 		{"fall", w.times(&c.Fall)},
-		{"on_fail", func(n node) { w.onFail(n, c) }},
-		{"groups", func(n node) {
-			w.oneOrMore(n, func(e node) {
-				if s, ok := w.text(e, "a group's name, key or address"); ok {
-					*groups = append(*groups, reference{e, s})
-				}
-			})
-		}},
+		{"on_fail", func(n node) { w.onFail(n, &c.Bar, &c.Penalty) }},
+		{"groups", w.groupWords(groups)},
+	}
+}
+
+// hostPort says whether s is HOST:PORT with a number for the port.
+func hostPort(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	n, e := strconv.ParseUint(port, 10, 16)
+	return err == nil && e == nil && n > 0 && host != ""
+}
+
+// groupWords returns what reads names, keys or addresses of groups, looked up later.
+func (w *walker) groupWords(words *[]reference) func(node) {
+	return func(n node) {
+		w.oneOrMore(n, func(e node) {
+			if s, ok := w.text(e, "a group's name, key or address"); ok {
+				*words = append(*words, reference{e, s})
+			}
+		})
 	}
 }
 
@@ -58,23 +144,29 @@ func (w *walker) times(count *int) func(node) {
 	}
 }
 
-// onFail reads "bar" or "penalty N".
-func (w *walker) onFail(n node, c *Check) {
-	s, ok := w.text(n, `"bar" or "penalty N"`)
+// onFail reads "bar" or "penalty N", and what else is allowed.
+func (w *walker) onFail(n node, bar *bool, penalty *int, more ...string) {
+	choices := append([]string{`"bar"`, `"penalty N"`}, more...)
+	expected := strings.Join(choices[:len(choices)-1], ", ") + " or " + choices[len(choices)-1]
+	s, ok := w.text(n, expected)
 	if !ok || s == "bar" {
 		return
 	}
 	number, isPenalty := strings.CutPrefix(s, "penalty ")
 	v, err := strconv.Atoi(strings.TrimSpace(number))
-	if !isPenalty || err != nil {
+	switch {
+	case slices.Contains(more, strconv.Quote(s)):
+		*bar = false
+		return
+	case (!isPenalty || err != nil) && len(more) == 0:
 		w.fault(n, `%s is neither "bar" nor "penalty N"`, quote(s))
-		return
-	}
-	if v < 1 || v > MaxPenalty {
+	case !isPenalty || err != nil:
+		w.fault(n, `%s is not one of %s`, quote(s), expected)
+	case v < 1 || v > MaxPenalty:
 		w.fault(n, "%s is out of range; expected a penalty from 1 to %d", quote(s), MaxPenalty)
-		return
+	default:
+		*bar, *penalty = false, v
 	}
-	c.Bar, c.Penalty = false, v
 }
 
 // command reads a program with its arguments, or a line for the shell.
@@ -130,24 +222,32 @@ func (w *walker) groupCheck(n node, g *draft) {
 }
 
 // resolveChecks gives each check the groups that it speaks for: those that it names and
-// those that name it.
+// those that name it; and each plugin those that it names.
 func (w *walker) resolveChecks() {
-	plan := w.cfg.Plan
 	for i := range w.cfg.Checks {
 		c := &w.cfg.Checks[i]
-		for _, ref := range w.checkGroups[i] {
-			if plan.Find(ref.word) >= 0 {
-				c.Named = append(c.Named, ref.word)
-				continue
-			}
-			var names []string
-			for _, g := range plan.Groups {
-				names = append(names, g.Name)
-			}
-			w.fault(ref.at, "%s is no group of vips%s", quote(ref.word), nearOnly(ref.word, names))
-		}
-		c.Groups = c.speaksFor(plan)
+		c.Named = w.knownGroups(w.checkGroups[i])
+		c.Groups = c.speaksFor(w.cfg.Plan)
 	}
+	for i := range w.cfg.Plugins {
+		w.cfg.Plugins[i].Groups = w.knownGroups(w.pluginGroups[i])
+	}
+}
+
+// knownGroups returns the words that stand for groups of the plan.
+func (w *walker) knownGroups(words []reference) (known []string) {
+	for _, ref := range words {
+		if w.cfg.Plan.Find(ref.word) >= 0 {
+			known = append(known, ref.word)
+			continue
+		}
+		var names []string
+		for _, g := range w.cfg.Plan.Groups {
+			names = append(names, g.Name)
+		}
+		w.fault(ref.at, "%s is no group of vips%s", quote(ref.word), nearOnly(ref.word, names))
+	}
+	return known
 }
 
 // hooks reads the commands, each under its event.

@@ -66,8 +66,8 @@ type Config struct {
 	// Reload says whether a changed file is applied or only reported.
 	Reload Reload
 
-	// Plugins are programs to run beside the daemon.
-	Plugins []string
+	// Plugins are programs to run beside the daemon, in the order of the file.
+	Plugins []Program
 	// Checks are in the order of the file.
 	Checks []Check
 	// Hooks are in the order of the file.
@@ -106,13 +106,26 @@ const (
 	Drop WhenAllFail = "drop"
 )
 
-// A Check is a command that is run again and again; its exit code is a vote.
+// A Check looks at something again and again; what it sees is a vote. Exactly one of
+// Command, HTTP, TCP, Process and File says what it looks at.
 type Check struct {
 	// Name is the vote's source.
 	Name string
 	// Command is the program and its arguments; a command written as one string becomes
-	// /bin/sh -c STRING.
+	// /bin/sh -c STRING. User is who it runs as, "" the default; Nagios says that its exit
+	// code is that of a Nagios plugin.
 	Command []string
+	User    string
+	Nagios  bool
+	// HTTP is a URL, Expect what the page must hold.
+	HTTP, Expect string
+	// TCP is HOST:PORT.
+	TCP string
+	// Process is a pid file's path or a program's name.
+	Process string
+	// File is a path; Missing says that it is healthy while nothing is there.
+	File    string
+	Missing bool
 	// Interval is the time between two starts, Timeout the longest run.
 	Interval, Timeout time.Duration
 	// Rise is how many successes in a row make it healthy, Fall how many failures don't.
@@ -125,6 +138,25 @@ type Check struct {
 	Groups []vipgroup.Key
 	// Named are the words by which the check itself names groups.
 	Named []string
+}
+
+// A Program is a plugin that is a program of its own.
+type Program struct {
+	// Name is the source of its votes.
+	Name string
+	// Command is the program and its arguments, as in Check.
+	Command []string
+	// User is who it runs as, "" the default.
+	User string
+	// Timeout is how long it may say nothing; 0 means for ever.
+	Timeout time.Duration
+	// Bar takes the node (or the groups) out when it ends; else Penalty makes it the worse
+	// choice, and 0 means nothing.
+	Bar     bool
+	Penalty int
+	// Groups are the groups that its end means something to, as the file has them; none
+	// means the whole node.
+	Groups []string
 }
 
 // A Hook is a command that is told of an event.

@@ -90,13 +90,7 @@ func (w *walker) topFields() fields {
 			}
 		}},
 		{"hooks", w.hooks},
-		{"plugins", func(n node) {
-			w.list(n, "paths of programs", func(e node) {
-				if s, ok := w.path(e); ok {
-					c.Plugins = append(c.Plugins, s)
-				}
-			})
-		}},
+		{"plugins", w.programs},
 		{"management", func(n node) {
 			s, ok := w.path(n)
 			if ok && len(s) > maxSocketPath {

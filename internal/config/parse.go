@@ -136,7 +136,7 @@ func (w *walker) makePlan() {
 // withoutEffect are the keys that this release accepts and checks, and does not obey
 // yet. A key that takes effect is taken out here.
 var withoutEffect = []string{
-	"plugins", "when_all_fail",
+	"when_all_fail",
 }
 
 // idleKeys makes the one notice that names the keys without effect.

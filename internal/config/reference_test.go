@@ -20,6 +20,7 @@ func knownKeys() map[string][]string {
 		"Addresses": w.addressFields(&vipgroup.VIP{}, new(string)).keys(),
 		"Notify":    w.notifyFields(&Notify{}).keys(),
 		"Checks":    w.checkFields(&Check{}, nil).keys(),
+		"Plugins":   w.programFields(&Program{}, nil).keys(),
 		"Hooks":     HookEvents,
 		"Logging":   w.loggingFields().keys(),
 		"Mask":      w.maskFields().keys(),
@@ -79,11 +80,12 @@ func TestReferenceExamples(t *testing.T) {
 	}
 	const head = "secret: a secret text of length\nnodes: [web1, web2]\n"
 	around := map[string]string{
-		"Keys":   "%s",
-		"Groups": head + "vips:\n%s",
-		"Notify": head + "vips: []\n%s",
-		"Checks": head + "vips: []\n%s",
-		"Hooks":  head + "vips: []\n%s",
+		"Keys":    "%s",
+		"Groups":  head + "vips:\n%s",
+		"Notify":  head + "vips: []\n%s",
+		"Checks":  head + "vips: []\n%s",
+		"Plugins": head + "vips: []\n%s",
+		"Hooks":   head + "vips: []\n%s",
 	}
 	snippet := regexp.MustCompile(`(?m)(?:^    .*\n)+`)
 	parsed := 0

@@ -34,8 +34,8 @@ type walker struct {
 	// rebalance and pause make the plan's Rebalance.
 	rebalance bool
 	pause     time.Duration
-	// checkGroups has the `groups` of each of cfg.Checks.
-	checkGroups [][]reference
+	// checkGroups has the `groups` of each of cfg.Checks, pluginGroups of cfg.Plugins.
+	checkGroups, pluginGroups [][]reference
 }
 
 // A node is a value in the file, with the path of keys that leads to it.

@@ -9,6 +9,7 @@ import (
 	"github.com/vippy-ha/vippy/cluster"
 	"github.com/vippy-ha/vippy/ctlsocket"
 	"github.com/vippy-ha/vippy/internal/config"
+	"github.com/vippy-ha/vippy/plugin"
 	"github.com/vippy-ha/vippy/vipgroup"
 )
 
@@ -34,6 +35,7 @@ type snapshot struct {
 	guard   ctlsocket.Guard
 	program ctlsocket.Program
 	drained *drain
+	plugins []plugin.Report
 	ruling  ruling
 	// unwanted are the groups that are about to go from this host.
 	unwanted map[vipgroup.Key]bool
@@ -56,6 +58,7 @@ func (l *loop) snapshot(now time.Time) *snapshot {
 		guard:   ctlsocket.Guard{PID: pid, OK: pid != 0 && noGuard == ""},
 		program: ctlsocket.Program{Version: l.version, Since: l.started, Boot: l.boot},
 		drained: l.drained,
+		plugins: l.runner.Reports(),
 		ruling:  l.ruling,
 
 		unwanted: l.kernel.unwanted(),

@@ -106,7 +106,6 @@ func newLoop(o Options, p parts) *loop {
 		ballots:    newBallots(),
 		wire:       newWire(),
 		plugins:    o.Plugins,
-		runner:     plugin.NewRunner(o.Log),
 		complaints: map[string]time.Time{},
 		notifier:   newNotifier(),
 		tenants:    map[*tenant]bool{},
@@ -116,6 +115,7 @@ func newLoop(o Options, p parts) *loop {
 		drained:    p.drain,
 		ordering:   newOrdering(),
 	}
+	l.runner = plugin.NewRunner(o.Log, l.pluginStatus)
 	if l.guard == nil {
 		l.guard = unguarded{}
 	}

@@ -28,6 +28,9 @@ func render(s *snapshot) ctlsocket.Status {
 		Program:  s.program,
 		Alarms:   renderAlarms(s),
 	}
+	for _, p := range s.plugins {
+		out.Plugins = append(out.Plugins, renderPlugin(p))
+	}
 	if d := s.drained; d != nil {
 		out.Drained = &ctlsocket.Drained{By: d.By, From: d.From, Since: d.Since, Until: d.Until}
 	}

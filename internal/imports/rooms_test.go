@@ -160,7 +160,7 @@ var rooms = []room{
 	},
 	{
 		path: "cmd/vippyd",
-		uses: []string{"vipgroup", "plugin", "check", "ctlsocket", "internal/config", "internal/daemon", "internal/guard", "internal/lab", "internal/upgrade"},
+		uses: []string{"vipgroup", "plugin", "check", "ctlsocket", "internal/child", "internal/config", "internal/daemon", "internal/guard", "internal/lab", "internal/upgrade"},
 		why:  "it wires and leaves behaviour to the daemon",
 	},
 	{

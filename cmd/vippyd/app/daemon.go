@@ -28,7 +28,7 @@ func (d *daemonFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVarP(&d.file, "config", "c", config.DefaultPath, "config `FILE`")
 	f.StringVarP(&d.node, "node", "n", "", "this node's `NAME` in the config (default: the host name, or its part before the first dot)")
-	f.StringArrayVarP(&d.plugins, "plugin", "p", nil, "run `PLUGIN` beside those of the config (may be repeated)")
+	f.StringArrayVarP(&d.plugins, "plugin", "p", nil, "run the program `FILE` as a plugin beside those of the config (may be repeated)")
 	f.StringVar(&d.level, "log-level", "", "log from `LEVEL` on (debug, info, warn, error) instead of by the config's mask")
 }
 
@@ -56,8 +56,9 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 	}
 	log := newQueue(out)
 	defer log.close()
-	if len(f.plugins) > 0 {
-		c.Notices = append(c.Notices, "-p "+strings.Join(f.plugins, " -p ")+" has no effect yet: this release runs the plugins that are compiled in, and checks of the config")
+	named, err := extra(f.plugins)
+	if err != nil {
+		return err
 	}
 	next, err := newSuccessor(s, log)
 	if err != nil {
@@ -67,7 +68,7 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 		Config:  c,
 		Node:    node,
 		Version: version(),
-		Plugins: func(c *config.Config) []plugin.Plugin { return slices.Concat(plugins, checks(c)) },
+		Plugins: func(c *config.Config) []plugin.Plugin { return slices.Concat(plugins, checks(c), programs(c), named) },
 		Log:     log.logger(),
 		Relog: func(l config.Logging) (func(bool), error) {
 			next, err := openLog(l, level, std.err)

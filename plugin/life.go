@@ -16,8 +16,8 @@ const (
 	lastPause  = time.Minute
 )
 
-// A child is one plugin under the runner, through all its restarts.
-type child struct {
+// A life is one plugin under the runner, through all its restarts.
+type life struct {
 	plugin Plugin
 	host   *host
 	log    *slog.Logger
@@ -28,43 +28,44 @@ type child struct {
 	done   chan struct{}   // closed when it has ended for good
 }
 
-func (c *child) ended() bool {
+func (l *life) ended() bool {
 	select {
-	case <-c.done:
+	case <-l.done:
 		return true
 	default:
 		return false
 	}
 }
 
-func newChild(ctx context.Context, p Plugin, b *box, log *slog.Logger) *child {
-	c := &child{plugin: p, log: log.With("plugin", p.Name()), done: make(chan struct{})}
-	c.host = newHost(p.Name(), b, c.log)
-	c.ctx, c.cancel = context.WithCancel(ctx)
-	return c
+func newLife(ctx context.Context, p Plugin, b *box, log *slog.Logger, status func() Status) *life {
+	l := &life{plugin: p, log: log.With("plugin", p.Name()), done: make(chan struct{})}
+	l.host = newHost(p.Name(), b, l.log, status)
+	l.ctx, l.cancel = context.WithCancel(ctx)
+	return l
 }
 
 // live runs the plugin, again and again, until its context ends.
-func (c *child) live() {
-	defer close(c.done)
-	defer c.cancel()
-	if c.after != nil {
-		<-c.after // two of one name would vote against each other
+func (l *life) live() {
+	defer close(l.done)
+	defer l.cancel()
+	if l.after != nil {
+		<-l.after // two of one name would vote against each other
 	}
 	pause := time.Duration(0)
-	for c.ctx.Err() == nil {
+	for l.ctx.Err() == nil {
 		start, settled := time.Now(), max(pause, firstPause)
-		err := c.once(settled)
-		if c.ctx.Err() != nil {
+		err := l.once(settled)
+		if l.ctx.Err() != nil {
 			return
 		}
 		pause = min(max(2*pause, firstPause), lastPause)
 		if time.Since(start) >= settled {
 			pause = firstPause
 		}
-		c.log.Warn("plugin ended: this node is barred until it runs again", "err", err, "pause", pause)
+		l.host.state.ended(err)
+		l.log.Warn("plugin ended, and is started again after a pause", "err", err, "pause", pause)
 		select {
-		case <-c.ctx.Done():
+		case <-l.ctx.Done():
 		case <-time.After(pause):
 		}
 	}
@@ -75,19 +76,20 @@ var errEnded = errors.New("ended")
 
 // once runs the plugin until it ends and makes that its vote. The vote on an earlier
 // end is withdrawn when the plugin votes, or has run for the given time.
-func (c *child) once(settled time.Duration) error {
-	c.host.box.open(c.host)
+func (l *life) once(settled time.Duration) error {
+	l.host.box.open(l.host)
+	l.host.state.began()
 	ended := make(chan error, 1)
 	go func() {
 		err := errors.New("ended its goroutine") // by runtime.Goexit, unless what follows says otherwise
 		defer func() {
 			if p := recover(); p != nil {
 				err = fmt.Errorf("panicked: %v", p)
-				c.log.Error("plugin panicked", "panic", p, "stack", string(debug.Stack()))
+				l.log.Error("plugin panicked", "panic", p, "stack", string(debug.Stack()))
 			}
 			ended <- err
 		}()
-		if err = c.plugin.Run(c.ctx, c.host); err == nil {
+		if err = l.plugin.Run(l.ctx, l.host); err == nil {
 			err = errEnded
 		} else {
 			err = fmt.Errorf("%w: %w", errEnded, err)
@@ -100,12 +102,16 @@ func (c *child) once(settled time.Duration) error {
 	select {
 	case err = <-ended:
 	case <-timer.C:
-		c.host.box.settle(c.host)
+		l.host.box.settle(l.host)
 		err = <-ended
 	}
-	if c.ctx.Err() != nil {
+	if l.ctx.Err() != nil {
 		return nil // it was asked to end
 	}
-	c.host.box.end(c.host, err.Error())
+	votes := []Vote{{Bar: true, Reason: err.Error()}}
+	if e, ok := l.plugin.(Ender); ok {
+		votes = e.Ended(err.Error())
+	}
+	l.host.box.end(l.host, votes)
 	return err
 }

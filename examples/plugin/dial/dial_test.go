@@ -1,4 +1,4 @@
-package main
+package dial_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vippy-ha/vippy/examples/plugin/dial"
 	"github.com/vippy-ha/vippy/plugin"
 	"github.com/vippy-ha/vippy/vipgroup"
 )
@@ -17,9 +18,9 @@ import (
 // unix socket is voted on, and a group's arrival is logged.
 func TestDialCheck(t *testing.T) {
 	log := make(lines, 100)
-	runner := plugin.NewRunner(slog.New(slog.NewTextHandler(log, nil)))
+	runner := plugin.NewRunner(slog.New(slog.NewTextHandler(log, nil)), nil)
 	path := filepath.Join(t.TempDir(), "service")
-	check := dialCheck{network: "unix", address: path, every: time.Millisecond}
+	check := dial.Check{Network: "unix", Address: path, Every: time.Millisecond}
 	if err := runner.Set([]plugin.Plugin{check}); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,316 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vippy-ha/vippy/plugin"
+	"github.com/vippy-ha/vippy/vipgroup"
+)
+
+// me is a user that can write the test's folders.
+func me() string { return strconv.Itoa(os.Geteuid()) }
+
+func sh(name, script string, args ...string) plugin.Program {
+	return plugin.Program{Label: name, User: me(), Command: append([]string{"/bin/sh", "-c", script, "sh"}, args...)}
+}
+
+// self is a program that is this test binary, which TestMain makes a plugin.
+func self(t *testing.T, name string) plugin.Program {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plugin.Program{Label: name, User: me(), Command: []string{path, "-plugin", name}}
+}
+
+// run runs plugins under a runner until the test ends, or until the function is called.
+func run(t *testing.T, log *slog.Logger, plugins ...plugin.Plugin) (r *plugin.Runner, stop func()) {
+	t.Helper()
+	r = plugin.NewRunner(log, func() plugin.Status { return plugin.Status{Node: "web1", PlanVersion: 7} })
+	if err := r.Set(plugins); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		t.Helper()
+		if cancel(); !stopped {
+			stopped = true
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	t.Cleanup(stop)
+	return r, stop
+}
+
+func wantVotes(t *testing.T, r *plugin.Runner, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if got := text(<-r.Votes()); got != w {
+			t.Errorf("heard %q, want %q", got, w)
+		}
+	}
+}
+
+func TestProgramVotes(t *testing.T) {
+	t.Parallel()
+	r, stop := run(t, nil, sh("disk", `
+		read hello; echo "$hello" >&2
+		echo '{"vote":"bar","reason":"no disk"}'; sleep 0.1; echo
+		echo '[{"vote":"penalty","penalty":5,"group":"web","reason":"slow"},{"vote":"ok"}]'
+		while read line; do case $line in *'"stop"'*) exit 0;; esac; done`))
+	wantVotes(t, r, "plugin disk: barred: no disk", "plugin disk [web]: penalty 5: slow", "plugin disk: healthy")
+	got := r.Reports()[0]
+	if !got.Running || got.PID == 0 || got.Restarts != 0 || got.Stderr != `{"event":"hello","protocol":1,"plugin":"disk"}` ||
+		fmt.Sprint(got.Votes) != "[{web false 5 slow}]" || !got.Voted {
+		t.Errorf("the report is %+v", got)
+	}
+	stop()
+}
+
+// A watcher votes on what it is told, so that a test sees that it was told.
+type watcher struct{ name string }
+
+func (w watcher) Name() string { return w.name }
+
+func (w watcher) Run(ctx context.Context, host plugin.Host) error {
+	host.Log().With("a", 1).Info("begins", "b", "two")
+	s, err := host.Status(ctx)
+	if err != nil {
+		return err
+	}
+	host.Vote(plugin.Vote{Penalty: int(s.PlanVersion), Reason: s.Node})
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-host.Events():
+			if e.Kind == plugin.NotEligible && e.Reason == "panic" {
+				panic("at the disco")
+			}
+			host.Vote(plugin.Vote{Reason: "seen"}, plugin.Vote{Group: e.Group.Name, Bar: true,
+				Reason: fmt.Sprint(e.Kind, " ", e.Group.Key, " ", e.Group.VIPs[0].Address, " ", e.Node, " ", e.Former, " ", e.Reason, " ", e.PlanVersion)})
+		}
+	}
+}
+
+// The same value is a plugin compiled in and one in a process of its own.
+func TestSameValue(t *testing.T) {
+	for name, p := range map[string]plugin.Plugin{"compiled in": watcher{"watcher"}, "a program": self(t, "watcher")} {
+		t.Run(name, func(t *testing.T) {
+			log := make(lines, 100)
+			r, stop := run(t, slog.New(slog.NewTextHandler(log, nil)), p)
+			wantVotes(t, r, "plugin watcher: penalty 7: web1")
+			if line := <-log; !strings.Contains(line, "level=INFO msg=begins plugin=watcher a=1 b=two\n") {
+				t.Errorf("logged %q", line)
+			}
+			g := vipgroup.Group{Name: "web", Key: vipgroup.KeyOf([]string{"10.0.0.9/24"}), VIPs: []vipgroup.VIP{{Address: netip.MustParsePrefix("10.0.0.9/24")}}}
+			r.Emit(plugin.Event{Kind: plugin.Moved, Time: time.Now(), Group: g, Node: "web2", Former: "web3", Reason: "drained", PlanVersion: 8})
+			wantVotes(t, r, "plugin watcher: healthy", "plugin watcher [web]: barred: moved "+g.Key.String()+" 10.0.0.9/24 web2 web3 drained 8")
+			r.Emit(plugin.Event{Kind: plugin.NotEligible, Reason: "panic"})
+			if got := text(<-r.Votes()); !strings.HasPrefix(got, "plugin watcher: barred: ") || !strings.HasSuffix(got, "panicked: at the disco") {
+				t.Errorf("its end is %q", got)
+			}
+			stop()
+		})
+	}
+}
+
+func TestProgramEnds(t *testing.T) {
+	t.Parallel()
+	silent, costly, some := sh("x", "exit 3"), sh("x", "exit 3"), sh("x", "exit 3")
+	silent.Silent, costly.Penalty, some.Groups = true, 9, []string{"web", "db"}
+	hanging := sh("x", `sleep 1000; echo`)
+	hanging.Timeout = 20 * time.Millisecond
+	for name, test := range map[string]struct {
+		program plugin.Program
+		want    []string
+	}{
+		"exits":         {sh("x", "echo one >&2; echo two >&2; exit 3"), []string{"barred: ended: exit status 3: two"}},
+		"is done":       {sh("x", `exit 0`), []string{"barred: ended: exit status 0"}},
+		"is killed":     {sh("x", "kill -9 $$"), []string{"barred: ended: signal: killed"}},
+		"closes stdout": {sh("x", "exec >&-; sleep 1000"), []string{"barred: ended: closed its stdout"}},
+		"says nothing":  {hanging, []string{"barred: ended: said nothing for 20ms"}},
+		"no program":    {plugin.Program{Label: "x", Command: []string{"/nowhere/x"}}, []string{`barred: ended: cannot start: exec: "/nowhere/x": stat /nowhere/x: no such file or directory`}},
+		"talks":         {sh("x", "echo hello; sleep 1000"), []string{`barred: ended: wrote "hello", which is no line of the protocol: expected an object, or a list of votes`}},
+		"a wrong word":  {sh("x", `echo '{"vote":"no"}'; sleep 1000`), []string{`barred: ended: wrote "{\"vote\":\"no\"}", which is no line of the protocol: the vote "no": expected ok, bar or penalty`}},
+		"a long line":   {sh("x", `head -c 2000000 /dev/zero | tr '\0' x; sleep 1000`), []string{"barred: ended: wrote a line of more than 1048576 bytes"}},
+		"costs":         {costly, []string{"penalty 9: ended: exit status 3"}},
+		"for groups":    {some, []string{"[web]: barred: ended: exit status 3", "[db]: barred: ended: exit status 3"}},
+		"means nothing": {silent, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, stop := run(t, nil, test.program)
+			for _, want := range test.want {
+				if got := text(<-r.Votes()); strings.TrimPrefix(strings.TrimPrefix(got, "plugin x"), ": ") != want && got != "plugin x "+want {
+					t.Errorf("heard %q, want %q", got, want)
+				}
+			}
+			if test.want == nil {
+				for len(r.Reports()) == 0 || r.Reports()[0].Failure == "" {
+					time.Sleep(time.Millisecond)
+				}
+				if got := r.Reports()[0]; got.Failure != "ended: exit status 3" || len(got.Votes) > 0 {
+					t.Errorf("the report is %+v", got)
+				}
+			}
+			stop()
+		})
+	}
+}
+
+// A program that others could have changed is not run.
+func TestProgramOfOthers(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "plugin")
+	if err := errors.Join(os.WriteFile(path, []byte("#!/bin/sh\necho '{\"vote\":\"ok\"}'\n"), 0o755), os.Chmod(path, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	r, _ := run(t, nil, plugin.Program{Label: "x", Command: []string{path}})
+	wantVotes(t, r, "plugin x: barred: ended: cannot start: "+path+" is not run: others can write "+path+" (mode 0777): chmod go-w "+path)
+}
+
+// What it said before it ended stands again once it runs again, and is counted.
+func TestProgramRestarts(t *testing.T) {
+	t.Parallel()
+	r, _ := run(t, nil, sh("x", `if test -e "$1/again"; then echo '{"vote":"ok","group":"web"}'; exec cat >/dev/null; fi
+		echo '{"vote":"penalty","penalty":3}'; sleep 0.1; : >"$1/again"; echo oops >&2; exit 1`, t.TempDir()))
+	wantVotes(t, r, "plugin x: penalty 3: ", "plugin x: barred: ended: exit status 1: oops",
+		"plugin x [web]: healthy", "plugin x: penalty 3: ")
+	got := r.Reports()[0]
+	if !got.Running || got.Restarts != 1 || got.Failure != "ended: exit status 1: oops" || got.Stderr != "oops" {
+		t.Errorf("the report is %+v", got)
+	}
+}
+
+// On stop it is told, and ends by itself; one that doesn't is killed, with its children.
+func TestProgramStops(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "bye")
+	r, stop := run(t, nil,
+		sh("polite", `read hello; echo '{"vote":"bar","reason":"polite"}'; read line; cat; echo "$line" >"$1"`, file),
+		sh("stubborn", `trap "" TERM INT HUP; sleep 1000 & echo "{\"vote\":\"bar\",\"reason\":\"$! $$\"}"; while :; do sleep 1000; done`))
+	var pids []string
+	for range 2 {
+		b := <-r.Votes()
+		if b.Source == "plugin stubborn" {
+			pids = strings.Fields(b.Vote.Reason)
+		}
+	}
+	stop()
+	if got, err := os.ReadFile(file); string(got) != "{\"event\":\"stop\"}\n" {
+		t.Errorf("the polite one was told %q (%v)", got, err)
+	}
+	if len(pids) != 2 {
+		t.Fatalf("the stubborn one said %q", pids)
+	}
+	for _, s := range pids {
+		pid, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantDead(t, pid)
+	}
+}
+
+func wantDead(t *testing.T, pid int) {
+	t.Helper()
+	const patience = 10_000 // milliseconds
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return // gone and reaped
+	}
+	defer unix.Close(fd)
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, patience)
+	if err != nil || n != 1 {
+		t.Errorf("process %d lives on (%v)", pid, err)
+	}
+}
+
+// A counter is a Host that counts what a program says.
+type counter struct {
+	votes chan plugin.Vote
+	log   *slog.Logger
+}
+
+func (c counter) Vote(votes ...plugin.Vote) {
+	for _, v := range votes {
+		c.votes <- v
+	}
+}
+func (c counter) Events() <-chan plugin.Event                   { return nil }
+func (c counter) Log() *slog.Logger                             { return c.log }
+func (c counter) Status(context.Context) (plugin.Status, error) { return plugin.Status{}, nil }
+
+// A flood, of votes or errors, is read at a bounded pace: the one who floods waits.
+func TestProgramFlood(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{
+		"votes":  `exec yes '{"vote":"bar","reason":"flood"}'`,
+		"log":    `yes '{"log":"flood"}' & exec yes '{"vote":"bar"}'`,
+		"stderr": `yes flood >&2 & exec yes '{"vote":"bar"}'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := counter{votes: make(chan plugin.Vote, 1_000_000)}
+			log := make(lines, 1_000_000)
+			c.log = slog.New(slog.NewTextHandler(log, nil))
+			begin := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			if err := sh("flood", script).Run(ctx, c); err != nil {
+				t.Error(err)
+			}
+			most := 1000 + int(100*time.Since(begin).Seconds()) + 1
+			if n := len(c.votes); n > most {
+				t.Errorf("%d votes were heard, want at most %d", n, most)
+			}
+			if n := len(log); n > most {
+				t.Errorf("%d lines were logged, want at most %d", n, most)
+			}
+		})
+	}
+}
+
+// Whoever doesn't listen keeps nobody waiting, and is stopped like others.
+func TestProgramDeaf(t *testing.T) {
+	t.Parallel()
+	r, stop := run(t, nil, sh("deaf", `echo '{"vote":"bar"}'; exec sleep 1000`), watcher{"other"})
+	for range 2 {
+		<-r.Votes()
+	}
+	g := vipgroup.Group{Name: "web", VIPs: []vipgroup.VIP{{Address: netip.MustParsePrefix("10.0.0.9/24")}}}
+	for range 10_000 {
+		r.Emit(plugin.Event{Kind: plugin.Taken, Group: g, Reason: strings.Repeat("x", 100)})
+	}
+	if got := text(<-r.Votes()); got != "plugin other: healthy" {
+		t.Errorf("beside one who is deaf, the other said %q", got)
+	}
+	stop()
+}
+
+// lines is a log whose lines can be waited for.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}
