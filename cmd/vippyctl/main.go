@@ -92,7 +92,6 @@ Exit status: 0 yes or done; 1 the answer is bad; 2 wrong usage, no daemon, can't
 			return errors.New("which command?")
 		},
 		SuggestionsMinimumDistance: 2,
-		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.PersistentFlags().StringVarP(&a.client.Socket, "socket", "s", ctlsocket.DefaultSocket, "`PATH` of the daemon's management socket")
 	root.PersistentFlags().VarP(&a.output, "output", "o", "text for people or json for scripts")
@@ -107,6 +106,9 @@ Exit status: 0 yes or done; 1 the answer is bad; 2 wrong usage, no daemon, can't
 				"and the exit status is 1. Groups that did not change are not touched."),
 		a.upgrade(), a.wait(), a.run(),
 		version())
+	if err := a.complete(root); err != nil {
+		panic("vippyctl: " + err.Error()) // a flag that there isn't
+	}
 	return root
 }
 
