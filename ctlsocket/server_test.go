@@ -217,6 +217,29 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// What the ancestor's client sends, and what HTTP's older ones do, is answered.
+func TestOldClients(t *testing.T) {
+	path, _ := start(t, &fake{status: full()})
+	status, err := json.Marshal(full())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []struct {
+		bytes  string
+		code   int
+		answer string
+	}{
+		{"GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n", 200, string(status)},
+		{"GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 200, string(status)},
+		{"GET /status HTTP/1.0\r\n\r\n", 200, string(status)},
+		{"GET /anyword HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n", 404, `{"error":"no such command"}`},
+	} {
+		if code, answer := exchange(t, path, r.bytes); code != r.code || answer != r.answer {
+			t.Errorf("%q: %d %s", r.bytes, code, answer)
+		}
+	}
+}
+
 // The metrics are the status's, and how many goroutines there are to serve it.
 func TestMetricsOfTheProcess(t *testing.T) {
 	path, _ := start(t, &fake{status: full()})

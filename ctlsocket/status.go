@@ -101,8 +101,8 @@ type State struct {
 	Active bool `json:"active"`
 	// InactiveReason is nil while active; "booting" before maturity.
 	InactiveReason *string `json:"inactive_reason"`
-	// Ownership lists the groups of each active node, also of one that has none, and
-	// under Unowned those without owner. It is empty before maturity.
+	// Ownership lists the groups of each active node, and under Unowned those without
+	// owner, be there none. It is empty before maturity.
 	Ownership map[string][]VIPGroup `json:"ownership"`
 }
 

@@ -183,6 +183,13 @@ func TestNewAddress(t *testing.T) {
 		if diff := cmp.Diff(want, NewAddress(p, "eth0")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.prefix, diff)
 		}
+		classic := c.prefix
+		if p.Addr().Is6() {
+			classic = p.Addr().String()
+		}
+		if got := want.Classic(); got != classic {
+			t.Errorf("%s in Vippy's text: %s, want %s", c.prefix, got, classic)
+		}
 	}
 }
 

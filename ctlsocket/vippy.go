@@ -3,6 +3,7 @@ package ctlsocket
 import (
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"strconv"
 )
@@ -37,14 +38,28 @@ func NewAddress(p netip.Prefix, iface string) Address {
 	network := p.Masked().Addr().As4()
 	mask, broadcast := [4]byte{}, network
 	for i := range mask {
-		bits := min(max(p.Bits()-8*i, 0), 8)
-		mask[i] = byte(0xff << (8 - bits))
+		ones := min(max(p.Bits()-8*i, 0), 8)
+		mask[i] = byte(0xff << (8 - ones))
 		broadcast[i] |= ^mask[i]
 	}
 	a.Netmask = netip.AddrFrom4(mask).String()
 	a.Broadcast = netip.AddrFrom4(broadcast).String()
 	a.Network = netip.AddrFrom4(network).String()
 	return a
+}
+
+// Classic writes an address as Vippy's status text does: ADDRESS/LENGTH, and an IPv6
+// address without the length.
+func (a Address) Classic() string {
+	mask, err := netip.ParseAddr(a.Netmask)
+	if err != nil {
+		return a.IP
+	}
+	length := 0
+	for _, b := range mask.AsSlice() {
+		length += bits.OnesCount8(b)
+	}
+	return a.IP + "/" + strconv.Itoa(length)
 }
 
 // MarshalJSON writes the one list that VIPGroup describes.

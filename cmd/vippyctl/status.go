@@ -13,7 +13,8 @@ import (
 )
 
 func (a *app) status() *cobra.Command {
-	return &cobra.Command{
+	classic := false
+	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show who has which address, and what is wrong",
 		Long: `Show who has which address, and what is wrong.
@@ -27,9 +28,14 @@ can't tell: it has just started or is isolated.`,
 		SuggestFor: []string{"state", "list", "show", "ls"},
 		Args:       noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if classic {
+				return ask(cmd, a, "/status", printClassic)
+			}
 			return ask(cmd, a, "/status", printStatus)
 		},
 	}
+	c.Flags().BoolVar(&classic, "classic", false, "print Vippy's text, for scripts that read it")
+	return c
 }
 
 func printStatus(b *bytes.Buffer, s ctlsocket.Status) error {

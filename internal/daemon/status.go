@@ -100,6 +100,7 @@ func renderState(s *snapshot) ctlsocket.State {
 	if !st.Mature {
 		return out
 	}
+	out.Ownership[ctlsocket.Unowned] = nil
 	if out.Active {
 		out.Ownership[st.Name] = nil
 	}

@@ -58,6 +58,10 @@ func TestRender(t *testing.T) {
 	if _, ok := got.State.Ownership["b"]; !ok {
 		t.Error("an active node without groups is missing in the ownership")
 	}
+	s.status.Groups[two].Owners = []string{"a"}
+	if o, ok := render(s).State.Ownership[ctlsocket.Unowned]; !ok || len(o) != 0 {
+		t.Errorf("unowned, of which there is none: %v, %+v", ok, o)
+	}
 	if _, err := json.Marshal(got); err != nil {
 		t.Error(err)
 	}
