@@ -155,6 +155,9 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	if fault == "contest" {
 		r.failIf(d.defended(victim))
 	}
+	if promised.untouched {
+		r.failIf(d.probe.unanswered())
+	}
 	err = d.judge(&r, promised, victim, at)
 	return r, err
 }

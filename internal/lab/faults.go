@@ -35,6 +35,9 @@ var drill = []scenario{
 	{faults: []string{"foreign-key"}, mend: "return"},
 	{faults: []string{"reload"}, mend: "reload-back"},
 	{faults: []string{"upgrade"}},
+	{faults: []string{"bump"}, mend: "reload-back"},
+	{faults: []string{"clash"}, mend: "reload-back"},
+	{faults: []string{"rekey"}},
 	{faults: []string{"deaf"}, mend: "heal"},
 	{faults: []string{"mute"}, mend: "heal"},
 	{faults: []string{"firewall"}, mend: "heal"},
@@ -154,6 +157,13 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		return c.reload(n, c.interval*4/5, c.stale*6/5)
 	case "upgrade":
 		return c.upgrade(ctx, n)
+	case "bump":
+		_, err := c.bump(ctx, n)
+		return err
+	case "clash":
+		return c.clash(ctx, n)
+	case "rekey":
+		return c.rekey(ctx)
 	case "reload-back":
 		return c.reloadBack()
 	case "split":

@@ -76,8 +76,12 @@ func logPath(dir string) string    { return filepath.Join(dir, "log") }
 // settings are what a fault may change in one node's config. Of a zero, vippyd's own
 // default is in force.
 type settings struct {
-	secret          string
-	version         uint64
+	secret string
+	// former are secrets that are believed, too.
+	former  []string
+	version uint64
+	// delay is a preempt_delay of the last group.
+	delay           time.Duration
 	interval, stale time.Duration
 	mature          time.Duration
 	// partition is what the plan says; voters, if any, are those of the plan.
@@ -107,11 +111,12 @@ func writeConfig(dir string, s settings, nodes []string, groups []group, witness
 	type vipGroup struct {
 		Name      string    `json:"name"`
 		Prefer    string    `json:"prefer,omitempty"`
+		Delay     float64   `json:"preempt_delay,omitempty"`
 		Addresses []address `json:"addresses"`
 	}
 	file := struct {
 		Cluster       string       `json:"cluster"`
-		Secret        string       `json:"secret"`
+		Secrets       []string     `json:"secrets"`
 		Version       uint64       `json:"version,omitempty"`
 		Chat          string       `json:"chat,omitempty"`
 		ChatInterface string       `json:"chat_interface"`
@@ -126,10 +131,13 @@ func writeConfig(dir string, s settings, nodes []string, groups []group, witness
 		Voters        []string     `json:"voters,omitempty"`
 		Witness       []netip.Addr `json:"witness"`
 		VIPs          []vipGroup   `json:"vips"`
-	}{"lab", s.secret, s.version, s.chat(), linkName, s.peers, socketPath(dir), filepath.Join(dir, "state"),
+	}{"lab", append([]string{s.secret}, s.former...), s.version, s.chat(), linkName, s.peers, socketPath(dir), filepath.Join(dir, "state"),
 		s.interval.Seconds(), s.stale.Seconds(), s.mature.Seconds(), s.partition, nodes, s.voters, []netip.Addr{witness}, nil}
-	for _, g := range groups {
+	for i, g := range groups {
 		vg := vipGroup{Name: g.name, Prefer: g.prefer}
+		if i == len(groups)-1 {
+			vg.Delay = s.delay.Seconds()
+		}
 		for _, v := range g.vips {
 			vg.Addresses = append(vg.Addresses, address{linkName, netip.PrefixFrom(v, v.BitLen()).String()})
 		}

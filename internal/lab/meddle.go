@@ -126,7 +126,7 @@ func (c *cluster) reload(n *node, interval, stale time.Duration) error {
 
 // reloadBack gives all nodes the same config again, of one more version.
 func (c *cluster) reloadBack() error {
-	c.conf.version++
+	c.nextPlan()
 	for _, n := range c.nodes {
 		n.conf = c.conf
 		if err := c.reread(n); err != nil {

@@ -24,6 +24,8 @@ const (
 // A promise is what DESIGN ("What a client sees") says about a fault.
 type promise struct {
 	moves scope
+	// untouched: no address is touched, so that no probe of any may be lost.
+	untouched bool
 	// empties: its victim has nothing any more. takesAll: its victim has everything.
 	empties, takesAll bool
 	// lasts: the nodes can't agree as long as it lasts. So it is judged by kernels and
@@ -84,6 +86,8 @@ func (t times) of(fault string) promise {
 	switch fault {
 	case "none", "starve", "reload":
 		p.moves, p.sameGuard = nothing, true
+	case "bump", "clash", "rekey":
+		p.moves, p.sameGuard, p.untouched = nothing, true, true
 	case "kill-guard", "upgrade":
 		p.moves = nothing
 	case "stop":

@@ -33,6 +33,10 @@ func TestKeptPeace(t *testing.T) {
 		{"starve", given, its.String()},
 		{"contest", blip, other.String()},
 		{"reload", blip, other.String()},
+		{"bump", calm, ""},
+		{"bump", away, its.String()},
+		{"clash", given, its.String()},
+		{"rekey", blip, other.String()},
 		{"meddle", away, ""},
 		{"meddle", given, ""},
 		{"meddle", blip, other.String()},
@@ -121,7 +125,7 @@ func TestDrillOfTroubledNodes(t *testing.T) {
 	kernel(t)
 	path := build(t, "")
 	tempdir(t)
-	for _, wanted := range [][]string{{"meddle", "contest", "reload"}, {"freeze", "foreign-key"}, {"one-way-in", "firewall", "twin"}} {
+	for _, wanted := range [][]string{{"meddle", "contest", "reload"}, {"bump", "clash", "rekey"}, {"freeze", "foreign-key"}, {"one-way-in", "firewall", "twin"}} {
 		t.Run(strings.Join(wanted, " "), func(t *testing.T) {
 			noLeak(t)
 			drillGoesWell(t, Options{Vippyd: path, Faults: wanted})
