@@ -190,7 +190,8 @@ func (n *Node) judgeHolds(now time.Time) {
 }
 
 // handOver gives the groups that belong elsewhere to their successors, once everybody
-// would let the successor have them. A node that stops gives up what nobody takes.
+// would let the successor have them. A node that stops gives up what nobody takes, and one
+// that fails what is better nowhere.
 func (n *Node) handOver(now time.Time) {
 	for g := range n.holds.wanted.all {
 		to := n.owner[g]
@@ -198,7 +199,7 @@ func (n *Node) handOver(now time.Time) {
 			continue
 		}
 		if to == nobody || n.peers[to] == nil || n.peers[to].state != Live {
-			if n.life.leaving {
+			if n.life.leaving || to == nobody && n.betterNowhere(g) {
 				n.release(now, g)
 			}
 			continue

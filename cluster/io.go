@@ -93,6 +93,9 @@ type Vote struct {
 	// Unable says that the group can't be served here at all, successor or not: with Bar,
 	// it is given up at once.
 	Unable bool
+	// Strict says that the group is better nowhere than here: with Bar, it is given up, too,
+	// where no other node may have it. Without, its holder goes on.
+	Strict bool
 	// Penalty makes this node the worse choice for the group, the higher the worse.
 	Penalty int
 	Reason  string

@@ -318,6 +318,13 @@ func (n *Node) waits(now time.Time, g int) bool {
 	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.isHeard() && p.held.has(g) })
 }
 
+// betterNowhere says whether a vote wants a group to be nowhere rather than here.
+func (n *Node) betterNowhere(g int) bool {
+	return slices.ContainsFunc(n.life.votes, func(v Vote) bool {
+		return v.Strict && v.Bar && (v.Group == nil || *v.Group == n.plan.Groups[g].Key)
+	})
+}
+
 // unable says whether a vote forbids to serve a group here, successor or not.
 func (n *Node) unable(g int) bool {
 	return slices.ContainsFunc(n.life.votes, func(v Vote) bool {

@@ -17,8 +17,8 @@ type Config struct {
 	Path string
 	// Hash is the SHA-256 of the file's bytes, so that a reload can tell "the same".
 	Hash [32]byte
-	// Notices are sentences that the daemon should log once: keys without effect yet,
-	// values that were adjusted, an own name that the plan does not list.
+	// Notices are sentences that the daemon should log once: values that were adjusted, an
+	// own name that the plan does not list.
 	Notices []string
 
 	// Plan is made by vipgroup.NewPlan; its VIPs carry this host's interface names.

@@ -54,7 +54,6 @@ func (w *walker) file(n node) {
 		check()
 	}
 	w.makePlan()
-	w.idleKeys(given)
 }
 
 // required are the keys that no file can do without.
@@ -131,23 +130,4 @@ func (w *walker) makePlan() {
 	w.cfg.Plan = plan
 	w.resolveChecks()
 	w.majority()
-}
-
-// withoutEffect are the keys that this release accepts and checks, and does not obey
-// yet. A key that takes effect is taken out here.
-var withoutEffect = []string{
-	"when_all_fail",
-}
-
-// idleKeys makes the one notice that names the keys without effect.
-func (w *walker) idleKeys(given map[string]node) {
-	var idle []string
-	for _, key := range withoutEffect {
-		if _, ok := given[key]; ok {
-			idle = append(idle, key)
-		}
-	}
-	if len(idle) > 0 {
-		w.notice("accepted, but without effect in this release: %s", strings.Join(idle, ", "))
-	}
 }

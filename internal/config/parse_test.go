@@ -206,7 +206,6 @@ checks:
 func TestNotices(t *testing.T) {
 	for _, c := range []struct{ lines, want string }{
 		{"", ""},
-		{"when_all_fail: keep", "accepted, but without effect in this release: when_all_fail"},
 		{"notify: [ { interface: eth0, ip: 10.0.0.0/8 } ]", "notify[0].ip: of 10.0.0.0/8 at most 65536 hosts that nobody knows are asked for at a time"},
 		{"partition: single\nvoters: [node1, witness]", `voters: "witness" is not one of nodes: a vippyd of that name votes and holds nothing` + "\n" +
 			"partition: with two voters, single serves nothing as soon as one is lost: name a third in voters, such as a vippyd elsewhere that is not one of nodes"},

@@ -115,6 +115,7 @@ func newLoop(o Options, p parts) *loop {
 		drained:    p.drain,
 		ordering:   newOrdering(),
 	}
+	l.ballots.strict = c.WhenAllFail == config.Drop
 	l.runner = plugin.NewRunner(o.Log, l.pluginStatus)
 	if l.guard == nil {
 		l.guard = unguarded{}

@@ -306,6 +306,7 @@ func (l *loop) swap(now time.Time, s swap) {
 	if s.plan {
 		l.adopt(now, old.Plan)
 	}
+	l.ballots.beStrict(now, l.node, l.config.Plan, l.config.WhenAllFail == config.Drop)
 	if s.chat != nil {
 		l.chat.close()
 		l.chat = s.chat

@@ -23,6 +23,9 @@ type voter interface {
 type ballots struct {
 	own     map[voteID]cluster.Vote
 	plugins map[pluginVoteID]plugin.Ballot
+	// strict says that plugins would rather see nobody serve than a node that fails
+	// (when_all_fail: drop).
+	strict bool
 	// refused are the groups that the kernel refuses, with when to try them again.
 	refused map[vipgroup.Key]*refused
 	// repairs are the groups whose addresses somebody deleted.
@@ -93,13 +96,13 @@ func (b *ballots) pluginVote(now time.Time, core voter, plan vipgroup.Plan, ball
 	} else {
 		b.plugins[id] = ballot
 	}
-	if v, ok := voteOf(plan, ballot); ok {
+	if v, ok := b.voteOf(plan, ballot); ok {
 		core.Vote(now, v)
 	}
 }
 
-func voteOf(plan vipgroup.Plan, ballot plugin.Ballot) (cluster.Vote, bool) {
-	v := cluster.Vote{Source: ballot.Source, Bar: ballot.Vote.Bar, Penalty: ballot.Vote.Penalty, Reason: ballot.Vote.Reason}
+func (b *ballots) voteOf(plan vipgroup.Plan, ballot plugin.Ballot) (cluster.Vote, bool) {
+	v := cluster.Vote{Source: ballot.Source, Bar: ballot.Vote.Bar, Strict: b.strict, Penalty: ballot.Vote.Penalty, Reason: ballot.Vote.Reason}
 	if ballot.Vote.Group == "" {
 		return v, true
 	}
@@ -126,7 +129,7 @@ func (b *ballots) standing(plan vipgroup.Plan) []cluster.Vote {
 		out = append(out, v)
 	}
 	for _, ballot := range b.plugins {
-		if v, ok := voteOf(plan, ballot); ok {
+		if v, ok := b.voteOf(plan, ballot); ok {
 			out = append(out, v)
 		}
 	}
@@ -142,11 +145,19 @@ func (b *ballots) standing(plan vipgroup.Plan) []cluster.Vote {
 	return out
 }
 
+// beStrict says what is wanted where every node fails, of what stands, too.
+func (b *ballots) beStrict(now time.Time, core voter, plan vipgroup.Plan, strict bool) {
+	if b.strict != strict {
+		b.strict = strict
+		b.replay(now, core, plan)
+	}
+}
+
 // withdraw takes back, at the core, the plugin votes as the old plan understood them;
 // replay casts them anew by the next one.
 func (b *ballots) withdraw(now time.Time, core voter, old vipgroup.Plan) {
 	for _, ballot := range b.plugins {
-		if v, ok := voteOf(old, ballot); ok {
+		if v, ok := b.voteOf(old, ballot); ok {
 			core.Vote(now, cluster.Vote{Source: v.Source, Group: v.Group})
 		}
 	}

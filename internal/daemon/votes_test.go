@@ -141,3 +141,28 @@ func TestForgetDropsVotesOnGroupsThatAreGone(t *testing.T) {
 		t.Errorf("still standing: %+v", got)
 	}
 }
+
+// With when_all_fail: drop a plugin's bar is strict, what stands at a reload too; the
+// daemon's own votes have their own rules.
+func TestStrictVotes(t *testing.T) {
+	plan := testPlan(t, 1, "10.0.0.1")
+	b, now := newBallots(), time.Unix(0, 0)
+	var core tally
+	b.pluginVote(now, &core, plan, plugin.Ballot{Source: "plugin web", Vote: plugin.Vote{Bar: true, Reason: "refused"}})
+	if v := core.last(); !v.Bar || v.Strict {
+		t.Errorf("the vote is %+v", v)
+	}
+	b.beStrict(now, &core, plan, true)
+	if v := core.last(); !v.Bar || !v.Strict || v.Source != "plugin web" {
+		t.Errorf("after the reload the vote is %+v", v)
+	}
+	b.bar(now, &core, sourceKernel, plan.Groups[0].Key, "no")
+	if v := core.last(); !v.Bar || v.Strict {
+		t.Errorf("the daemon's own vote is %+v", v)
+	}
+	b.beStrict(now, &core, plan, true)
+	b.beStrict(now, &core, plan, false)
+	if n := len(core); n != 5 || core[3].Strict || core[4].Strict {
+		t.Errorf("back again there are %d votes, %+v", n, core)
+	}
+}

@@ -157,9 +157,9 @@ func (w *World) Begin(f *Fault) {
 			h.order(func(now time.Time) { h.node.Drain(now, cluster.Drain{}) })
 		}
 	case Bar:
-		h.vote(cluster.Vote{Source: "sim", Bar: true, Reason: "sim"})
+		h.vote(cluster.Vote{Source: "sim", Bar: true, Strict: w.cfg.Drop, Reason: "sim"})
 	case BarOne:
-		h.vote(cluster.Vote{Source: "sim", Group: &w.groups[f.Arg].key, Bar: true, Reason: "sim"})
+		h.vote(cluster.Vote{Source: "sim", Group: &w.groups[f.Arg].key, Bar: true, Strict: w.cfg.Drop, Reason: "sim"})
 	case Worse:
 		h.vote(cluster.Vote{Source: "sim", Group: &w.groups[f.Arg].key, Penalty: 10, Reason: "sim"})
 	case Adopt:

@@ -97,6 +97,7 @@ func DrawFor(seed uint64, mode Mode) Config {
 	c.Pests = rng.IntN(4) == 0 && mode != Majority && mode != Memory || mode == Pests
 	c.Share = rng.IntN(3) == 0
 	c.Unicast = rng.IntN(4) == 0
+	c.Drop = rng.IntN(4) == 0
 	return c
 }
 

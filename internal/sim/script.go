@@ -110,6 +110,8 @@ func (s *Script) setting(words []string) (known bool, err error) {
 		number(&s.cfg.Voters)
 	case "unicast":
 		s.cfg.Unicast = true
+	case "drop":
+		s.cfg.Drop = true
 	case "twin":
 		s.cfg.Pests = true
 	case "gateway":

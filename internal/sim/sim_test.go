@@ -80,7 +80,7 @@ func TestFixedSeeds(t *testing.T) {
 		// found before programs were replaced, and with multicast.
 		for _, noGuard := range []bool{true, false} {
 			c := DrawFor(s.seed, s.mode)
-			c.NoGuard, c.Upgrades, c.Pests, c.Share, c.Unicast = noGuard, false, s.mode == Pests, false, false
+			c.NoGuard, c.Upgrades, c.Pests, c.Share, c.Unicast, c.Drop = noGuard, false, s.mode == Pests, false, false, false
 			if _, v := Play(c, s.mode); v != nil {
 				t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
 			}
@@ -102,7 +102,7 @@ var unicastSeeds = []struct {
 func TestUnicastSeeds(t *testing.T) {
 	for _, s := range unicastSeeds {
 		c := DrawFor(s.seed, s.mode)
-		c.Unicast, c.Share = true, false
+		c.Unicast, c.Share, c.Drop = true, false, false
 		if _, v := Play(c, s.mode); v != nil {
 			t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
 		}

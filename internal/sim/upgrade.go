@@ -114,9 +114,9 @@ func (h *host) hear(now time.Time) {
 		case Drain:
 			drained = true
 		case Bar:
-			h.node.Vote(now, cluster.Vote{Source: "sim", Bar: true, Reason: "sim"})
+			h.node.Vote(now, cluster.Vote{Source: "sim", Bar: true, Strict: h.w.cfg.Drop, Reason: "sim"})
 		case BarOne:
-			h.node.Vote(now, cluster.Vote{Source: "sim", Group: &h.w.groups[f.Arg].key, Bar: true, Reason: "sim"})
+			h.node.Vote(now, cluster.Vote{Source: "sim", Group: &h.w.groups[f.Arg].key, Bar: true, Strict: h.w.cfg.Drop, Reason: "sim"})
 		case Worse:
 			h.node.Vote(now, cluster.Vote{Source: "sim", Group: &h.w.groups[f.Arg].key, Penalty: 10, Reason: "sim"})
 		}

@@ -35,6 +35,8 @@ type Config struct {
 	NoGuard bool
 	// Upgrades lets programs be replaced by others that go on.
 	Upgrades bool
+	// Drop makes bars strict: better nobody than a failing one.
+	Drop bool
 	// Share lets hosts share their neighbours.
 	Share bool
 	// Unicast lets the nodes talk to each other's hosts only, as with `chat: none`.
