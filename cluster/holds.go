@@ -189,10 +189,15 @@ func (n *Node) judgeHolds(now time.Time) {
 	n.handOver(now)
 }
 
+// handedAtOnce is how many addresses are on their way to one successor: to remove one is
+// quicker than to add and announce it, so what waits its turn is better served meanwhile.
+const handedAtOnce = 16
+
 // handOver gives the groups that belong elsewhere to their successors, once everybody
 // would let the successor have them. A node that stops gives up what nobody takes, and one
 // that fails what is better nowhere.
 func (n *Node) handOver(now time.Time) {
+	var underway []int // by successor
 	for g := range n.holds.wanted.all {
 		to := n.owner[g]
 		if to == n.self {
@@ -204,10 +209,39 @@ func (n *Node) handOver(now time.Time) {
 			}
 			continue
 		}
-		if n.taken(n.peers[to], to, g) || n.life.leaving && !now.Before(n.life.leaveBy) {
+		if n.life.leaving && !now.Before(n.life.leaveBy) {
 			n.release(now, g)
+			continue
+		}
+		if !n.taken(n.peers[to], to, g) {
+			continue
+		}
+		if underway == nil {
+			underway = n.underway(now)
+		}
+		if size := len(n.plan.Groups[g].VIPs); underway[to] == 0 || underway[to]+size <= handedAtOnce {
+			n.release(now, g)
+			underway[to] += size
 		}
 	}
+}
+
+// underway counts the addresses that each peer is about to take from this node: given up here
+// lately, and not yet said to be held there.
+func (n *Node) underway(now time.Time) []int {
+	count := make([]int, len(n.peers))
+	for g, to := range n.owner {
+		if to == nobody || to == n.self || n.holds.wanted.has(g) || n.peers[to] == nil || n.peers[to].held.has(g) {
+			continue
+		}
+		s := &n.signs[g]
+		leaves := n.holds.mine.has(g) && !n.holds.groups[g].yielded
+		left := !n.holds.mine.has(g) && s.holder == n.self && s.isFresh(now, n.recent())
+		if leaves || left {
+			count[to] += len(n.plan.Groups[g].VIPs)
+		}
+	}
+	return count
 }
 
 // taken says whether a successor's claim is acknowledged by everybody else.

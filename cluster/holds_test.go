@@ -307,3 +307,22 @@ func TestHasTheLastWord(t *testing.T) {
 		t.Errorf("announced at %v ms, want at 0 and 100", said)
 	}
 }
+
+// TestManyAreHandedOverInTurn: of many addresses only some are on their way at a time, so that
+// each is without an owner for as short as if it moved alone.
+func TestManyAreHandedOverInTurn(t *testing.T) {
+	m := formed(t, 2, 200)
+	m.nodes[0].Drain(m.now, Drain{})
+	most := 0
+	for end := m.now.Add(time.Second); m.now.Before(end) && m.count()[1] < 200; {
+		m.run(time.Millisecond)
+		there := m.count()
+		most = max(most, 200-there[0]-there[1])
+	}
+	if got := m.count(); got[0] > 0 || got[1] != 200 {
+		t.Errorf("after a drain they have %v", got)
+	}
+	if most == 0 || most > handedAtOnce {
+		t.Errorf("up to %d addresses were on no node, at most %d should be", most, handedAtOnce)
+	}
+}
