@@ -18,7 +18,7 @@ import (
 )
 
 // whole are the pages whose blocks are all tried.
-var whole = []string{"README.md", "docs/operations.md"}
+var whole = []string{"README.md", "docs/operations.md", "docs/migrating-from-vippy.md"}
 
 // languages maps what a block may be to whether it holds commands; a yaml block is a
 // config. text is what programs print, ini a file of some other program.
@@ -36,6 +36,7 @@ var system = map[string]string{
 	"systemctl status vippyd":         "it is the host's service manager",
 	"journalctl -u vippyd":            "it reads the host's journal",
 	"chmod 600 /etc/vippy.conf":       "it changes a file of the host",
+	"ping -c 1 ADDRESS":               "it asks a host of the reader's network",
 	"nft add rule inet filter input ": "it changes the host's firewall",
 }
 
@@ -222,6 +223,8 @@ func (h *host) try(t *testing.T, line string) {
 		if _, err := client.Get(t.Context(), strings.TrimPrefix(words[len(words)-1], "http://localhost")); err != nil {
 			t.Error(err)
 		}
+	case words[0] == "vippyctl" && slices.Contains(args, "-f"): // would never end
+		h.run(t, program, append(args, "--help")...)
 	case words[0] == "vippyctl" && !flagsOnly:
 		for i, w := range args {
 			if w == "GROUP" || w == "ADDRESS" {
@@ -306,7 +309,7 @@ func TestConfigs(t *testing.T) {
 			}
 			text := b.text
 			for _, n := range needed {
-				if !regexp.MustCompile(`(?m)^(` + n.keys + `):`).MatchString(b.text) {
+				if !regexp.MustCompile(`(?m)^[ '"]*(` + n.keys + `)['"]?:`).MatchString(b.text) {
 					text += n.text
 				}
 			}
