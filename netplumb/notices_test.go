@@ -159,6 +159,9 @@ func TestNoticesOfALargeNetwork(t *testing.T) {
 			t.Fatalf("%d frames to everybody in a second", everybody)
 		}
 	}
+	if met := len(s.round.met); met != 4 || len(s.round.found) != 1 || len(s.round.sweep.spans) > 1 {
+		t.Errorf("remembers %d hosts", met)
+	}
 	if got, want := len(asked), 1<<16-2-3-vips; got != want { // neither those that are known nor the virtual ones
 		t.Errorf("%d hosts were asked for, want %d", got, want)
 	}

@@ -194,3 +194,38 @@ func TestNoticesByNeighbourDiscovery(t *testing.T) {
 		return h.Kind == Answer && h.Addr == plan[0].Address.Addr() && h.MAC == us && h.Target == known
 	})
 }
+
+// 100 addresses and a /16 of which nobody is known: the wire sees no more than the rate, of
+// which a quarter is for everybody.
+func TestALargeNetworkIsNoFlood(t *testing.T) {
+	lan := newLAN(t)
+	lan.a.add("10.1.0.1/16", "eth0")
+	wire := lan.b.sniff(t)
+	p, _ := lan.a.start()
+	plan := many(100)
+	p.Notify(Notify{Known: true, Networks: []Network{{"eth0", netip.MustParsePrefix("10.1.0.0/16")}}, Every: time.Hour})
+	p.reach(granted(nil, plan))
+	began := Boottime()
+	p.reach(granted(plan, plan))
+	asked := map[netip.Addr]int{}
+	for took := time.Duration(0); took < 3*time.Second; took = Boottime() - began {
+		f, directed, ok := wire.next(time.Second)
+		if !ok {
+			continue
+		}
+		if !directed {
+			asked[f.to]++
+		}
+		if most := int((Boottime()-began).Seconds()*1000*sweepShare) + burst; len(asked) > most {
+			t.Fatalf("%d hosts were asked for after %v, at most %d may be", len(asked), Boottime()-began, most)
+		}
+	}
+	if len(asked) == 0 {
+		t.Error("nobody was asked for")
+	}
+	for a, n := range asked {
+		if n > 1 {
+			t.Errorf("%v was asked for %d times", a, n)
+		}
+	}
+}

@@ -127,6 +127,9 @@ func newCluster(o Options) (_ *cluster, err error) {
 	if o.Single {
 		c.conf.partition = single
 	}
+	if o.Notify {
+		c.conf.notify = notifyAll()
+	}
 	if o.Single && o.Nodes == 2 {
 		names = append(names, voterName)
 		c.conf.voters = names

@@ -320,7 +320,7 @@ func TestConfigLoads(t *testing.T) {
 	nodes := []string{"node1", "node2", "node3"}
 	groups := layout(nodes, 300)
 	if err := writeConfig(dir, settings{secret: newSecret(), version: 7, interval: 20 * time.Millisecond, stale: 150 * time.Millisecond,
-		mature: time.Second, partition: single, voters: append([]string{voterName}, nodes...), peers: []netip.Addr{netip.MustParseAddr("10.99.0.1")}}, nodes, groups, netip.MustParseAddr("10.99.0.9")); err != nil {
+		mature: time.Second, partition: single, voters: append([]string{voterName}, nodes...), peers: []netip.Addr{netip.MustParseAddr("10.99.0.1")}, notify: notifyAll()}, nodes, groups, netip.MustParseAddr("10.99.0.9")); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(configPath(dir))
@@ -333,6 +333,9 @@ func TestConfigLoads(t *testing.T) {
 	}
 	if len(cfg.Plan.Groups) != 300 || cfg.Plan.Version != 7 || cfg.Interval != 20*time.Millisecond || cfg.Stale != 150*time.Millisecond || cfg.Management != socketPath(dir) {
 		t.Errorf("loaded %d groups, interval %v, stale %v, socket %s", len(cfg.Plan.Groups), cfg.Interval, cfg.Stale, cfg.Management)
+	}
+	if n := cfg.Notify; len(n) != 2 || !n[0].ArpCache || n[1].Network != subnet || n[1].Interface != linkName {
+		t.Errorf("notify is %+v", n)
 	}
 	pair, home := cfg.Plan.Find("pair"), cfg.Plan.Find("home")
 	if pair < 0 || len(cfg.Plan.Groups[pair].VIPs) != 2 {

@@ -41,6 +41,8 @@ type Options struct {
 	// Unicast lets the nodes talk by unicast only (chat: none), on a switch that carries no
 	// multicast.
 	Unicast bool
+	// Notify has the nodes tell every host of the subnet, a /16, of each address that they take.
+	Notify bool
 	// Faults are the faults to drill, done in the order of FaultNames; empty means all.
 	Faults []string
 	// Runs is how often the drill is repeated, default 1.

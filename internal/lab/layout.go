@@ -89,6 +89,8 @@ type settings struct {
 	voters    []string
 	// peers are the hosts to which it talks by unicast; without any it uses multicast.
 	peers []netip.Addr
+	// notify is what the config says under that key.
+	notify []any
 }
 
 // chat is what the config says, "" for the default.
@@ -130,9 +132,10 @@ func writeConfig(dir string, s settings, nodes []string, groups []group, witness
 		Nodes         []string     `json:"nodes"`
 		Voters        []string     `json:"voters,omitempty"`
 		Witness       []netip.Addr `json:"witness"`
+		Notify        []any        `json:"notify,omitempty"`
 		VIPs          []vipGroup   `json:"vips"`
 	}{"lab", append([]string{s.secret}, s.former...), s.version, s.chat(), linkName, s.peers, socketPath(dir), filepath.Join(dir, "state"),
-		s.interval.Seconds(), s.stale.Seconds(), s.mature.Seconds(), s.partition, nodes, s.voters, []netip.Addr{witness}, nil}
+		s.interval.Seconds(), s.stale.Seconds(), s.mature.Seconds(), s.partition, nodes, s.voters, []netip.Addr{witness}, s.notify, nil}
 	for i, g := range groups {
 		vg := vipGroup{Name: g.name, Prefer: g.prefer}
 		if i == len(groups)-1 {
@@ -155,6 +158,11 @@ func writeConfig(dir string, s settings, nodes []string, groups []group, witness
 		return err
 	}
 	return os.Rename(next, configPath(dir))
+}
+
+// notifyAll is the `notify` that names every host that there is or might be.
+func notifyAll() []any {
+	return []any{"arp-cache", map[string]string{"interface": linkName, "ip": subnet.String()}}
 }
 
 // newSecret returns a secret for one lab.

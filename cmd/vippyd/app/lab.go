@@ -47,6 +47,7 @@ so; 2 can't tell, as where the kernel refuses namespaces.`,
 	f.IntVar(&o.VIPs, "vips", 0, "hit always node1, which has so many VIPs, instead of one node after the other")
 	f.StringVar(&partition, "partition", "available", "or single: only a majority serves; two nodes get a voter, and the drill is shorter")
 	f.BoolVar(&o.Unicast, "unicast", false, "the nodes talk by unicast only, as where multicast is filtered")
+	f.BoolVar(&o.Notify, "notify", false, "the nodes tell the whole subnet, a /16, and each other's neighbours (notify)")
 	f.Var((*seconds)(&o.Interval), "interval", "seconds between two announcements (default: vippyd's)")
 	f.Var((*seconds)(&o.Stale), "stale", "seconds of silence that are borne (default: vippyd's)")
 	f.StringArrayVar(&o.Faults, "fault", nil, "do only this fault (may be repeated): "+strings.Join(lab.FaultNames(), ", "))
