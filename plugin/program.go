@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -96,6 +97,8 @@ type supervised struct {
 
 	mu   sync.Mutex // held while a line is written
 	last string     // line of stderr
+	// unlogged counts lines that were thrown away since the last one that wasn't.
+	unlogged int
 }
 
 func (s *supervised) note(f func(*Report)) {
@@ -233,11 +236,17 @@ const (
 	linesASecond  = 100
 	errorsAtOnce  = 20
 	errorsASecond = 1
+	// Of what it logs, more is thrown away; for more answers it waits.
+	logsAtOnce     = 100
+	logsASecond    = 10
+	answersAtOnce  = 10
+	answersASecond = 1
 )
 
 // read hears the program out, and returns what is wrong with its last line, nil at the end.
 func (s *supervised) read(ctx context.Context) error {
 	pace := newPace(linesAtOnce, linesASecond)
+	logs, answers := newPace(logsAtOnce, logsASecond), newPace(answersAtOnce, answersASecond)
 	in := bufio.NewReaderSize(s.files.out, 4096)
 	for {
 		line, err := readLine(in)
@@ -257,7 +266,14 @@ func (s *supervised) read(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("wrote %q, which is no line of the protocol: %w", child.Line(line), err)
 		}
-		s.take(ctx, h)
+		switch {
+		case h.record != nil:
+			s.log(ctx, *h.record, logs)
+		case h.status && answers.wait(ctx):
+			s.answer(ctx)
+		default:
+			s.host.Vote(h.votes...)
+		}
 		select {
 		case s.spoke <- struct{}{}:
 		default:
@@ -265,20 +281,25 @@ func (s *supervised) read(ctx context.Context) error {
 	}
 }
 
-// take does what a line asks for.
-func (s *supervised) take(ctx context.Context, h heard) {
-	switch {
-	case h.record != nil:
-		if log := s.host.Log().Handler(); log.Enabled(ctx, h.record.Level) {
-			_ = log.Handle(ctx, *h.record)
-		}
-	case h.status:
-		now, err := s.host.Status(ctx)
-		if err == nil {
-			_ = s.say(said{Event: answer, Status: &now})
-		}
-	default:
-		s.host.Vote(h.votes...)
+func (s *supervised) log(ctx context.Context, r slog.Record, pace *pace) {
+	log := s.host.Log().Handler()
+	if !log.Enabled(ctx, r.Level) {
+		return
+	}
+	if pace.take(time.Now()) > 0 {
+		s.unlogged++
+		return
+	}
+	if s.unlogged > 0 {
+		r.AddAttrs(slog.Int("unlogged", s.unlogged))
+		s.unlogged = 0
+	}
+	_ = log.Handle(ctx, r)
+}
+
+func (s *supervised) answer(ctx context.Context) {
+	if now, err := s.host.Status(ctx); err == nil {
+		_ = s.say(said{Event: answer, Status: &now})
 	}
 }
 

@@ -23,12 +23,14 @@ type node struct {
 	// voter: it only counts for a majority and is none of the plan's nodes.
 	voter bool
 	// num is its number in probes and changes, from 1.
-	num    byte
-	dir    string
-	proc   *process
-	wanted bool // its daemon should be running
-	hung   bool
-	cut    bool // some direction of its link is dead
+	num  byte
+	dir  string
+	proc *process
+	// service is the process that a check watches.
+	service *process
+	wanted  bool // its daemon should be running
+	hung    bool
+	cut     bool // some direction of its link is dead
 	// foreign: its daemon runs with another secret than the others'.
 	foreign bool
 	// frozen is the process id of its guard while that is stopped, else 0.
@@ -123,7 +125,7 @@ func newCluster(o Options) (_ *cluster, err error) {
 		c.groups = homes(names, o.VIPs)
 	}
 	c.vips = vipsOf(c.groups)
-	c.conf = settings{secret: newSecret(), interval: o.Interval, stale: o.Stale}
+	c.conf = settings{service: true, secret: newSecret(), interval: o.Interval, stale: o.Stale}
 	if o.Single {
 		c.conf.partition = single
 	}
@@ -159,6 +161,9 @@ func newCluster(o Options) (_ *cluster, err error) {
 		}
 	}
 	for _, n := range c.nodes {
+		if err := n.serve(); err != nil {
+			return nil, err
+		}
 		if err := c.configure(n); err != nil {
 			return nil, err
 		}
@@ -313,8 +318,10 @@ func (c *cluster) close() error {
 	}
 	for _, n := range c.hosts() {
 		errs = append(errs, n.endFrozen())
-		if n.proc.running() {
-			errs = append(errs, n.proc.kill())
+		for _, p := range []*process{n.proc, n.service} {
+			if p.running() {
+				errs = append(errs, p.kill())
+			}
 		}
 	}
 	if c.probe != nil {

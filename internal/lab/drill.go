@@ -152,6 +152,9 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	if guard != 0 {
 		r.failIf(d.guardKept(ctx, victim, guard))
 	}
+	if fault == "plugins" {
+		r.failIf(victim.pluginsFared(ctx))
+	}
 	if fault == "contest" {
 		r.failIf(d.defended(victim))
 	}

@@ -46,6 +46,8 @@ var drill = []scenario{
 	{faults: []string{"twin"}, mend: "end-twin"},
 	{faults: []string{"twin-idle"}, mend: "end-twin"},
 	{faults: []string{"all-peers-dead"}, mend: "return-all"},
+	{faults: []string{"service"}, mend: "service-back"},
+	{faults: []string{"plugins"}, mend: "plugins-end"},
 }
 
 // majorityDrill is for a plan of which only a majority serves. What such a plan can't bear
@@ -136,6 +138,12 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		return c.double(n)
 	case "twin-idle":
 		return c.doubleIdle(ctx, n)
+	case "service":
+		return n.service.kill()
+	case "service-back":
+		return n.serve()
+	case "plugins", "plugins-end":
+		return c.meddleWithPlugins(n, fault == "plugins")
 	case "end-twin":
 		return c.endTwin(ctx, n)
 	case "memory":

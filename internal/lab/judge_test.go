@@ -308,7 +308,7 @@ func TestBounds(t *testing.T) {
 func TestFaultNames(t *testing.T) {
 	want := []string{"none", "stop", "return", "kill", "kill-guard", "kill-both", "hang", "wake", "link-down", "link-up",
 		"cut", "heal", "split", "one-way-in", "one-way-out", "starve", "freeze", "meddle", "contest", "foreign-key", "reload",
-		"upgrade", "bump", "clash", "rekey", "deaf", "mute", "firewall", "memory", "restart", "twin", "twin-idle", "all-peers-dead"}
+		"upgrade", "bump", "clash", "rekey", "deaf", "mute", "firewall", "memory", "restart", "twin", "twin-idle", "all-peers-dead", "service", "plugins"}
 	if diff := cmp.Diff(want, FaultNames()); diff != "" {
 		t.Error(diff)
 	}
@@ -319,7 +319,7 @@ func TestConfigLoads(t *testing.T) {
 	dir := t.TempDir()
 	nodes := []string{"node1", "node2", "node3"}
 	groups := layout(nodes, 300)
-	if err := writeConfig(dir, settings{secret: newSecret(), version: 7, interval: 20 * time.Millisecond, stale: 150 * time.Millisecond,
+	if err := writeConfig(dir, settings{service: true, hostile: true, secret: newSecret(), version: 7, interval: 20 * time.Millisecond, stale: 150 * time.Millisecond,
 		mature: time.Second, partition: single, voters: append([]string{voterName}, nodes...), peers: []netip.Addr{netip.MustParseAddr("10.99.0.1")}, notify: notifyAll()}, nodes, groups, netip.MustParseAddr("10.99.0.9")); err != nil {
 		t.Fatal(err)
 	}

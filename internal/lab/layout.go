@@ -91,6 +91,10 @@ type settings struct {
 	peers []netip.Addr
 	// notify is what the config says under that key.
 	notify []any
+	// service: a check watches the process that the lab runs as this node's service.
+	service bool
+	// hostile: it runs plugins that do all that they must not do.
+	hostile bool
 }
 
 // chat is what the config says, "" for the default.
@@ -134,8 +138,10 @@ func writeConfig(dir string, s settings, nodes []string, groups []group, witness
 		Witness       []netip.Addr `json:"witness"`
 		Notify        []any        `json:"notify,omitempty"`
 		VIPs          []vipGroup   `json:"vips"`
+		Checks        checks       `json:"checks,omitempty"`
+		Plugins       []program    `json:"plugins,omitempty"`
 	}{"lab", append([]string{s.secret}, s.former...), s.version, s.chat(), linkName, s.peers, socketPath(dir), filepath.Join(dir, "state"),
-		s.interval.Seconds(), s.stale.Seconds(), s.mature.Seconds(), s.partition, nodes, s.voters, []netip.Addr{witness}, s.notify, nil}
+		s.interval.Seconds(), s.stale.Seconds(), s.mature.Seconds(), s.partition, nodes, s.voters, []netip.Addr{witness}, s.notify, nil, s.checks(dir), s.plugins()}
 	for i, g := range groups {
 		vg := vipGroup{Name: g.name, Prefer: g.prefer}
 		if i == len(groups)-1 {

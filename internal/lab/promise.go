@@ -95,6 +95,12 @@ func (t times) of(fault string) promise {
 	case "kill":
 		p.empties = true
 		p.bounds = bounds{10 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond}
+	case "service":
+		p.empties, p.sameGuard = true, true
+		p.bounds = both(20*time.Millisecond, 50*time.Millisecond)
+	case "plugins": // with the time to crash, and to be started again, several times
+		p.moves, p.sameGuard = nothing, true
+		p.watch = 3 * time.Second
 	case "restart": // the worst of several kills
 		p.bounds = both(50*time.Millisecond, 0)
 	case "meddle":
