@@ -6,7 +6,7 @@ import (
 	"github.com/vippy-ha/vippy/cluster"
 )
 
-// An attacker sits on the wire without the secret. It hears what goes to the group,
+// An attacker sits on the wire without the secret. It hears what goes to the group and to single hosts,
 // keeps it, and sends what it likes.
 type attacker struct {
 	w    *World
@@ -37,6 +37,17 @@ func (t *attacker) overhear(h *host, f *frame) {
 		t.ends = append(t.ends, *l)
 	}
 	t.last[f.src] = recorded{f, t.w.now}
+	t.keep(f)
+}
+
+// tap records a datagram that goes to one host: an order, an answer, a plan.
+func (t *attacker) tap(f *frame) {
+	if t.recording {
+		t.keep(f)
+	}
+}
+
+func (t *attacker) keep(f *frame) {
 	if len(t.tape) < tapeLength {
 		t.tape = append(t.tape, recorded{f, t.w.now})
 		return

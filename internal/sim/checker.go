@@ -16,6 +16,7 @@ type checker struct {
 	owners []uint32
 	last   []int   // the latest single owner, -1: never one
 	bare   []int64 // since when no running kernel has it, -1: one has
+	halved []int64 // when one of two that had it behind a full cut last lost it
 	dirty  bool
 	// added is when an address came into the kernel of a member.
 	added [][]int64
@@ -41,13 +42,14 @@ type overlap struct {
 	why        string // the excuse at the latest look
 	since      int64  // since when that excuse runs; -1: nothing that ends
 	seen       int64  // the latest look at it
+	parted     bool   // a full cut excused it
 }
 
 func (c *checker) init(w *World) {
-	*c = checker{w: w, owners: make([]uint32, w.vips), last: make([]int, w.vips), bare: make([]int64, w.vips),
+	*c = checker{w: w, owners: make([]uint32, w.vips), last: make([]int, w.vips), bare: make([]int64, w.vips), halved: make([]int64, w.vips),
 		refused: map[cluster.Refusal]int{}, excused: map[string]int64{}}
 	for a := range c.last {
-		c.last[a] = -1
+		c.last[a], c.halved[a] = -1, never
 		c.added = append(c.added, make([]int64, len(w.hosts)))
 	}
 }
@@ -92,6 +94,11 @@ func (c *checker) after() {
 func (c *checker) look() {
 	old := c.overlaps
 	c.overlaps = nil
+	for _, o := range old {
+		if both := uint32(1<<o.a | 1<<o.b); o.parted && c.serving(o.addr)&both != both {
+			c.halved[o.addr] = c.w.now
+		}
+	}
 	for addr := range c.owners {
 		m := c.serving(addr)
 		switch n := bits.OnesCount32(m); {
@@ -141,7 +148,7 @@ func (c *checker) judge(o *overlap) {
 	now := c.w.now
 	defer func() { o.seen = now }()
 	if e.endless {
-		o.since = -1
+		o.since, o.parted = -1, o.parted || e.why == "full cut"
 		return
 	}
 	if o.since < 0 || o.why != e.why {

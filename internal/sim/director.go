@@ -46,6 +46,14 @@ func (d *director) with(kinds, guardly []FaultKind) []FaultKind {
 	return kinds
 }
 
+// ordering adds orders, where any are given.
+func (d *director) ordering(kinds []FaultKind) []FaultKind {
+	if !d.w.cfg.Orders {
+		return kinds
+	}
+	return slices.Concat(kinds, orderFaults)
+}
+
 // pestering adds those of pests, where there are any.
 func (d *director) pestering(kinds, pests []FaultKind) []FaultKind {
 	if !d.w.cfg.Pests {
@@ -76,6 +84,12 @@ func (d *director) draw(kinds []FaultKind) (*Fault, time.Duration) {
 	case Forget:
 		f.Arg = d.rng.IntN(d.w.vips)
 		lasting = time.Millisecond
+	case Command:
+		f.Arg = 1 + d.rng.IntN(4)
+		f.B = d.rng.IntN(n)
+	case Move:
+		f.B = d.rng.IntN(n)
+		f.Arg = d.w.plans[0].groups[d.rng.IntN(len(d.w.plans[0].groups))]
 	case Worse, BarOne:
 		f.Arg = d.w.plans[0].groups[d.rng.IntN(len(d.w.plans[0].groups))]
 	case Adopt:
@@ -108,7 +122,7 @@ func (d *director) draw(kinds []FaultKind) (*Fault, time.Duration) {
 
 // storm lets faults come and overlap for a time.
 func (d *director) storm(long time.Duration, kinds []FaultKind) {
-	kinds = d.pestering(d.with(kinds, guardFaults), pestFaults)
+	kinds = d.ordering(d.pestering(d.with(kinds, guardFaults), pestFaults))
 	pause := time.Duration(500+d.rng.IntN(3000)) * time.Millisecond
 	for at := time.Duration(0); at < long; at += time.Duration(d.rng.ExpFloat64() * float64(pause)) {
 		f, lasting := d.draw(kinds)
@@ -160,6 +174,10 @@ func (d *director) mayMove(f *Fault) (nodes uint32, ok bool) {
 		return 0, false
 	case slices.Contains(ownFaults, f.Kind):
 		return 1 << f.A, true
+	case f.Kind == Command:
+		return 1 << f.B, true
+	case f.Kind == Move: // and its group's
+		return 0, true
 	}
 	return 0, false
 }
@@ -168,9 +186,14 @@ func (d *director) mayMove(f *Fault) (nodes uint32, ok bool) {
 func (d *director) singles(n int) {
 	w := d.w
 	for range n {
-		f, lasting := d.draw(d.pestering(d.with(singleFaults, guardFaults), pestFaults))
+		f, lasting := d.draw(d.ordering(d.pestering(d.with(singleFaults, guardFaults), pestFaults)))
 		if nodes, ok := d.mayMove(f); ok {
 			w.Calm("P3", nodes)
+			if f.Kind == Move {
+				for _, a := range w.groups[f.Arg].addrs {
+					w.check.calm &^= 1 << a
+				}
+			}
 		}
 		w.check.gap = 0
 		w.Begin(f)
@@ -209,7 +232,7 @@ func (c *Config) promised(f *Fault, lasting time.Duration) time.Duration {
 		again = c.Stale
 	}
 	switch f.Kind {
-	case Leave, Drain, Bar, BarOne, Worse, Forget:
+	case Command, Move, Leave, Drain, Bar, BarOne, Worse, Forget:
 		return 12*time.Millisecond + c.Interval/4
 	case Kill, Hang, Wrong, Doze:
 		if !c.NoGuard {
@@ -272,7 +295,7 @@ func (d *director) plans(long time.Duration) {
 			w.Begin(&Fault{Kind: Adopt, A: i, Arg: 1})
 		}
 	}
-	come := d.with([]FaultKind{Leave, Lose, Kill, Drain, Bar, BarOne, Forget, Freeze}, []FaultKind{Kill, Hang, KillBoth, FreezeBoth, Doze})
+	come := d.ordering(d.with([]FaultKind{Leave, Lose, Kill, Drain, Bar, BarOne, Forget, Freeze}, []FaultKind{Kill, Hang, KillBoth, FreezeBoth, Doze}))
 	for at := time.Second; at < long-5*time.Second; at += time.Duration(500+d.rng.IntN(2000)) * time.Millisecond {
 		f, lasting := d.draw(come)
 		d.w.During(at, lasting, f)

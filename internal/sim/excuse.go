@@ -108,6 +108,12 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 		}
 		return e
 	}
+	if oneway && w.now-c.halved[o.addr] <= memory {
+		// Two had it behind a full cut. One of them died and its guard released it, or let go,
+		// to a third that doesn't hear the other: that one hears the third, and lets go to who
+		// can't hear it.
+		return excuse{why: "one-way link and half of a full cut", most: stale + 2*i + slack}
+	}
 	if oneway && w.hosts[a].plan != w.hosts[b].plan {
 		// A holder that nobody hears can't fetch the plan of a claimant either, so it
 		// learns of the claim by the first ARP announcement (0, 20, 40, 100 ms).

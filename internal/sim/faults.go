@@ -83,7 +83,7 @@ type Fault struct {
 func (w *World) describe(f *Fault) string {
 	s := string(f.Kind)
 	switch f.Kind {
-	case Cut, Part, NoChat, NoGroup:
+	case Cut, Part, NoChat, NoGroup, Command, Move:
 		s += " " + w.hosts[f.A].name + " " + w.hosts[f.B].name
 	case Silence, NoMulti, Blip, Squat, Remember:
 	case Split:
@@ -96,13 +96,13 @@ func (w *World) describe(f *Fault) string {
 		s += " " + w.hosts[f.A].name
 	}
 	switch f.Kind {
-	case Worse, BarOne:
+	case Worse, BarOne, Move:
 		s += " " + w.groups[f.Arg].name
 	case Squat, Forget:
 		s += " " + w.addrs[f.Arg].String()
 	case Adopt:
 		s += fmt.Sprintf(" %d", f.Arg+1)
-	case Lossy, Slow, Twice, Doze, KillBoth, FreezeBoth, Upgrade, Remember, Twin, Crawl:
+	case Lossy, Slow, Twice, Doze, KillBoth, FreezeBoth, Upgrade, Remember, Twin, Crawl, Command:
 		s += fmt.Sprintf(" %d", f.Arg)
 	}
 	return s
@@ -156,6 +156,8 @@ func (w *World) Begin(f *Fault) {
 		if h.alive() {
 			h.order(func(now time.Time) { h.node.Drain(now, cluster.Drain{}) })
 		}
+	case Command, Move:
+		w.give(f)
 	case Bar:
 		h.vote(cluster.Vote{Source: "sim", Bar: true, Strict: w.cfg.Drop, Reason: "sim"})
 	case BarOne:
@@ -253,7 +255,9 @@ func (w *World) End(f *Fault) {
 	case Wrong:
 		h.rekey(false)
 	case Drain:
-		h.order(func(now time.Time) { h.node.Undrain(now) })
+		h.order(func(now time.Time) { h.drainAgain(now) })
+	case Command:
+		w.hosts[f.B].takeBack()
 	case Bar:
 		h.vote(cluster.Vote{Source: "sim"})
 	case BarOne, Worse:
@@ -272,6 +276,10 @@ func (w *World) End(f *Fault) {
 
 // EndAll ends whatever is going on, in a random order but the same for each seed.
 func (w *World) EndAll() {
+	w.quiet = true
+	for _, h := range w.hosts {
+		h.takeBack()
+	}
 	for len(w.faults) > 0 {
 		w.End(w.faults[w.rng.IntN(len(w.faults))])
 	}
@@ -311,15 +319,29 @@ func (h *host) vote(v cluster.Vote) {
 	h.order(func(now time.Time) { h.node.Vote(now, v) })
 }
 
-// order tells the process something once it takes turns; one that dies before isn't told.
+// order tells the process something once it takes turns, what was said first at first; one
+// that dies before isn't told.
 func (h *host) order(what func(now time.Time)) {
 	process := h.process
+	if h.toldTo != process {
+		h.toldTo, h.toTell = process, nil
+	}
+	if h.toTell = append(h.toTell, what); len(h.toTell) > 1 {
+		return
+	}
 	var try func()
 	try = func() {
 		switch {
 		case h.process != process || h.state == off:
+			if h.toldTo == process {
+				h.toTell = nil
+			}
 		case h.alive():
-			what(h.clock.time(h.w.now))
+			tell := h.toTell
+			h.toTell = nil
+			for _, what := range tell {
+				what(h.clock.time(h.w.now))
+			}
 			h.turn()
 		default:
 			h.w.after(int64(h.w.cfg.Interval)/4, try)

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/vippy-ha/vippy/cluster"
 	"github.com/vippy-ha/vippy/vipgroup"
@@ -71,7 +72,12 @@ type host struct {
 	// stopped counts who stopped it (SIGSTOP, starvation).
 	stopped int
 	leaving bool
-	speaks  int64 // world time since which it has a say; a quick restart is no break, as what it said
+	// toTell is what the process toldTo is told as soon as it takes turns.
+	toTell []func(now time.Time)
+	toldTo uint32
+	// drainedUntil, on its own clock, is kept in the state directory.
+	drainedUntil int64
+	speaks       int64 // world time since which it has a say; a quick restart is no break, as what it said
 	// stands with the others for stale - T
 	idle    int64 // world time at which it was last dead or hung
 	fell    int64 // world time at which it last ceased to take turns
@@ -157,6 +163,7 @@ func (h *host) begin() {
 		if h.w.cfg.Gateway {
 			h.node.Witness(now, []netip.Addr{h.w.addrs[h.w.hosts[h.w.gateway].addr]})
 		}
+		h.drainAgain(now)
 		h.state = running
 		h.held = h.held[:0]
 		clear(h.want)

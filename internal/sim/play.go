@@ -98,6 +98,7 @@ func DrawFor(seed uint64, mode Mode) Config {
 	c.Share = rng.IntN(3) == 0
 	c.Unicast = rng.IntN(4) == 0
 	c.Drop = rng.IntN(4) == 0
+	c.Orders = rng.IntN(2) == 0
 	return c
 }
 

@@ -247,7 +247,7 @@ func (w *World) parseFault(words []string) (*Fault, error) {
 		f.Arg--
 	case Forget, Squat:
 		f.Arg = w.address(f.Arg)
-	case Worse, BarOne:
+	case Worse, BarOne, Move:
 		f.Arg = w.groupOf(w.address(f.Arg))
 	}
 	if f.Arg < 0 && f.Kind != Doze && f.Kind != KillBoth {

@@ -41,7 +41,7 @@ func (h *host) learn(parts []cluster.NeighbourPart) {
 			return
 		}
 		for _, n := range p.Hosts {
-			if !slices.ContainsFunc(h.w.hosts, func(o *host) bool { return o.as == p.Node && slices.Contains(o.neighbours(), n) }) {
+			if !slices.ContainsFunc(h.w.hosts, func(o *host) bool { return (o.as == p.Node || o == h.w.twin) && slices.Contains(o.neighbours(), n) }) {
 				h.w.fail("P4", "%s was told of %v, which %s didn't share", h.name, n, p.Node)
 				return
 			}

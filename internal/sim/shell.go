@@ -181,6 +181,12 @@ func (h *host) turn() {
 		h.speak(d)
 	}
 	h.learn(r.Neighbours)
+	for _, x := range r.Replies {
+		w.check.answered(h, x)
+	}
+	for _, g := range r.Orders {
+		h.obey(g)
+	}
 	h.instruct()
 	h.extendGrant(&r)
 	h.hold(&r)
@@ -231,6 +237,7 @@ func (h *host) speak(d cluster.Datagram) {
 		h.toPeers(f)
 	} else if n, ok := h.w.number[d.To.Addr()]; ok && n >= h.w.vips {
 		h.w.send(f, n-h.w.vips)
+		h.w.attacker.tap(f)
 	}
 }
 

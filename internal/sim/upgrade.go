@@ -105,14 +105,11 @@ func (h *host) findHeld() {
 
 // hear tells the new program what operators and checks say, which it asks anew.
 func (h *host) hear(now time.Time) {
-	drained := false
 	for _, f := range h.w.faults {
 		if f.A != h.id {
 			continue
 		}
 		switch f.Kind {
-		case Drain:
-			drained = true
 		case Bar:
 			h.node.Vote(now, cluster.Vote{Source: "sim", Bar: true, Strict: h.w.cfg.Drop, Reason: "sim"})
 		case BarOne:
@@ -121,9 +118,5 @@ func (h *host) hear(now time.Time) {
 			h.node.Vote(now, cluster.Vote{Source: "sim", Group: &h.w.groups[f.Arg].key, Penalty: 10, Reason: "sim"})
 		}
 	}
-	if drained {
-		h.node.Drain(now, cluster.Drain{})
-	} else {
-		h.node.Undrain(now)
-	}
+	h.drainAgain(now)
 }

@@ -37,6 +37,8 @@ type Config struct {
 	Upgrades bool
 	// Drop makes bars strict: better nobody than a failing one.
 	Drop bool
+	// Orders lets operators at one node order others.
+	Orders bool
 	// Share lets hosts share their neighbours.
 	Share bool
 	// Unicast lets the nodes talk to each other's hosts only, as with `chat: none`.
@@ -109,6 +111,8 @@ type World struct {
 	check      checker
 	attacker   attacker
 	faults     []*Fault
+	orders     []given // all that were ever given to another node
+	quiet      bool    // nobody may be drained by an order any more
 	story      []line
 	hash       uint64
 	turns      uint64
