@@ -427,16 +427,21 @@ func TestStrangersOnlyRead(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- serve(ctx, guard(l), s) }()
 
-	for _, c := range []struct {
+	type asked struct {
 		method, path string
 		code         int
 		says         string
-	}{
+	}
+	all := []asked{
 		{"GET", "/status", 200, `"identity"`},
-		{"POST", "/drain", 403, fmt.Sprintf(`"user %d may read, but not change anything"`, stranger)},
-		{"POST", "/undrain", 403, "may: use sudo"},
-		{"POST", "/reload", 403, "may: use sudo"},
-	} {
+		{"GET", "/events?follow=false", 200, ""},
+		{"GET", "/groups/nosuch", 404, "no group"},
+	}
+	for _, verb := range Verbs {
+		why := fmt.Sprintf(`"error":"user %d may read, but not change anything","hint":"only root`, stranger)
+		all = append(all, asked{"POST", "/" + string(verb), 403, why})
+	}
+	for _, c := range all {
 		conn, err := dial(path)
 		if err != nil {
 			t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 
 	"github.com/vippy-ha/vippy/ctlsocket"
 )
@@ -243,4 +244,44 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// TestEveryCommand: each one has a script in testdata and a line in the reference, and its
+// help shows an example.
+func TestEveryCommand(t *testing.T) {
+	scripts := ""
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, "../../docs/reference.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts += string(text)
+	}
+	_, reference, _ := strings.Cut(scripts, "\n### vippyctl\n")
+	reference, _, _ = strings.Cut(reference, "\n## ")
+	var look func(*cobra.Command)
+	look = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			look(sub)
+		}
+		name := strings.TrimPrefix(c.CommandPath(), "vippyctl ")
+		if c.HasSubCommands() || name == "help" {
+			return
+		}
+		words := regexp.QuoteMeta(name)
+		if !regexp.MustCompile(`\bvippyctl (-s \$SOCK )?` + words + `\b`).MatchString(scripts) {
+			t.Errorf("no script in testdata runs vippyctl %s", name)
+		}
+		if !regexp.MustCompile("(?m)^\\|.*`" + words + "[` ]").MatchString(reference) {
+			t.Errorf("docs/reference.md does not list %s", name)
+		}
+		if c.Example == "" {
+			t.Errorf("vippyctl %s has no example", name)
+		}
+	}
+	look(newRoot())
 }
