@@ -301,29 +301,37 @@ func (n *notices) answered(h Heard) bool {
 	return true
 }
 
-// wake returns when there may be something to send; false when there is nothing.
-func (n *notices) wake(now time.Duration, pace *bucket, rate int) (at time.Duration, any bool) {
+// wake returns when there may be something to send; false when there is nothing. While
+// announcements are late, only routers are told.
+func (n *notices) wake(now time.Duration, late bool, pace *bucket, rate int) (at time.Duration, any bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	var head *tour
+	if len(n.queue) > 0 {
+		head = n.queue[0]
+	}
+	switch {
+	case len(n.fresh) > 0:
+		return now, true
+	case head != nil && head.told < head.round.routers:
+		return pace.when(1, float64(rate)), true
+	case late:
+		return 0, false
+	case head != nil && head.due() <= now:
+		return pace.when(noticeBatch, float64(rate)), true
+	}
 	soonest := func(t time.Duration) {
 		if !any || t < at {
 			at, any = t, true
 		}
 	}
-	if len(n.fresh) > 0 {
-		soonest(now)
-	}
-	if len(n.queue) > 0 {
-		t, frames := n.queue[0], noticeBatch
-		if t.told < t.round.routers {
-			frames = 1
-		}
-		soonest(max(t.due(), pace.when(frames, float64(rate))))
+	if head != nil {
+		soonest(head.due())
 	}
 	for _, r := range n.rounds {
 		switch {
 		case !r.sweep.over():
-			soonest(max(r.begins, n.pace.when(noticeBatch, sweepShare*float64(rate)), pace.when(1, float64(rate))))
+			soonest(max(r.begins, n.pace.when(noticeBatch, sweepShare*float64(rate)), pace.when(noticeBatch, float64(rate))))
 		case r.ended == 0:
 			soonest(now)
 		default:

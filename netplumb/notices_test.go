@@ -63,7 +63,7 @@ func (s *tourist) pass(d time.Duration) (out []string) {
 			}
 			out = append(out, text)
 		}
-		at, any := s.wake(s.now, &s.pace, s.rate)
+		at, any := s.wake(s.now, false, &s.pace, s.rate)
 		if !any || at > end {
 			s.now = end
 			return out
@@ -90,7 +90,7 @@ func TestNoticesBeginWithRouters(t *testing.T) {
 	if got, want := strings.Join(s.pass(5*time.Second), " "), "1>1 1>2 1>3 1>4 2>1 2>2 2>3 2>4 3>1 3>2 3>3 3>4"; got != want {
 		t.Errorf("again %s, want %s", got, want)
 	}
-	if _, any := s.wake(s.now, &s.pace, s.rate); any || len(s.tours)+len(s.rounds) > 0 {
+	if _, any := s.wake(s.now, false, &s.pace, s.rate); any || len(s.tours)+len(s.rounds) > 0 {
 		t.Errorf("it never ends: %d tours, %d rounds", len(s.tours), len(s.rounds))
 	}
 }
@@ -223,4 +223,52 @@ func TestNoticesAreCleared(t *testing.T) {
 		t.Errorf("%d notices afterwards", len(got))
 	}
 	s.stop(vipNumber(1))
+}
+
+// However much there is to say, the worker isn't woken for less than it is worth: it has
+// addresses to extend.
+func TestNoticesDoNotSpin(t *testing.T) {
+	const rate = 1000
+	s := newTourist(2, 500, rate, "10.1.0.0/22")
+	p := &port{portID: portID{link: "eth0"}, mac: us}
+	now := s.now
+	begin := func(vips int) {
+		for i := range vips {
+			a := vipNumber(i)
+			frames, err := p.announcement(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.schedule.take(now, a, frames)
+			p.notices.take(now, a)
+		}
+		p.notices.join(now, func(netip.Addr) netip.Prefix { return s.subnet }, func(netip.Prefix) *round {
+			r := *s.round
+			return &r
+		})
+	}
+	begin(100)
+	turns, frames := 0, 0
+	for second := range 200 {
+		if second == 150 {
+			begin(100) // they are announced anew while all are told
+		}
+		turns, frames = 0, 0
+		for end := now + time.Second; now < end; turns++ {
+			for f := p.due(now, rate); f != nil; f = p.due(now, rate) {
+				frames += len(f)
+			}
+			at, any := p.wake(now, rate)
+			if !any {
+				at = end
+			}
+			now = max(min(at, end), now+10*time.Microsecond)
+		}
+		if turns > rate {
+			t.Fatalf("in second %d %d turns for %d frames", second, turns, frames)
+		}
+		if frames > rate+burst {
+			t.Fatalf("%d frames in second %d", frames, second)
+		}
+	}
 }

@@ -220,7 +220,7 @@ func (p *port) due(now time.Duration, rate int) [][]byte {
 // wake returns when due should be called again; false when there is nothing to send.
 func (p *port) wake(now time.Duration, rate int) (at time.Duration, any bool) {
 	at, any = p.schedule.wake(now, rate)
-	if t, some := p.notices.wake(now, &p.schedule.pace, rate); some && (!any || t < at) {
+	if t, some := p.notices.wake(now, p.schedule.late(now), &p.schedule.pace, rate); some && (!any || t < at) {
 		at, any = t, true
 	}
 	return at, any
