@@ -141,8 +141,16 @@ func (c *cluster) reread(n *node) error {
 	if err := c.configure(n); err != nil {
 		return err
 	}
-	if !n.proc.running() {
-		return nil // it reads them when it starts
+	// One that is yet to start would die of the signal, or not know what it means.
+	late, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	for n.proc.running() {
+		if _, err := n.ask(late); err == nil || n.hung {
+			return n.proc.signal(unix.SIGHUP)
+		}
+		if err := pause(late, pollEvery); err != nil {
+			return fmt.Errorf("%s does not answer, so it isn't told to reload: %w", n.name, err)
+		}
 	}
-	return n.proc.signal(unix.SIGHUP)
+	return nil // it reads them when it starts
 }
