@@ -16,7 +16,8 @@ func (a *app) plugins() *cobra.Command {
 		Short: "Show what this node's checks and plugins think, and how they fare",
 		Long: `Show what this node's checks and plugins think, and how they fare.
 
-VOTE is what speaks against this node or a group here, "healthy" for nothing, "-"
+STATE is runs, ended (it is started again after a pause), or waits (a reload changed it,
+and its former self has not ended yet). VOTE is what speaks against this node or a group here, "healthy" for nothing, "-"
 while nothing is known. LAST LINE is what a program last wrote to stderr, or how
 it ended.
 
@@ -43,8 +44,14 @@ func printPlugins(b *bytes.Buffer, plugins []ctlsocket.Plugin) error {
 		if !p.Well() {
 			well, mark = false, "!!"
 		}
-		if !p.Running {
+		switch {
+		case p.Running:
+		case p.Since.IsZero():
+			state = "waits" // for the one before it to end, after a reload
+		default:
 			state = "ended"
+		}
+		if !p.Running {
 			if last == "" {
 				last = p.Failure
 			}

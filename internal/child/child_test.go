@@ -49,6 +49,54 @@ func TestNoPowers(t *testing.T) {
 	}
 }
 
+// What a daemon that isn't root has of powers is ambient, and would outlive exec.
+func TestAmbientPowers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: only root has powers to make ambient")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // for good: nobody else gets this thread
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var caps [2]unix.CapUserData
+		if err := unix.Capget(&header, &caps[0]); err != nil {
+			t.Error(err)
+		}
+		caps[0].Inheritable |= 1 << unix.CAP_NET_ADMIN
+		if err := unix.Capset(&header, &caps[0]); err != nil {
+			t.Error(err)
+		}
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, unix.CAP_NET_ADMIN, 0, 0); err != nil {
+			t.Error(err)
+		}
+		if got := powers(t); !strings.Contains(got, "CapAmb:\t0000000000001000") {
+			t.Errorf("before: %s", got)
+		}
+		if err := renounce(false); err != nil {
+			t.Error(err)
+		}
+		if got := powers(t); strings.Count(got, "0000000000000000") != 4 {
+			t.Errorf("after: %s", got)
+		}
+	}()
+	<-done
+}
+
+// powers are the capabilities of the calling thread that matter for exec.
+func powers(t *testing.T) (out string) {
+	status, err := os.ReadFile("/proc/thread-self/status")
+	if err != nil {
+		t.Error(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if strings.HasPrefix(line, "Cap") && !strings.HasPrefix(line, "CapBnd") {
+			out += line
+		}
+	}
+	return out
+}
+
 // The daemon's environment, files, folder and process group are its own.
 func TestNothingInherited(t *testing.T) {
 	t.Setenv("VIPPY_TEST_SECRET", "hunter2")

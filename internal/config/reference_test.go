@@ -52,6 +52,24 @@ func TestReferenceListsEveryKey(t *testing.T) {
 	}
 }
 
+// TestPluginsExamples: the pieces of config in docs/plugins.md are right.
+func TestPluginsExamples(t *testing.T) {
+	page, err := os.ReadFile("../../docs/plugins.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = "secret: a secret text of length\nnodes: [web1, web2]\nvips: []\n"
+	pieces := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1)
+	for _, m := range pieces {
+		if _, err := Parse("plugins.md", append([]byte(head), m[1]...)); err != nil {
+			t.Errorf("%s%v", m[1], err)
+		}
+	}
+	if len(pieces) == 0 {
+		t.Error("no piece of config was found")
+	}
+}
+
 // TestReferenceConfHasEveryKey: examples/reference.conf names each key at least in a
 // comment, and each event that it doesn't use is in docs/reference.md.
 func TestReferenceConfHasEveryKey(t *testing.T) {

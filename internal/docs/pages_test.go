@@ -135,7 +135,7 @@ func TestAlarms(t *testing.T) {
 // piece between what varies.
 func TestLogLines(t *testing.T) {
 	var source strings.Builder
-	for _, room := range []string{"internal/daemon", "internal/hook", "internal/guard", "internal/config", "cluster/multicast"} {
+	for _, room := range []string{"internal/daemon", "internal/hook", "plugin", "internal/guard", "internal/config", "cluster/multicast"} {
 		files, err := filepath.Glob(filepath.Join(top, room, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no source in %s: %v", room, err)
