@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/vippy-ha/vippy/internal/child"
 	"github.com/vippy-ha/vippy/vipgroup"
 )
 
@@ -33,8 +34,8 @@ type voter struct {
 	votes map[string]Vote // by group
 	// inherited says that votes are those of the plugin that this one replaced.
 	inherited bool
-	// ended has the votes that the plugin's end stands for, by group, over whatever the
-	// plugin thought of the same.
+	// ended has the votes that the plugin's end stands for, by group: they stand where they
+	// are worse than what the plugin thought of the same.
 	ended map[string]Vote
 	// full is set once maxSubjects was reached, and that was logged.
 	full bool
@@ -118,9 +119,20 @@ func (b *box) end(h *host, votes []Vote) {
 	b.forgive(h, v)
 	v.ended = map[string]Vote{}
 	for _, n := range votes {
+		n.Reason = child.Line([]byte(n.Reason))
 		v.ended[n.Group] = n
-		b.say(subject{h.source, n.Group}, n)
+		b.say(subject{h.source, n.Group}, v.on(n.Group))
 	}
+}
+
+// on is what stands of a plugin on one thing.
+func (v *voter) on(group string) Vote {
+	vote, ended := v.votes[group], v.ended[group]
+	if ended.Bar || !vote.Bar && ended.Penalty > vote.Penalty {
+		return ended
+	}
+	vote.Group = group // where there is none
+	return vote
 }
 
 // settle forgives a plugin that runs again its earlier end.
@@ -167,6 +179,7 @@ func (b *box) vote(h *host, votes []Vote) {
 	}
 	for _, n := range votes {
 		n.Penalty = max(n.Penalty, 0)
+		n.Reason = child.Line([]byte(n.Reason)) // it goes into logs and packets
 		if _, known := v.votes[n.Group]; !known && len(v.votes) >= maxSubjects {
 			if !v.full {
 				h.log.Warn("plugin votes on too many groups: the rest is ignored", "group", n.Group, "max", maxSubjects)
@@ -186,7 +199,7 @@ func (v *voter) standing() (out []Vote) {
 	all := maps.Clone(v.votes)
 	maps.Copy(all, v.ended)
 	for _, group := range slices.Sorted(maps.Keys(all)) {
-		if vote := all[group]; !vote.Healthy() {
+		if vote := v.on(group); !vote.Healthy() {
 			out = append(out, vote)
 		}
 	}

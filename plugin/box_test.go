@@ -87,7 +87,9 @@ func TestDaemonBelievesWhatStands(t *testing.T) {
 				stands[subject{h.source, group}] = vote
 			}
 			for group, vote := range v.ended {
-				stands[subject{h.source, group}] = vote
+				if last := v.votes[group]; vote.Bar || !last.Bar && vote.Penalty > last.Penalty {
+					stands[subject{h.source, group}] = vote
+				}
 			}
 		}
 		sick := func(m map[subject]Vote) string {

@@ -22,8 +22,8 @@ type Plugin interface {
 // An Ender is a Plugin that says itself what its end means: it bars these groups rather
 // than the node, or just makes them cost something, or means nothing to anybody.
 type Ender interface {
-	// Ended returns the votes that stand from the plugin's end until it runs again, in
-	// place of its own votes on the same things. It may be called from any goroutine.
+	// Ended returns the votes that stand from the plugin's end until it runs again, where
+	// they are worse than its own on the same things. It may be called from any goroutine.
 	Ended(reason string) []Vote
 }
 

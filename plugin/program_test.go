@@ -185,7 +185,7 @@ func TestProgramOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, _ := run(t, nil, plugin.Program{Label: "x", Command: []string{path}})
-	wantVotes(t, r, "plugin x: barred: ended: cannot start: "+path+" is not run: others can write "+path+" (mode 0777): chmod go-w "+path)
+	wantVotes(t, r, "plugin x: barred: ended: cannot start: "+path+" is not run: others can write "+path+" (mode 0777; chmod go-w)")
 }
 
 // What it said before it ended stands again once it runs again, and is counted.

@@ -22,10 +22,11 @@ func Trusted(path string) error {
 	if err != nil {
 		return err
 	}
+	refuse := func(err error) error { return fmt.Errorf("%s is not run: %w", path, err) }
 	left := strings.Split(path, "/")[1:]
 	at, links := "/", 0
 	if err := trustedAt(at, false); err != nil {
-		return fmt.Errorf("%s is not run: %w", path, err)
+		return refuse(err)
 	}
 	for len(left) > 0 {
 		name := left[0]
@@ -45,10 +46,10 @@ func Trusted(path string) error {
 		if info.Mode()&fs.ModeSymlink != 0 {
 			// Who may replace the link is who may write its folder, and who owns it.
 			if err := trustedOwner(next, info); err != nil {
-				return fmt.Errorf("%s is not run: %w", path, err)
+				return refuse(err)
 			}
 			if links++; links > maxLinks {
-				return fmt.Errorf("%s is not run: %w", path, syscall.ELOOP)
+				return refuse(syscall.ELOOP)
 			}
 			target, err := os.Readlink(next)
 			if err != nil {
@@ -61,7 +62,7 @@ func Trusted(path string) error {
 			continue
 		}
 		if err := trustedAt(next, len(left) == 0); err != nil {
-			return fmt.Errorf("%s is not run: %w", path, err)
+			return refuse(err)
 		}
 		at = next
 	}
@@ -83,7 +84,7 @@ func trustedAt(path string, program bool) error {
 	mode := info.Mode()
 	group := mode.Perm()&0o020 != 0 && info.Sys().(*syscall.Stat_t).Gid != 0
 	if (group || mode.Perm()&0o002 != 0) && (program || mode&fs.ModeSticky == 0) {
-		return fmt.Errorf("others can write %s (mode %04o): chmod go-w %s", path, mode.Perm(), path)
+		return fmt.Errorf("others can write %s (mode %04o; chmod go-w)", path, mode.Perm())
 	}
 	return nil
 }
@@ -95,5 +96,5 @@ func trustedOwner(path string, info fs.FileInfo) error {
 		// look like this one.
 		return nil
 	}
-	return fmt.Errorf("%s belongs to user %d, neither root nor the daemon's: chown root %s", path, owner, path)
+	return fmt.Errorf("%s belongs to user %d, neither root nor the daemon's (chown root)", path, owner)
 }

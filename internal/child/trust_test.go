@@ -18,14 +18,14 @@ func TestTrusted(t *testing.T) {
 		"a link":          {path: "link", set: func(dir string) error { return os.Symlink("bin/prog", dir+"/link") }},
 		"a folder's link": {path: "sbin/prog", set: func(dir string) error { return os.Symlink(dir+"/bin", dir+"/sbin") }},
 		"sticky folder":   {path: "bin/prog", set: func(dir string) error { return os.Chmod(dir, 0o777|os.ModeSticky) }},
-		"program":         {path: "bin/prog", set: chmod("bin/prog", 0o757), want: "others can write DIR/bin/prog (mode 0757): chmod go-w DIR/bin/prog"},
-		"sticky program":  {path: "bin/prog", set: chmod("bin/prog", 0o757|os.ModeSticky), want: "others can write DIR/bin/prog (mode 0757): chmod go-w DIR/bin/prog"},
-		"folder":          {path: "bin/prog", set: chmod("bin", 0o777), want: "others can write DIR/bin (mode 0777): chmod go-w DIR/bin"},
-		"folder above":    {path: "bin/prog", set: chmod("", 0o777), want: "others can write DIR (mode 0777): chmod go-w DIR"},
-		"link's folder": {path: "open/link", want: "others can write DIR/open (mode 0777): chmod go-w DIR/open", set: func(dir string) error {
+		"program":         {path: "bin/prog", set: chmod("bin/prog", 0o757), want: "others can write DIR/bin/prog (mode 0757; chmod go-w)"},
+		"sticky program":  {path: "bin/prog", set: chmod("bin/prog", 0o757|os.ModeSticky), want: "others can write DIR/bin/prog (mode 0757; chmod go-w)"},
+		"folder":          {path: "bin/prog", set: chmod("bin", 0o777), want: "others can write DIR/bin (mode 0777; chmod go-w)"},
+		"folder above":    {path: "bin/prog", set: chmod("", 0o777), want: "others can write DIR (mode 0777; chmod go-w)"},
+		"link's folder": {path: "open/link", want: "others can write DIR/open (mode 0777; chmod go-w)", set: func(dir string) error {
 			return first(os.Mkdir(dir+"/open", 0), os.Chmod(dir+"/open", 0o777), os.Symlink(dir+"/bin/prog", dir+"/open/link"))
 		}},
-		"target's folder": {path: "link", want: "others can write DIR/open (mode 0777): chmod go-w DIR/open", set: func(dir string) error {
+		"target's folder": {path: "link", want: "others can write DIR/open (mode 0777; chmod go-w)", set: func(dir string) error {
 			return first(os.Mkdir(dir+"/open", 0), os.Chmod(dir+"/open", 0o777), os.Rename(dir+"/bin/prog", dir+"/open/prog"), os.Symlink("open/prog", dir+"/link"))
 		}},
 		"circle":   {path: "link", set: func(dir string) error { return os.Symlink("link", dir+"/link") }, want: "too many levels of symbolic links"},
@@ -63,7 +63,7 @@ func TestTrustedOwner(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := Trusted(dir + "/link")
-		want := filepath.Join(dir, what) + " belongs to user 1234, neither root nor the daemon's: chown root " + filepath.Join(dir, what)
+		want := filepath.Join(dir, what) + " belongs to user 1234, neither root nor the daemon's (chown root)"
 		if err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
