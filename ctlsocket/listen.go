@@ -34,7 +34,7 @@ func Listen(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("management socket: %w", err)
 	}
-	if err := admit(path); err != nil {
+	if err := admit(path, user.LookupGroup); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("management socket: %w", err)
 	}
@@ -103,8 +103,8 @@ func vacate(path string) error {
 
 // admit opens the socket to its group and to nobody else. Until then the umask rules,
 // and changes are refused to strangers whatever the mode says.
-func admit(path string) error {
-	if g, err := user.LookupGroup(SocketGroup); err == nil {
+func admit(path string, lookup func(name string) (*user.Group, error)) error {
+	if g, err := lookup(SocketGroup); err == nil {
 		gid, err := strconv.Atoi(g.Gid)
 		if err != nil {
 			return fmt.Errorf("group %s: its number is %q", SocketGroup, g.Gid)

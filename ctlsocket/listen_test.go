@@ -5,8 +5,11 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -39,6 +42,51 @@ func TestListen(t *testing.T) {
 	}
 	if _, err := os.Lstat(path); !os.IsNotExist(err) {
 		t.Errorf("after Close the socket is still there: %v", err)
+	}
+}
+
+// Where there is a group vippy, its members may open the socket, and nobody else.
+func TestAdmit(t *testing.T) {
+	path := socketPath(t)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	// Who is not root can give a file only to a group of his own.
+	own, err := os.Getgroups()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gid := append(own, os.Getegid())[0]
+	if os.Geteuid() == 0 {
+		gid = 4711
+	}
+	group := func() (uint32, os.FileMode) {
+		info, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Sys().(*syscall.Stat_t).Gid, info.Mode().Perm()
+	}
+	before, _ := group()
+	none := func(string) (*user.Group, error) { return nil, user.UnknownGroupError(SocketGroup) }
+	if err := admit(path, none); err != nil {
+		t.Fatal(err)
+	}
+	if gid, mode := group(); gid != before || mode != 0o660 {
+		t.Errorf("without a group: group %d, mode %v", gid, mode)
+	}
+	asked := ""
+	vippy := func(name string) (*user.Group, error) {
+		asked = name
+		return &user.Group{Gid: strconv.Itoa(gid)}, nil
+	}
+	if err := admit(path, vippy); err != nil {
+		t.Fatal(err)
+	}
+	if got, mode := group(); int(got) != gid || mode != 0o660 || asked != "vippy" {
+		t.Errorf("with group %q: group %d, mode %v, want %d, 0660", asked, got, mode, gid)
 	}
 }
 

@@ -2,6 +2,7 @@ package ctlsocket
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -75,15 +77,10 @@ func start(t *testing.T, d Daemon) (path string, stop func() error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- Serve(ctx, l, d) }()
-	ended := false
-	stop = func() error {
+	stop = sync.OnceValue(func() error {
 		cancel()
-		if ended {
-			return nil
-		}
-		ended = true
 		return <-served
-	}
+	})
 	t.Cleanup(func() {
 		if err := stop(); err != nil {
 			t.Errorf("Serve: %v", err)
@@ -393,6 +390,55 @@ func TestTooManyConnections(t *testing.T) {
 	if code, answer := exchange(t, path, request("GET", "/status", "")); code != 200 {
 		t.Errorf("with room again: %d %s", code, answer)
 	}
+}
+
+// Whoever floods the socket, with requests and with rubbish, gets in nobody else's way.
+func TestFlood(t *testing.T) {
+	dial := func(path string) (net.Conn, error) { return net.Dial("unix", path) }
+	if os.Geteuid() == 0 { // else the flood is one's own, and one is refused now and then
+		dial = dialAs(65534)
+	}
+	path, _ := start(t, &fake{status: full()})
+	for _, c := range []struct {
+		path string
+		mode os.FileMode
+	}{{path, 0o666}, {filepath.Dir(path), 0o755}} {
+		if err := os.Chmod(c.path, c.mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var flood sync.WaitGroup
+	for i := range 8 {
+		flood.Go(func() {
+			for n := range 100 {
+				conn, err := dial(path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				switch (i + n) % 4 {
+				case 0: // hangs up at once
+				case 1:
+					_, _ = io.WriteString(conn, request("GET", "/status", ""))
+				case 2:
+					_, _ = conn.Write(bytes.Repeat([]byte{byte(n)}, 4*maxHeader))
+				case 3: // never finishes
+					_, _ = io.WriteString(conn, "POST /drain HTTP/1.1\r\nContent-Length: 9\r\n")
+					defer conn.Close()
+					continue
+				}
+				conn.Close()
+			}
+		})
+	}
+	c := &Client{Socket: path}
+	for range 100 {
+		_, err := c.Status(t.Context())
+		if refused := (*Error)(nil); err != nil && (os.Geteuid() == 0 || !errors.As(err, &refused)) {
+			t.Errorf("in the flood: %v", err)
+		}
+	}
+	flood.Wait()
 }
 
 // Somebody who is neither root nor the daemon's user reads, but changes nothing, though
