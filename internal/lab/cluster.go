@@ -80,6 +80,7 @@ type cluster struct {
 	closed bool
 	probe  *prober
 	census *census
+	moved  moved
 	// conf is what all nodes have in common, with the highest version of any.
 	conf settings
 	// interval and stale are the ones in force.

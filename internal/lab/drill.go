@@ -86,8 +86,8 @@ func (d *driller) scenario(ctx context.Context, s scenario, report func(Result))
 	return err
 }
 
-// pick returns a node that holds something: for an ordered stop the preferred one, so that
-// its return moves something too.
+// pick returns a node that holds something, and something to be moved where that is to be:
+// for an ordered stop or a drain the preferred one, so that its return moves something too.
 func (d *driller) pick(fault string) (*node, error) {
 	if d.always != nil {
 		return d.always, nil
@@ -97,12 +97,12 @@ func (d *driller) pick(fault string) (*node, error) {
 		return nil, err
 	}
 	holds := map[*node]bool{}
-	for _, has := range tables {
-		for _, n := range has {
-			holds[n] = true
+	for _, g := range d.groups {
+		for _, n := range tables[g.vips[0]] {
+			holds[n] = holds[n] || fault != "move" || g.prefer == ""
 		}
 	}
-	if fault == "stop" && holds[d.nodes[0]] {
+	if (fault == "stop" || fault == "drain") && holds[d.nodes[0]] {
 		return d.nodes[0], nil
 	}
 	for range d.nodes {
@@ -161,8 +161,13 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	if promised.untouched {
 		r.failIf(d.probe.unanswered())
 	}
-	err = d.judge(&r, promised, victim, at)
-	return r, err
+	if err := d.judge(&r, promised, victim, at); err != nil {
+		return r, err
+	}
+	if fault == "move" {
+		r.failIf(d.arrived(&r))
+	}
+	return r, nil
 }
 
 // sample returns some of the VIPs that a fault of a node concerns, others each time: those

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vippy-ha/vippy/ctlsocket"
 )
 
 // A scenario is faults that belong together, done to one victim one after the other; mend
@@ -19,6 +22,8 @@ type scenario struct {
 var drill = []scenario{
 	{faults: []string{"none"}},
 	{faults: []string{"stop", "return"}},
+	{faults: []string{"drain", "undrain"}},
+	{faults: []string{"move"}},
 	{faults: []string{"kill"}, mend: "return"},
 	{faults: []string{"kill-guard"}},
 	{faults: []string{"kill-both"}, mend: "return"},
@@ -65,8 +70,11 @@ var majorityDrill = []scenario{
 
 // scenarios is the drill that is meant.
 func (o *Options) scenarios() []scenario {
-	if o.Single {
+	switch {
+	case o.Single:
 		return majorityDrill
+	case o.VIPs > 0: // each group of which prefers a node, and so can't be moved
+		return slices.DeleteFunc(slices.Clone(drill), func(s scenario) bool { return s.faults[0] == "move" })
 	}
 	return drill
 }
@@ -91,6 +99,12 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		return n.stop(ctx)
 	case "return":
 		return c.bringBack(ctx, n)
+	case "drain":
+		return c.drain(ctx, n, ctlsocket.Drain)
+	case "undrain":
+		return c.drain(ctx, n, ctlsocket.Undrain)
+	case "move":
+		return c.move(ctx, n)
 	case "kill":
 		n.wanted, n.hung, n.foreign = false, false, false
 		return errors.Join(n.endFrozen(), n.proc.kill())

@@ -92,6 +92,10 @@ func (t times) of(fault string) promise {
 		p.moves = nothing
 	case "stop":
 		p.empties = true
+	case "drain":
+		p.empties, p.sameGuard = true, true
+	case "undrain", "move":
+		p.sameGuard = true
 	case "kill":
 		p.empties = true
 		p.bounds = bounds{10 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond}

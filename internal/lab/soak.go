@@ -53,8 +53,7 @@ type blow struct {
 	after time.Duration
 }
 
-// Faults of a soak. A scenario that allows two owners has no place in it, nor has one that
-// does nothing.
+// Faults of a soak.
 var (
 	// lethal faults end the daemon or the guard of their victim, or what they run.
 	lethal = []string{"upgrade", "stop", "kill", "kill-guard", "kill-both", "hang", "freeze", "foreign-key", "restart"}
@@ -63,6 +62,9 @@ var (
 	// alone are the faults beside which there may be no other: a node without any peer, and a
 	// link that is cut one way while another's daemon and guard are dead (README: limits).
 	alone = []string{"all-peers-dead", "one-way-in", "one-way-out", "twin", "twin-idle"}
+	// unfit faults do nothing, allow two owners, or are orders: one that another fault refuses
+	// would be no fault of the daemons.
+	unfit = []string{"none", "split", "drain", "move"}
 )
 
 // soak does faults at random, then takes the lab down to see what is left of it. ok says
@@ -149,7 +151,7 @@ func (s *soak) drawBlow(may func(blow) bool) blow {
 			b.mend = sc.faults[1]
 		}
 		switch {
-		case b.fault == "none" || b.fault == "split":
+		case slices.Contains(unfit, b.fault):
 		case b.victim == s.lasting && slices.Contains(lethal, b.fault):
 		case b.victim != s.lasting && b.fault == "all-peers-dead":
 		case may(b):

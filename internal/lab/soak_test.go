@@ -95,7 +95,7 @@ func TestSoakDraws(t *testing.T) {
 		t.Error("never two at once")
 	}
 	for _, s := range drill {
-		if f := s.faults[0]; drawn[f] == (f == "none" || f == "split") {
+		if f := s.faults[0]; drawn[f] == slices.Contains(unfit, f) {
 			t.Errorf("%s is drawn: %v", f, drawn[f])
 		}
 	}
