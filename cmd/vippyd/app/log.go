@@ -19,9 +19,7 @@ func openLog(l config.Logging, level *slog.Level, stderr io.Writer) (*outlet, er
 	}
 	switch l.Driver {
 	case "syslog":
-		// Facilities are multiples of 8 (RFC 5424, section 6.2.1); each message brings
-		// its own severity.
-		w, err := syslog.New(syslog.Priority(config.Facilities[l.Facility]<<3), "vippyd")
+		w, err := syslog.New(facility(l), "vippyd")
 		if err != nil {
 			return nil, fmt.Errorf("logging: %w (is a syslog daemon running? \"driver\": \"console\" needs none)", err)
 		}
@@ -31,6 +29,12 @@ func openLog(l config.Logging, level *slog.Level, stderr io.Writer) (*outlet, er
 	default:
 		return newOutlet(consoleHandlers(stderr, os.Getenv("JOURNAL_STREAM") != ""), keeps), nil
 	}
+}
+
+// facility is that of the file. Facilities are multiples of 8 (RFC 5424, section 6.2.1);
+// each message brings its own severity.
+func facility(l config.Logging) syslog.Priority {
+	return syslog.Priority(config.Facilities[l.Facility] << 3)
 }
 
 // handlers is one slog.Handler for each of syslog's severities.
