@@ -26,6 +26,12 @@ type Spec struct {
 	Stdin, Stdout, Stderr *os.File
 }
 
+// Check says why the program could not be started as things are.
+func (s Spec) Check() error {
+	_, err := s.command()
+	return err
+}
+
 // command checks the program and makes what starts it.
 func (s Spec) command() (*exec.Cmd, error) {
 	if len(s.Command) == 0 || s.Command[0] == "" {

@@ -73,12 +73,6 @@ func account(name string) (uid, gid uint32, groups []uint32, err error) {
 	return groups[0], groups[1], groups[2:], nil
 }
 
-// CheckUser says why programs can't run as the user of that name, "" for the default.
-func CheckUser(name string) error {
-	_, err := lookup(name)
-	return err
-}
-
 // mapped says whether this process's user namespace has the user: one that was made
 // without privileges has a single one, and nobody else can be become there.
 func mapped(uid uint32) bool {

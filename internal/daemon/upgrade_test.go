@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/vippy-ha/vippy/ctlsocket"
 	"github.com/vippy-ha/vippy/internal/config"
+	"github.com/vippy-ha/vippy/internal/hook"
 	"github.com/vippy-ha/vippy/internal/upgrade"
 )
 
@@ -167,4 +169,32 @@ func TestHandoverFits(t *testing.T) {
 	if err := h.fits(c, "a"); err == nil || !strings.Contains(err.Error(), "restart instead") {
 		t.Errorf("it goes on in another cluster: %v", err)
 	}
+}
+
+// An upgrade would end the hooks that run, and forget those that wait.
+func TestUpgradeWaitsForHooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		n, s := upgradable(t, &w)
+		idle := n.loop.hooking.runner
+		use := func(r *hook.Runner) {
+			if err := n.loop.inLoop(t.Context(), func(time.Time) { n.loop.hooking.runner = r }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		busy := hook.NewRunner(slog.New(slog.DiscardHandler)) // which nobody runs
+		busy.Set([]hook.Hook{{Event: "taken", Command: []string{"/bin/true"}}})
+		busy.Emit(hook.Event{Event: ctlsocket.Event{Kind: "taken"}})
+		use(busy)
+		if _, err := n.loop.Do(t.Context(), ctlsocket.Command{Verb: ctlsocket.Upgrade}); err == nil || !strings.Contains(err.Error(), "hooks are running: try again later") {
+			t.Errorf("got %v", err)
+		}
+		if s.state != nil {
+			t.Error("the program was replaced all the same")
+		}
+		use(idle)
+		if err := n.end(); err != nil {
+			t.Error(err)
+		}
+	})
 }

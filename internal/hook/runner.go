@@ -2,11 +2,9 @@ package hook
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"os/exec"
 	"slices"
 	"sync"
 	"time"
@@ -29,11 +27,7 @@ type Hook struct {
 
 // Check says why the hook could not run now.
 func (h Hook) Check() error {
-	path, err := exec.LookPath(h.Command[0])
-	if err == nil {
-		err = child.Trusted(path)
-	}
-	if err = errors.Join(err, child.CheckUser(h.User)); err != nil {
+	if err := (child.Spec{Command: h.Command, User: h.User}).Check(); err != nil {
 		return fmt.Errorf("hook %s: %w", h.Event, err)
 	}
 	return nil

@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/vippy-ha/vippy/check"
@@ -68,14 +67,7 @@ func extra(paths []string) (out []plugin.Plugin, err error) {
 // notRun says which programs of the config could not be run on this host as it is now.
 func notRun(c *config.Config) (out []string) {
 	judge := func(what string, command []string, user string) {
-		path, err := exec.LookPath(command[0])
-		if err == nil {
-			err = child.Trusted(path)
-		}
-		if err == nil {
-			err = child.CheckUser(user)
-		}
-		if err != nil {
+		if err := (child.Spec{Command: command, User: user}).Check(); err != nil {
 			out = append(out, fmt.Sprintf("%s would fail: %v", what, err))
 		}
 	}
@@ -86,6 +78,9 @@ func notRun(c *config.Config) (out []string) {
 	}
 	for _, p := range c.Plugins {
 		judge("plugin "+p.Name, p.Command, p.User)
+	}
+	for _, h := range c.Hooks {
+		judge("hook "+h.Event, h.Command, h.User)
 	}
 	return out
 }
