@@ -70,6 +70,7 @@ type Node struct {
 
 	stats   Stats
 	alarms  alarms
+	accused map[accusation]time.Time
 	rivals  rivals
 	turn    time.Time // the last time that anything was asked of this node
 	slept   time.Time // the end of the last time that it did nothing for a while
@@ -82,7 +83,7 @@ func New(now time.Time, o Options) *Node {
 	n := &Node{
 		name: o.Name, id: idOf(o.Name), cluster: o.Cluster, boot: o.Boot, keys: o.Keys, timing: o.Timing, born: now,
 		bounds: boundsOf(o.Timing.Interval, o.Timing.Stale),
-		stats:  Stats{Refused: map[Refusal]uint64{}}, alarms: alarms{}, rivals: rivals{}, turn: now,
+		stats:  Stats{Refused: map[Refusal]uint64{}}, alarms: alarms{}, accused: map[accusation]time.Time{}, rivals: rivals{}, turn: now,
 	}
 	n.life = newLife(now)
 	n.voice.speakAt = now.Add(listenFirst * o.Timing.Interval)

@@ -34,6 +34,16 @@ func Refusals() []Refusal {
 		Reflected, DuplicateName, UnknownNode, SecondProcess, SupersededBoot, Replayed, Misaddressed}
 }
 
+// Inert says whether a datagram that was refused so changed nothing but counters and alarms,
+// so that no turn has to follow it: a flood of them costs little more than opening each.
+func (r Refusal) Inert() bool {
+	switch r {
+	case WrongTTL, TooShort, WrongFormat, UnknownKey, BadSeal, WrongCluster, Reflected, Replayed:
+		return true
+	}
+	return false
+}
+
 // The frame around every message: magic and format version, kind, key id, the message,
 // and last the seal over all that precedes it.
 const (

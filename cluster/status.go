@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -40,19 +41,37 @@ func (a alarms) raise(name string, now time.Time, detail string) {
 // maxAlike bounds the alarms of one name, so that strangers can't crowd out the others.
 const maxAlike = 16
 
+// An accusation is of whom an alarm was raised for a packet that was not believed.
+type accusation struct {
+	refusal Refusal
+	from    netip.Addr
+}
+
+// accuseEvery is how often the same one is repeated at most: what a flood of packets costs
+// is hardly more than opening each.
+const accuseEvery = time.Second
+
 // noteRefusal raises the alarms that follow from packets not believed.
 func (n *Node) noteRefusal(now time.Time, r Refusal, in Packet) {
-	switch r {
-	case DuplicateName:
-		n.alarms.raise("duplicate-name", now, fmt.Sprintf("another process calls itself %s at %s", n.name, in.From.Addr()))
-	case BadSeal, UnknownKey:
-		n.alarms.raise("bad-seal", now, fmt.Sprintf("packets from %s are sealed with another secret", in.From.Addr()))
+	if r != DuplicateName && r != BadSeal && r != UnknownKey {
+		return
+	}
+	a := accusation{r, in.From.Addr()}
+	if _, ok := n.accused[a]; ok || len(n.accused) >= maxAlike {
+		return
+	}
+	n.accused[a] = now
+	if r == DuplicateName {
+		n.alarms.raise("duplicate-name", now, fmt.Sprintf("another process calls itself %s at %s", n.name, a.from))
+	} else {
+		n.alarms.raise("bad-seal", now, fmt.Sprintf("packets from %s are sealed with another secret", a.from))
 	}
 }
 
 // judgeAlarms ends the alarms of events, and finds those that follow from the books.
 func (n *Node) judgeAlarms(now time.Time) {
 	maps.DeleteFunc(n.alarms, func(_ alarmKey, x *Alarm) bool { return now.After(x.until) })
+	maps.DeleteFunc(n.accused, func(_ accusation, at time.Time) bool { return now.Sub(at) >= accuseEvery })
 	n.rivals.judge(now)
 	for g := range n.signs {
 		s := &n.signs[g]

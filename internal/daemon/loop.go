@@ -48,6 +48,7 @@ type loop struct {
 	history ctlsocket.History // of events; anybody reads it
 	links   []netplumb.Link   // as last judged
 	mute    mute
+	rejects rejects
 	// done is what the plumber did since the last turn.
 	done []netplumb.Op
 	// complaints has when each trouble with the kernel was last logged.
@@ -208,7 +209,9 @@ func (l *loop) run(ctx context.Context) error {
 		select {
 		case b := <-l.chat.batches:
 			now = l.arise()
-			l.receive(now, b)
+			if !l.receive(now, b) {
+				continue
+			}
 		case <-l.kernel.Changed():
 			now = l.arise()
 			if !l.kernelNews(now) {
@@ -321,19 +324,21 @@ func (l *loop) rejoin(gap time.Duration) {
 	l.turned = l.boottime()
 }
 
-// receive feeds a batch to the core.
-func (l *loop) receive(now time.Time, b *multicast.Batch) {
+// receive feeds a batch to the core, and says whether anything in it is worth a turn.
+func (l *loop) receive(now time.Time, b *multicast.Batch) (told bool) {
 	debug := l.log.Enabled(context.Background(), slog.LevelDebug)
 	for _, p := range b.Packets {
 		r := l.node.Receive(now, cluster.Packet{Data: p.Data, From: p.From, TTL: p.TTL})
+		told = told || !r.Inert()
 		switch {
 		case r == "":
 			l.meet(p.From.Addr())
-		case debug && r != cluster.Reflected:
+		case debug && r != cluster.Reflected && l.rejects.tells(now, l.log):
 			l.log.Debug("packet refused", "reason", string(r), "from", p.From, "link", p.Link)
 		}
 	}
 	l.chat.free <- b
+	return told
 }
 
 // turn takes one Ready and does what it says, in the order in which others wait for it.

@@ -76,11 +76,14 @@ type cluster struct {
 	// noMulticast is the switch's filter where the nodes talk by unicast.
 	noMulticast *filter
 	// undo are what faults put on the wire, until heal.
-	undo   []interface{ close() error }
-	closed bool
-	probe  *prober
-	census *census
-	moved  moved
+	undo []interface{ close() error }
+	// flooded is how many datagrams a second the last flood sent, floodFor how long one lasts.
+	flooded  int
+	floodFor time.Duration
+	closed   bool
+	probe    *prober
+	census   *census
+	moved    moved
 	// conf is what all nodes have in common, with the highest version of any.
 	conf settings
 	// interval and stale are the ones in force.
@@ -102,7 +105,7 @@ const (
 
 // newCluster builds the lab and starts every daemon.
 func newCluster(o Options) (_ *cluster, err error) {
-	c := &cluster{vippyd: o.Vippyd, interval: o.Interval, stale: o.Stale}
+	c := &cluster{vippyd: o.Vippyd, interval: o.Interval, stale: o.Stale, floodFor: o.Flood}
 	if c.interval == 0 {
 		c.interval = defaultInterval
 	}
@@ -194,7 +197,7 @@ func newCluster(o Options) (_ *cluster, err error) {
 
 // times are the ones in force.
 func (c *cluster) times() times {
-	return times{c.interval, c.stale, lifetime, c.conf.partition == single}
+	return times{interval: c.interval, stale: c.stale, lifetime: lifetime, flood: c.floodFor, single: c.conf.partition == single}
 }
 
 // configure writes a node's settings to its file.

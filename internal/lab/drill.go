@@ -155,6 +155,10 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	if fault == "plugins" {
 		r.failIf(victim.pluginsFared(ctx))
 	}
+	if fault == "flood" {
+		r.Rate = d.flooded
+		d.screen.say("lab: the flood was %d forged datagrams a second for %v", r.Rate, d.floodFor)
+	}
 	if fault == "contest" {
 		r.failIf(d.defended(victim))
 	}

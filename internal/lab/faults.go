@@ -47,6 +47,7 @@ var drill = []scenario{
 	{faults: []string{"mute"}, mend: "heal"},
 	{faults: []string{"firewall"}, mend: "heal"},
 	{faults: []string{"memory"}, mend: "heal"},
+	{faults: []string{"flood"}, mend: "heal"},
 	{faults: []string{"restart"}},
 	{faults: []string{"twin"}, mend: "end-twin"},
 	{faults: []string{"twin-idle"}, mend: "end-twin"},
@@ -165,6 +166,8 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		return errors.Join(c.remember(n), n.both(false))
 	case "heal":
 		return c.heal()
+	case "flood":
+		return c.flood()
 	case "starve":
 		return n.starve(starved)
 	case "freeze":

@@ -35,6 +35,8 @@ type Options struct {
 	VIPs int
 	// Interval and Stale go into the nodes' configs; 0 means vippyd's own default.
 	Interval, Stale time.Duration
+	// Flood is how long the fault flood lasts, default 2 s.
+	Flood time.Duration
 	// Single makes the plan's partition "single": only a majority serves. Two nodes get a
 	// voter. The drill is then a shorter one, for faults that a majority can bear.
 	Single bool
@@ -154,8 +156,11 @@ func (o *Options) complete() error {
 		return errors.New("lab: a soak needs three nodes of which each side serves: two faults at once leave no majority")
 	case o.Soak > 0 && os.Getenv(insideEnv) != "":
 		return errors.New("lab: a soak needs root: it reads from /proc what daemons use")
-	case o.Interval < 0 || o.Stale < 0:
-		return errors.New("lab: interval and stale can't be negative")
+	case o.Interval < 0 || o.Stale < 0 || o.Flood < 0:
+		return errors.New("lab: interval, stale and flood can't be negative")
+	}
+	if o.Flood == 0 {
+		o.Flood = 2 * time.Second
 	}
 	names := faultNames(o.scenarios())
 	for _, f := range o.Faults {

@@ -47,6 +47,8 @@ type bounds struct{ median, worst, moved time.Duration }
 // The times of a cluster, from which promises follow.
 type times struct {
 	interval, stale, lifetime time.Duration
+	// flood is how long a flood lasts.
+	flood time.Duration
 	// single: only a majority serves. What nobody released must then have been silent for
 	// longer than any grant may last.
 	single bool
@@ -138,6 +140,12 @@ func (t times) of(fault string) promise {
 		// Longer than an address is believed whose host says nothing.
 		p.moves, p.lasts, p.sameGuard = nothing, true, true
 		p.watch = t.remembered() + t.stale
+	case "flood":
+		// The nodes may not hear each other for as long as it lasts.
+		p.moves, p.lasts, p.sameGuard = nothing, true, true
+		p.watch = t.flood
+		// All of it, and the switch, share the processors of one machine with the client.
+		p.bounds = bounds{median: 10 * time.Millisecond, worst: 50 * time.Millisecond}
 	case "foreign-key":
 		p.empties = true
 		p.watch = foreignMature + t.lost() + 5*t.interval // it must have had the time to take something

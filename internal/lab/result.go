@@ -26,6 +26,8 @@ type Result struct {
 	After  map[string]string `json:"after"`
 	// HeldOnce: afterwards every VIP was on exactly one node, and the client was served.
 	HeldOnce bool `json:"held_once"`
+	// Rate is how many forged datagrams a second a flood sent.
+	Rate int `json:"rate,omitempty"`
 	// Note says what went wrong.
 	Note string `json:"note,omitempty"`
 

@@ -60,8 +60,9 @@ var (
 	// network faults are between hosts. Two of them at once are a full cut, or near one.
 	network = []string{"link-down", "cut", "one-way-in", "one-way-out", "deaf", "mute", "firewall", "memory"}
 	// alone are the faults beside which there may be no other: a node without any peer, and a
-	// link that is cut one way while another's daemon and guard are dead (README: limits).
-	alone = []string{"all-peers-dead", "one-way-in", "one-way-out", "twin", "twin-idle"}
+	// link that is cut one way while another's daemon and guard are dead (README: limits). A
+	// flood leaves little time for anything else.
+	alone = []string{"flood", "all-peers-dead", "one-way-in", "one-way-out", "twin", "twin-idle"}
 	// unfit faults do nothing, allow two owners, or are orders: one that another fault refuses
 	// would be no fault of the daemons.
 	unfit = []string{"none", "split", "drain", "move"}

@@ -60,7 +60,7 @@ func (h *host) read(in recorded) bool {
 			h.known[f.src] = true
 		}
 		h.w.check.believed(h, f, refusal)
-		return true
+		return told || !refusal.Inert()
 	case arpAnswer:
 		if h.w.cfg.Bug == BugNoAnswers && int(f.addr) < h.w.vips {
 			return told

@@ -51,6 +51,7 @@ so; 2 can't tell, as where the kernel refuses namespaces.`,
 	f.Var((*seconds)(&o.Interval), "interval", "seconds between two announcements (default: vippyd's)")
 	f.Var((*seconds)(&o.Stale), "stale", "seconds of silence that are borne (default: vippyd's)")
 	f.StringArrayVar(&o.Faults, "fault", nil, "do only this fault (may be repeated): "+strings.Join(lab.FaultNames(), ", "))
+	f.Var((*seconds)(&o.Flood), "flood", "how long the fault flood lasts (default: 2)")
 	f.IntVar(&o.Runs, "runs", 1, "how often to do the drill")
 	f.Var((*seconds)(&o.Soak), "soak", "do one or two faults at a time at random, for so long, and look for leaks")
 	f.Uint64Var(&o.Seed, "seed", 0, "of the soak: the same faults again (default: a new one)")
