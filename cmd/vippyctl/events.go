@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -45,18 +46,21 @@ func (a *app) printEvents(cmd *cobra.Command, follow bool) error {
 		ctx, cancel = context.WithTimeout(ctx, askTime)
 		defer cancel()
 	}
-	var failed error // to print, which is no fault of the daemon
-	err := a.client.Lines(ctx, ctlsocket.EventsPath(0, follow), func(line json.RawMessage) error {
-		failed = a.printEvent(out, line)
-		return failed
-	})
-	switch {
-	case failed != nil || err != nil:
-		return cmp.Or(failed, err)
-	case follow:
-		return errors.New("the daemon ended")
+	for {
+		var failed error // to print, which is no fault of the daemon
+		err := a.client.Lines(ctx, ctlsocket.EventsPath(0, follow), func(line json.RawMessage) error {
+			failed = a.printEvent(out, line)
+			return failed
+		})
+		cut := err == nil || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+		if failed != nil || !follow || !cut {
+			return cmp.Or(failed, err)
+		}
+		// Another program in its place goes on (vippyctl upgrade), and remembers nothing yet.
+		if _, err := a.client.Status(ctx); err != nil {
+			return fmt.Errorf("the daemon ended: %w", err)
+		}
 	}
-	return nil
 }
 
 func (a *app) printEvent(out io.Writer, line json.RawMessage) error {

@@ -224,7 +224,7 @@ func (h *host) try(t *testing.T, line string) {
 				args[i] = "192.0.2.10"
 			}
 		}
-		h.run(t, program, append(args, "-s", h.socket)...)
+		h.run(t, program, slices.Insert(args, 0, "-s", h.socket)...)
 	case slices.Equal(words, []string{"vippyd", "lab"}):
 		if testing.Short() {
 			t.Skip("left out by -short: needs network namespaces")
