@@ -390,7 +390,7 @@ func (l *loop) turn(now time.Time) {
 		l.publish(now)
 	}
 	// Not longer than a quarter of the lifetime: it is by turning that a grant lasts.
-	l.wake = earliest(r.Wake, l.story.next, l.ballots.expire(now, l.node), now.Add(l.config.Lifetime/4))
+	l.wake = earliest(r.Wake, l.story.next, l.ballots.expire(now, l.node), l.ballots.believe(now, l.node, l.config.Plan), now.Add(l.config.Lifetime/4))
 }
 
 // send sends to one host, or to the group and to every configured peer. What fails is

@@ -23,6 +23,8 @@ type voter interface {
 type ballots struct {
 	own     map[voteID]cluster.Vote
 	plugins map[pluginVoteID]plugin.Ballot
+	// relapses are what plugins find sick and well in turn.
+	relapses map[pluginVoteID]*relapse
 	// strict says that plugins would rather see nobody serve than a node that fails
 	// (when_all_fail: drop).
 	strict bool
@@ -65,7 +67,9 @@ func newBallots() *ballots {
 		own:     map[voteID]cluster.Vote{},
 		plugins: map[pluginVoteID]plugin.Ballot{},
 		refused: map[vipgroup.Key]*refused{},
-		repairs: map[vipgroup.Key]*repairs{},
+
+		relapses: map[pluginVoteID]*relapse{},
+		repairs:  map[vipgroup.Key]*repairs{},
 	}
 }
 
@@ -90,6 +94,20 @@ func (b *ballots) bar(now time.Time, core voter, source string, key vipgroup.Key
 // pluginVote takes a plugin's vote. One on a group that the plan doesn't have waits for
 // a plan that does.
 func (b *ballots) pluginVote(now time.Time, core voter, plan vipgroup.Plan, ballot plugin.Ballot) {
+	id := pluginVoteID{ballot.Source, ballot.Vote.Group}
+	_, sick := b.plugins[id]
+	r := b.relapses[id]
+	switch well := ballot.Vote.Healthy(); {
+	case well && sick && b.doubt(now, ballot):
+		ballot = b.plugins[id] // with another reason
+	case !well && (!sick || r != nil && r.held != nil):
+		b.fell(now, id)
+	}
+	b.cast(now, core, plan, ballot)
+}
+
+// cast makes a plugin's vote stand, or withdraws it.
+func (b *ballots) cast(now time.Time, core voter, plan vipgroup.Plan, ballot plugin.Ballot) {
 	id := pluginVoteID{ballot.Source, ballot.Vote.Group}
 	if ballot.Vote.Healthy() {
 		delete(b.plugins, id)

@@ -35,7 +35,8 @@ type program struct {
 }
 
 // plugins are those of a hostile node: one each that crashes, hangs, floods in every way,
-// and talks rubbish. Their end means nothing, so all that they can do is harm.
+// and talks rubbish. Their end means nothing, so all that they can do is harm. What they
+// leave behind when their daemon is killed ends with the pipes to it.
 func (s settings) plugins() []program {
 	if !s.hostile {
 		return nil
@@ -43,13 +44,13 @@ func (s settings) plugins() []program {
 	sh := func(name, script string) program {
 		return program{Name: name, Command: []string{"/bin/sh", "-c", script}, OnFail: "ignore"}
 	}
-	hanging := sh("hang", "trap '' TERM; while :; do sleep 1000; done")
+	hanging := sh("hang", "trap '' TERM; exec sleep 1000")
 	hanging.Timeout = 0.5
 	return []program{
 		hanging,
 		sh("crash", "kill -SEGV $$"),
 		sh("flood", `yes '{"log":"flood"}' & yes '{"ask":"status"}' & yes '{"vote":"ok","reason":"flood"}' & yes flood >&2`),
-		sh("rubbish", `echo '{"vote":"bar"}}}'; sleep 1000`),
+		sh("rubbish", `echo '{"vote":"bar"}}}'; exec sleep 1000`),
 		sh("endless", `exec yes | tr -d '\n'`),
 	}
 }
