@@ -68,9 +68,15 @@ func (l *loop) snapshot(now time.Time) *snapshot {
 // publish takes a snapshot, leaves it for who asks, and tells the log what is new in it.
 func (l *loop) publish(now time.Time) *snapshot {
 	s := l.snapshot(now)
-	l.story.tell(s)
-	s.changes = l.story.changes
+	// First: who is told of an event finds in the status what it is about.
 	l.published.Store(s)
+	l.story.tell(s)
+	if s.changes != l.story.changes {
+		counted := *s
+		counted.changes = l.story.changes
+		s = &counted
+		l.published.Store(s)
+	}
 	return s
 }
 
