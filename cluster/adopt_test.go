@@ -207,3 +207,26 @@ func TestNotInPlan(t *testing.T) {
 		t.Errorf("it still says %d things", len(out.Send))
 	}
 }
+
+// TestNotInThePlanOfAnother: a node that a peer doesn't know in its plan takes nothing while
+// it hears that one: it would not object for a third that this node can't hear.
+func TestNotInThePlanOfAnother(t *testing.T) {
+	with, without := planOf(t, 2, 3, "a b"), planOf(t, 1, 3, "a b")
+	without.Nodes = without.Nodes[1:]
+	without, err := vipgroup.NewPlan(without)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, with)
+	for _, s := range r.peers {
+		s.plan, s.deaf = without, true // they don't list whom they don't know
+	}
+	r.peers[1].mute = true // node3 holds both and is cut off from node1
+	r.n.plans.learn(without)
+	r.pass(5 * time.Second)
+	if s := r.status(); len(r.has) > 0 || s.Eligible || !slices.Contains(s.Reasons, "not in plan 1, which node2 goes by") {
+		t.Errorf("it has %d groups, and is eligible: %v, %q", len(r.has), s.Eligible, s.Reasons)
+	}
+	r.peers[0].plan, r.peers[0].deaf = with, false
+	r.until("it takes part", 10*time.Second, func() bool { return len(r.has) > 0 })
+}

@@ -135,6 +135,8 @@ func (n *Node) judgeLife(now time.Time) {
 		reasons = append(reasons, fmt.Sprintf("not in plan %d", n.plan.Version))
 	} else if !n.serves() {
 		reasons = append(reasons, "a voter only")
+	} else if why := n.unknownTo(); why != "" {
+		reasons = append(reasons, why)
 	}
 	if l.leaving {
 		reasons = append(reasons, "stopping")

@@ -165,6 +165,17 @@ func (t *table) overlap(group int) []int {
 	return t.their[group]
 }
 
+// unknownTo says in whose plan this node is missing, "" for nobody's. Who doesn't know this
+// node can't object to what it claims, be it for a third that holds it.
+func (n *Node) unknownTo() string {
+	for _, p := range n.peers {
+		if p != nil && p.isHeard() && p.table != nil && p.table.plan.Member(n.name) < 0 {
+			return fmt.Sprintf("not in plan %d, which %s goes by", p.table.plan.Version, p.name)
+		}
+	}
+	return ""
+}
+
 // rivalFirst says whether, where our group and a peer's groups in its set share an
 // address, the peer has the better rank for one of them. The plan of the lower version
 // gives the rank (of equal versions the lower digest), so that both sides agree.

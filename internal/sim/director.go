@@ -11,6 +11,8 @@ import (
 type director struct {
 	w   *World
 	rng *rand.Rand
+	// bumped is the highest plan that an operator thought of.
+	bumped int
 }
 
 // The faults of each kind of storm, the frequent ones more than once.
@@ -94,6 +96,13 @@ func (d *director) draw(kinds []FaultKind) (*Fault, time.Duration) {
 		f.Arg = d.w.plans[0].groups[d.rng.IntN(len(d.w.plans[0].groups))]
 	case Adopt:
 		f.Arg = 1
+	case Bump:
+		f.Arg = d.nextPlan()
+		lasting = time.Millisecond
+	case Rotate, Disk:
+		lasting = time.Millisecond
+	case Retime:
+		f.Arg = 1 + d.rng.IntN(50)
 	case Split:
 		f.Arg = 1 + d.rng.IntN(1<<n-2)
 	case Doze: // mostly around the moment in which the guard acts
@@ -122,7 +131,8 @@ func (d *director) draw(kinds []FaultKind) (*Fault, time.Duration) {
 
 // storm lets faults come and overlap for a time.
 func (d *director) storm(long time.Duration, kinds []FaultKind) {
-	kinds = d.ordering(d.pestering(d.with(kinds, guardFaults), pestFaults))
+	kinds = d.ordering(d.pestering(d.with(d.rolling(kinds, rollingFaults), guardFaults), pestFaults))
+	d.operate(long)
 	pause := time.Duration(500+d.rng.IntN(3000)) * time.Millisecond
 	for at := time.Duration(0); at < long; at += time.Duration(d.rng.ExpFloat64() * float64(pause)) {
 		f, lasting := d.draw(kinds)
@@ -140,7 +150,7 @@ func (d *director) calm(long time.Duration) {
 	}
 	d.w.Calm(why, 0)
 	for at := 2 * time.Second; at < long-10*time.Second; at += 4 * time.Second {
-		f, lasting := d.draw(d.pestering(d.with(quietFaults, quietGuardFaults), quietPests))
+		f, lasting := d.draw(d.pestering(d.with(d.rolling(quietFaults, quietRolling), quietGuardFaults), quietPests))
 		lasting = min(lasting, 3*time.Second)
 		d.w.During(at, lasting, f)
 		if d.w.cfg.Upgrades && f.Kind != Upgrade { // nor does it when something is amiss already
@@ -164,7 +174,7 @@ func (d *director) mayMove(f *Fault) (nodes uint32, ok bool) {
 	switch {
 	case f.Kind == Twin && d.w.cfg.Loss > 0:
 		return 0, false // three packets of the first lost in a row, and its twin speaks
-	case f.Kind == Upgrade, slices.Contains(quietFaults, f.Kind), slices.Contains(quietGuardFaults, f.Kind), slices.Contains(quietPests, f.Kind):
+	case f.Kind == Retime, f.Kind == Rotate, f.Kind == Disk, f.Kind == Upgrade, slices.Contains(quietFaults, f.Kind), slices.Contains(quietGuardFaults, f.Kind), slices.Contains(quietPests, f.Kind):
 		return 0, true
 	case f.Kind == RxDead && !d.w.cfg.Gateway && d.w.cfg.Nodes == 2:
 		return 0, false // nothing can tell it that it is the deaf one
@@ -186,7 +196,7 @@ func (d *director) mayMove(f *Fault) (nodes uint32, ok bool) {
 func (d *director) singles(n int) {
 	w := d.w
 	for range n {
-		f, lasting := d.draw(d.ordering(d.pestering(d.with(singleFaults, guardFaults), pestFaults)))
+		f, lasting := d.draw(d.ordering(d.pestering(d.with(d.rolling(singleFaults, rollingFaults), guardFaults), pestFaults)))
 		if nodes, ok := d.mayMove(f); ok {
 			w.Calm("P3", nodes)
 			if f.Kind == Move {
@@ -291,11 +301,13 @@ func (d *director) doubles(n int) {
 func (d *director) plans(long time.Duration) {
 	w := d.w
 	for i := range w.cfg.Nodes {
-		if d.rng.IntN(2) == 0 {
+		if d.rng.IntN(2) == 0 && !w.cfg.Rolling {
 			w.Begin(&Fault{Kind: Adopt, A: i, Arg: 1})
 		}
 	}
-	come := d.ordering(d.with([]FaultKind{Leave, Lose, Kill, Drain, Bar, BarOne, Forget, Freeze}, []FaultKind{Kill, Hang, KillBoth, FreezeBoth, Doze}))
+	d.operate(long)
+	come := d.ordering(d.with(d.rolling([]FaultKind{Leave, Lose, Kill, Drain, Bar, BarOne, Forget, Freeze}, rollingFaults),
+		[]FaultKind{Kill, Hang, KillBoth, FreezeBoth, Doze}))
 	for at := time.Second; at < long-5*time.Second; at += time.Duration(500+d.rng.IntN(2000)) * time.Millisecond {
 		f, lasting := d.draw(come)
 		d.w.During(at, lasting, f)

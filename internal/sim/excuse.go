@@ -182,8 +182,10 @@ func (c *checker) connected(a, b int) (since int64, ok bool) {
 		if k == a || k == b || !third.alive() && w.now-third.fell > int64(w.cfg.Interval)/4 || third.foreign {
 			continue
 		}
-		t, all := third.speaks+5*int64(w.cfg.Interval), true
+		t, all := max(third.speaks, third.regrouped)+5*int64(w.cfg.Interval), true
 		for _, end := range [2]int{a, b} {
+			all = all && third.knows(w.hosts[end]) && w.hosts[end].knows(third)
+			t = max(t, w.hosts[end].regrouped+5*int64(w.cfg.Interval))
 			for _, p := range [2]*path{&w.paths[end][k], &w.paths[k][end]} {
 				all = all && !p.link && !p.udp && !p.group
 				t = max(t, p.linkSince, p.udpSince)
@@ -196,6 +198,9 @@ func (c *checker) connected(a, b int) (since int64, ok bool) {
 	}
 	return best, ok
 }
+
+// knows says whether a node is in the plan of another: else neither believes the other.
+func (h *host) knows(other *host) bool { return h.plan.plan.Member(other.as) >= 0 }
 
 func (w *World) clocked(d int64) int64 { return d * 10000 / 9900 }
 

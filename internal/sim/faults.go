@@ -85,7 +85,7 @@ func (w *World) describe(f *Fault) string {
 	switch f.Kind {
 	case Cut, Part, NoChat, NoGroup, Command, Move:
 		s += " " + w.hosts[f.A].name + " " + w.hosts[f.B].name
-	case Silence, NoMulti, Blip, Squat, Remember:
+	case Silence, NoMulti, Blip, Squat, Remember, Rotate:
 	case Split:
 		for i := range w.cfg.Nodes {
 			if f.Arg>>i&1 == 1 {
@@ -100,9 +100,9 @@ func (w *World) describe(f *Fault) string {
 		s += " " + w.groups[f.Arg].name
 	case Squat, Forget:
 		s += " " + w.addrs[f.Arg].String()
-	case Adopt:
+	case Adopt, Bump:
 		s += fmt.Sprintf(" %d", f.Arg+1)
-	case Lossy, Slow, Twice, Doze, KillBoth, FreezeBoth, Upgrade, Remember, Twin, Crawl, Command:
+	case Lossy, Slow, Twice, Doze, KillBoth, FreezeBoth, Upgrade, Remember, Twin, Crawl, Command, Retime:
 		s += fmt.Sprintf(" %d", f.Arg)
 	}
 	return s
@@ -166,6 +166,14 @@ func (w *World) Begin(f *Fault) {
 		h.vote(cluster.Vote{Source: "sim", Group: &w.groups[f.Arg].key, Penalty: 10, Reason: "sim"})
 	case Adopt:
 		h.adopt(f.Arg)
+	case Bump:
+		h.bump(f.Arg)
+	case Retime:
+		h.retime(f.Arg)
+	case Rotate:
+		w.rotate(true)
+	case Disk:
+		h.lost = true
 	case Forget:
 		if h.kernel.has[f.Arg] {
 			h.remove(f.Arg, "deleted by hand")
@@ -264,6 +272,8 @@ func (w *World) End(f *Fault) {
 		h.vote(cluster.Vote{Source: "sim", Group: &w.groups[f.Arg].key})
 	case Adopt:
 		h.adopt(0)
+	case Retime:
+		h.retime(0)
 	case Lose:
 		h.power()
 	case Freeze, Pause:

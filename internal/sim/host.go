@@ -56,15 +56,20 @@ type host struct {
 	suspended bool
 
 	// The process.
-	node    *cluster.Node
-	gen     uint32 // grows with each process and each end of one
-	state   state
-	boot    uint64    // of the last process; the state directory keeps it
-	plan    *planning // the one that rules in the process
-	file    *planning // the one that it was told, and that a new process starts with
-	foreign bool      // it has another secret
-	rekeyed int64     // world time at which it last got the right one again
-	reload  bool      // it was told so while it didn't run
+	node  *cluster.Node
+	gen   uint32 // grows with each process and each end of one
+	state state
+	boot  uint64    // of the last process; the state directory keeps it
+	plan  *planning // the one that rules in the process
+	file  *planning // the one that it was told, and that a new process starts with
+	// regrouped is the world time at which other nodes came into its plan, or left it.
+	regrouped int64
+	// following: a plan of a higher version is being kept; lost: the state directory was.
+	following, lost bool
+	timing          cluster.Timing // its own
+	foreign         bool           // it has another secret
+	rekeyed         int64          // world time at which it last got the right one again
+	reload          bool           // it was told so while it didn't run
 	// process counts the processes, ends the times that one was ended or kept from starting.
 	process, ends uint32
 	guarded       uint32 // the process for which a guard was started
@@ -127,6 +132,10 @@ func (h *host) start() {
 	h.process++
 	h.forsake()
 	h.state = starting
+	h.following = false
+	if h.lost {
+		h.lost, h.file = false, &h.w.plans[0]
+	}
 	h.stopped, h.leaving = 0, false
 	h.told, h.will = 0, nil
 	h.inbox = h.inbox[:0]
@@ -152,14 +161,10 @@ func (h *host) begin() {
 		if h.w.cfg.Bug == BugOldBoot {
 			boot = 1<<40 - h.boot>>24
 		}
-		h.plan = h.file
-		key := h.w.key
-		if h.foreign {
-			key = h.w.foreignKey
-		}
+		h.planned(h.file)
 		now := h.clock.time(h.w.now)
 		h.node = cluster.New(now, cluster.Options{Name: h.as, Cluster: "sim", Boot: boot,
-			Keys: []cluster.Key{key}, Plan: h.plan.plan, Timing: h.w.cfg.Timing})
+			Keys: h.keys(), Plan: h.plan.plan, Timing: h.timing})
 		if h.w.cfg.Gateway {
 			h.node.Witness(now, []netip.Addr{h.w.addrs[h.w.hosts[h.w.gateway].addr]})
 		}

@@ -94,7 +94,7 @@ func (d *director) majorities(n int) {
 			at := time.Duration(d.rng.Int64N(int64(2 * w.cfg.Stale)))
 			w.During(at, lasting, cut)
 			for range 1 + d.rng.IntN(3) {
-				f, long := d.draw(d.with(allFaults, guardFaults))
+				f, long := d.draw(d.with(d.rolling(allFaults, rollingFaults), guardFaults))
 				w.During(time.Duration(d.rng.Int64N(int64(at+lasting/2+1))), min(long, 3*time.Second), f)
 			}
 			w.Run(at + lasting + 3*time.Second)

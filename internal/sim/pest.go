@@ -94,7 +94,7 @@ func (d *director) pester(n int) {
 	for range n {
 		pest, _ := d.draw(pestFaults)
 		start := time.Duration(d.rng.Int64N(int64(4 * w.cfg.Stale)))
-		f, lasting := d.draw(d.with(allFaults, guardFaults))
+		f, lasting := d.draw(d.with(d.rolling(allFaults, rollingFaults), guardFaults))
 		if d.rng.IntN(2) == 0 || w.cfg.Nodes == 2 && pest.Kind == Flap { // else nobody would be left
 			f.A = pest.A
 		}

@@ -99,6 +99,7 @@ func DrawFor(seed uint64, mode Mode) Config {
 	c.Unicast = rng.IntN(4) == 0
 	c.Drop = rng.IntN(4) == 0
 	c.Orders = rng.IntN(2) == 0
+	c.Rolling = rng.IntN(3) == 0
 	return c
 }
 
@@ -192,10 +193,13 @@ func (c *Config) Bound() time.Duration {
 
 // Play runs what belongs to a seed and returns its first violation.
 func Play(c Config, m Mode) (*World, *Violation) {
+	if c.Rolling {
+		c.Plans = drawRolling(&c, m == Calm)
+	}
 	w := New(c)
 	w.mode = m
 	w.Boot(500 * time.Millisecond)
-	d := director{w, rand.New(rand.NewPCG(c.Seed, 0x706c6179))}
+	d := director{w: w, rng: rand.New(rand.NewPCG(c.Seed, 0x706c6179))}
 	bound := w.cfg.Bound()
 	if w.Run(500*time.Millisecond) != nil || w.Settle(bound) != nil || w.Run(bound) != nil {
 		return w, w.violation

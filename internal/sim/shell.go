@@ -173,7 +173,7 @@ func (h *host) turn() {
 	w.turns++
 	h.noteSpin(&r)
 	if h.plan != h.file && h.node.Plan().Digest() == h.file.plan.Digest() {
-		h.plan = h.file
+		h.planned(h.file)
 		clear(h.due)
 		h.willDue = 0
 	}
@@ -187,6 +187,7 @@ func (h *host) turn() {
 	for _, g := range r.Orders {
 		h.obey(g)
 	}
+	h.follow()
 	h.instruct()
 	h.extendGrant(&r)
 	h.hold(&r)

@@ -19,6 +19,7 @@ var (
 	seeds   = flag.Uint64("sim.seeds", 0, "run so many seeds instead of hours")
 	mode    = flag.String("sim.mode", "", "run every seed in this mode")
 	keepOn  = flag.Bool("sim.keep", false, "go on after a violation")
+	rolling = flag.Bool("sim.rolling", false, "let operators change plan, timings and secret in every world")
 )
 
 // fixedSeeds are run every time: each once found what its line says, in the core or in
@@ -82,7 +83,7 @@ func TestFixedSeeds(t *testing.T) {
 		for _, noGuard := range []bool{true, false} {
 			c := DrawFor(s.seed, s.mode)
 			c.NoGuard, c.Upgrades, c.Pests, c.Share, c.Unicast, c.Drop = noGuard, false, s.mode == Pests, false, false, false
-			c.Orders = false
+			c.Orders, c.Rolling = false, false
 			if _, v := Play(c, s.mode); v != nil {
 				t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
 			}
@@ -104,7 +105,30 @@ var unicastSeeds = []struct {
 func TestUnicastSeeds(t *testing.T) {
 	for _, s := range unicastSeeds {
 		c := DrawFor(s.seed, s.mode)
-		c.Unicast, c.Share, c.Drop = true, false, false
+		c.Unicast, c.Share, c.Drop, c.Rolling = true, false, false, false
+		if _, v := Play(c, s.mode); v != nil {
+			t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
+		}
+	}
+}
+
+// rollingSeeds once found what their lines say where operators change plan, timings and secret.
+var rollingSeeds = []struct {
+	seed uint64
+	mode Mode
+	why  string
+}{
+	{1005, Links, "a node took what it was cut off from, as those between didn't have it in their plan and so didn't object"},
+	{1017, Links, "the same, with loss and without guards"},
+	{2027, Links, "the checker took a host that isn't in the plan for a way round a cut"},
+	{1019, Links, "two plans of one version that put an address together with others, each otherwise"},
+	{1007, Plans, "the same"},
+}
+
+func TestRollingSeeds(t *testing.T) {
+	for _, s := range rollingSeeds {
+		c := DrawFor(s.seed, s.mode)
+		c.Rolling, c.Drop, c.Orders = true, false, false
 		if _, v := Play(c, s.mode); v != nil {
 			t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
 		}
@@ -119,6 +143,7 @@ func TestFresh(t *testing.T) {
 			m = Mode(*mode)
 			c = DrawFor(*seed, m)
 		}
+		c.Rolling = c.Rolling || *rolling
 		c.Log = os.Stdout
 		fmt.Printf("seed %d: mode %s, %d nodes, interval %v, stale %v, unicast %v\n", *seed, m, c.Nodes, c.Interval, c.Stale, c.Unicast)
 		if _, v := Play(c, m); v != nil {
@@ -161,6 +186,7 @@ func TestFresh(t *testing.T) {
 					m = Mode(*mode)
 					c = DrawFor(s, m)
 				}
+				c.Rolling = c.Rolling || *rolling
 				w, v := Play(c, m)
 				mu.Lock()
 				done += w.Now()

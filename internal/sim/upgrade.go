@@ -59,16 +59,12 @@ func (h *host) goOn() {
 	}
 	now := h.clock.time(w.now)
 	plan := h.node.Plan() // what the file says is adopted afterwards, as a reload would
-	key := w.key
-	if h.foreign {
-		key = w.foreignKey
-	}
 	after := time.Duration(h.clock.at(w.now) - h.left.at)
 	if after > w.cfg.Stale/4 {
 		h.speaks = w.now // as a third it was no way round a cut meanwhile
 	}
 	h.node = cluster.Resume(now, after, cluster.Options{Name: h.name, Cluster: "sim",
-		Keys: []cluster.Key{key}, Plan: plan, Timing: w.cfg.Timing}, h.left.snapshot)
+		Keys: h.keys(), Plan: plan, Timing: h.timing}, h.left.snapshot)
 	if w.cfg.Gateway {
 		h.node.Witness(now, []netip.Addr{w.addrs[w.hosts[w.gateway].addr]})
 	}

@@ -45,6 +45,8 @@ type Config struct {
 	Unicast bool
 	// Pests adds the faults of pest.go, and the host of the twin.
 	Pests bool
+	// Rolling lets plans travel, and operators change plan, timings and secret.
+	Rolling bool
 	// Bug plants a fault into the shells or kernels.
 	Bug Bug
 	// Log, if set, gets every event as a line.
@@ -105,7 +107,7 @@ type World struct {
 	groups   []group
 	byKey    map[vipgroup.Key]int
 	plans    []planning
-	key      cluster.Key
+	rotation rotation
 	// foreignKey is a secret that somebody mistyped.
 	foreignKey cluster.Key
 	check      checker
@@ -124,7 +126,7 @@ type World struct {
 func New(cfg Config) *World {
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x766970)), hash: 14695981039346656037,
 		number: map[netip.Addr]int{}, byKey: map[vipgroup.Key]int{},
-		key: cluster.NewKey([]byte("a secret of the sim")), foreignKey: cluster.NewKey([]byte("a secret of the sin"))}
+		foreignKey: cluster.NewKey([]byte("a secret of the sin"))}
 	w.number0()
 	n := cfg.Nodes + 2
 	w.gateway, w.stranger = cfg.Nodes, cfg.Nodes+1
@@ -132,7 +134,7 @@ func New(cfg Config) *World {
 		n++
 	}
 	for i := range n {
-		h := &host{w: w, id: i, addr: w.vips + i, state: off, plan: &w.plans[0], file: &w.plans[0],
+		h := &host{w: w, id: i, addr: w.vips + i, state: off, plan: &w.plans[0], file: &w.plans[0], timing: cfg.Timing,
 			known: make([]bool, n), want: make([]bool, w.vips), put: make([]bool, w.vips), due: make([]bool, len(w.groups)),
 			kernel: kernel{has: make([]bool, w.vips), expires: make([]int64, w.vips), sweep: make([]int64, w.vips), armed: make([]bool, w.vips)}}
 		h.guard.h = h
