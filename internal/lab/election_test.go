@@ -30,11 +30,7 @@ type electorate struct {
 // newElectorate starts everything.
 func newElectorate(t *testing.T, hosts int) *electorate {
 	t.Helper()
-	daemon, ctl := build(t, ""), filepath.Join(t.TempDir(), "vippyctl")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", ctl, "../../cmd/vippyctl")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build vippyctl: %v\n%s", err, out)
-	}
+	daemon, ctl := build(t, ""), buildCtl(t)
 	stage, err := OpenStage(hosts)
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +44,7 @@ func newElectorate(t *testing.T, hosts int) *electorate {
 	vips := StageVIPs(2)
 	for _, h := range stage.Hosts {
 		address := func(i int) []any { return []any{map[string]any{"interface": Link, "ip": vips[i]}} }
-		config, err := json.Marshal(map[string]any{
+		writeJSON(t, configPath(h.Dir), map[string]any{
 			"secret": "a secret that all hosts of this test know", "nodes": nodes, "version": 1, "mature": 1,
 			"management": socketPath(h.Dir), "state_dir": h.Dir, "witness": []any{stage.ClientAddr()},
 			"vips": []any{
@@ -57,12 +53,6 @@ func newElectorate(t *testing.T, hosts int) *electorate {
 				map[string]any{"name": elected[2], "addresses": address(1)},
 			},
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(configPath(h.Dir), config, 0o600); err != nil {
-			t.Fatal(err)
-		}
 		e.daemons = append(e.daemons, e.start(h, "log", daemon, "-c", configPath(h.Dir), "-n", h.Name))
 	}
 	for _, h := range stage.Hosts {
@@ -74,6 +64,29 @@ func newElectorate(t *testing.T, hosts int) *electorate {
 		}
 	}
 	return e
+}
+
+// buildCtl builds vippyctl.
+func buildCtl(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "vippyctl")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "../../cmd/vippyctl")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build vippyctl: %v\n%s", err, out)
+	}
+	return path
+}
+
+// writeJSON writes a config.
+func writeJSON(t *testing.T, path string, config map[string]any) {
+	t.Helper()
+	data, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (e *electorate) start(h *Host, log, path string, args ...string) *Program {
