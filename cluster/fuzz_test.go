@@ -22,6 +22,10 @@ func FuzzReceive(f *testing.F) {
 		r.envelope()
 		f.Add(r.b, byte(data[4]), true)
 	}
+	for heard := range uint64(4) { // one of them is the newest that the rig sent
+		o := orderMessage{target: idOf("node1"), boot: 100, heard: heard, id: 1, Order: Order{Kind: OrderMove, By: "alice", At: time.Unix(9, 0)}}
+		f.Add(o.append(nil), byte(kindOrder), true)
+	}
 	f.Add([]byte{}, byte(0), false)
 	f.Fuzz(func(t *testing.T, data []byte, what byte, withEnvelope bool) {
 		r := newRig(t, testPlan(t, 3, 9))
@@ -57,6 +61,12 @@ func FuzzReceive(f *testing.F) {
 						t.Fatalf("%v comes out as a neighbour", h)
 					}
 				}
+			}
+			for _, g := range r.out.Orders {
+				if g.From != s.name || g.For < 0 || g.For > maxFor || len(g.By) > maxBy {
+					t.Fatalf("an order comes out as %+v", g)
+				}
+				r.n.Answer(r.now, g, Reply{Verdict: Done, Text: string(data)})
 			}
 			r.now = r.now.Add(50 * time.Millisecond)
 		}

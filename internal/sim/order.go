@@ -23,12 +23,11 @@ var orderFaults = []FaultKind{Command, Move, Move}
 
 // A given order is what the world knows of it: who believes another has it is wrong.
 type given struct {
-	fault    *Fault
-	id       uint64 // at the host that gave it
-	from, to int
-	boot     uint64 // of the process for which it is
-	at       int64  // on the clock of the host that gave it
-	obeyed   bool
+	id     uint64 // at the host that gave it
+	from   int
+	boot   uint64 // of the process for which it is
+	at     int64  // on the clock of the host that gave it
+	obeyed bool
 }
 
 // give has a node order another one, or itself, what the fault says.
@@ -51,7 +50,13 @@ func (w *World) give(f *Fault) {
 	if denial != nil {
 		return
 	}
-	w.orders = append(w.orders, given{fault: f, id: id, from: f.A, to: f.B, boot: b.boot, at: a.clock.at(w.now)})
+	x := given{id: id, from: f.A, at: a.clock.at(w.now)}
+	for _, p := range a.node.Status(now).Peers {
+		if p.Node == b.as {
+			x.boot = p.Boot // which may be a twin's
+		}
+	}
+	w.orders = append(w.orders, x)
 	a.turn()
 }
 
@@ -124,7 +129,7 @@ func (c *checker) obeyed(h *host, g cluster.Given) {
 	// It is repeated for 2 s or twice stale, and good for stale after it was sent.
 	late := time.Duration(from.clock.at(w.now)-o.at) - max(2*time.Second, 2*w.cfg.Stale) - w.cfg.Stale
 	switch {
-	case w.hosts[o.to] != h || h.boot != o.boot:
+	case h.boot != o.boot:
 		w.fail("P4", "%s obeys order %d, which was for another process", h.name, n)
 	case o.obeyed:
 		w.fail("P4", "%s obeys order %d a second time", h.name, n)

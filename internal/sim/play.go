@@ -100,6 +100,7 @@ func DrawFor(seed uint64, mode Mode) Config {
 	c.Drop = rng.IntN(4) == 0
 	c.Orders = rng.IntN(2) == 0
 	c.Rolling = rng.IntN(3) == 0
+	c.Balance = rng.IntN(3) == 0 && (mode == Chat || mode == Links || mode == Torture)
 	return c
 }
 
@@ -154,6 +155,19 @@ func MakePlan(version uint64, nodes int, sets [][]int, prefer []int) vipgroup.Pl
 		panic("sim: " + err.Error())
 	}
 	return p
+}
+
+// balanced has the load evened every 300 ms. Once nothing else happens, that comes to an end.
+func balanced(plans []vipgroup.Plan) (out []vipgroup.Plan) {
+	for _, p := range plans {
+		p.Rebalance = 300 * time.Millisecond
+		p, err := vipgroup.NewPlan(p)
+		if err != nil {
+			panic("sim: " + err.Error())
+		}
+		out = append(out, p)
+	}
+	return out
 }
 
 // MakeSingle lets only a majority serve a plan, with so many voters beside its nodes.

@@ -83,7 +83,7 @@ func TestFixedSeeds(t *testing.T) {
 		for _, noGuard := range []bool{true, false} {
 			c := DrawFor(s.seed, s.mode)
 			c.NoGuard, c.Upgrades, c.Pests, c.Share, c.Unicast, c.Drop = noGuard, false, s.mode == Pests, false, false, false
-			c.Orders, c.Rolling = false, false
+			c.Orders, c.Balance, c.Rolling = false, false, false
 			if _, v := Play(c, s.mode); v != nil {
 				t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
 			}

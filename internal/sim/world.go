@@ -39,6 +39,8 @@ type Config struct {
 	Drop bool
 	// Orders lets operators at one node order others.
 	Orders bool
+	// Balance has the nodes even the load by themselves, often.
+	Balance bool
 	// Share lets hosts share their neighbours.
 	Share bool
 	// Unicast lets the nodes talk to each other's hosts only, as with `chat: none`.
@@ -124,6 +126,9 @@ type World struct {
 
 // New makes a world whose processes all start at its beginning, within half a second.
 func New(cfg Config) *World {
+	if cfg.Balance {
+		cfg.Plans = balanced(cfg.Plans)
+	}
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x766970)), hash: 14695981039346656037,
 		number: map[netip.Addr]int{}, byKey: map[vipgroup.Key]int{},
 		foreignKey: cluster.NewKey([]byte("a secret of the sin"))}
