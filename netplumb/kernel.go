@@ -31,9 +31,6 @@ func openKernel() (*kernel, error) {
 		_ = h.Close()
 		return nil, err
 	}
-	// Strict checking makes the kernel dump one link's addresses when asked for one;
-	// before Linux 4.20 it dumps all and the library picks.
-	_ = h.SetStrictCheck(true)
 	return &kernel{h: h.DisableVFInfoCollection().RetryInterrupted(), names: map[int]string{}, requester: x}, nil
 }
 
@@ -44,54 +41,24 @@ func (k *kernel) close() {
 
 // look reads the addresses of one link, or with index 0 those of all.
 func (k *kernel) look(index int) ([]Observed, error) {
-	var link netlink.Link
-	if index != 0 {
-		link = &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
-	}
-	list, err := k.h.AddrList(link, netlink.FAMILY_ALL)
-	if errors.Is(err, unix.ENODEV) {
-		return nil, nil
-	}
+	have, err := k.addresses(index)
 	if err != nil {
-		return nil, fmt.Errorf("read addresses: %w", err)
+		return nil, err
 	}
-	have := make([]Observed, 0, len(list))
-	for _, a := range list {
-		o, ok := k.observed(a)
-		if ok {
-			have = append(have, o)
+	named := have[:0]
+	for _, o := range have {
+		var ok bool
+		if o.Link, ok = k.names[o.Index]; !ok {
+			link, err := k.h.LinkByIndex(o.Index)
+			if err != nil {
+				continue // the link went between the two calls, its addresses with it
+			}
+			o.Link = link.Attrs().Name
+			k.names[o.Index] = o.Link
 		}
+		named = append(named, o)
 	}
-	return have, nil
-}
-
-func (k *kernel) observed(a netlink.Addr) (Observed, bool) {
-	addr, ok := netip.AddrFromSlice(a.IP)
-	if !ok {
-		return Observed{}, false
-	}
-	bits, _ := a.Mask.Size()
-	name, ok := k.names[a.LinkIndex]
-	if !ok {
-		link, err := k.h.LinkByIndex(a.LinkIndex)
-		if err != nil {
-			return Observed{}, false // the link went between the two calls, its addresses with it
-		}
-		name = link.Attrs().Name
-		k.names[a.LinkIndex] = name
-	}
-	valid := time.Duration(a.ValidLft) * time.Second
-	if uint32(a.ValidLft) == 0xffffffff { // INFINITY_LIFE_TIME
-		valid = Forever
-	}
-	return Observed{
-		Address: netip.PrefixFrom(addr.Unmap(), bits),
-		Link:    name,
-		Index:   a.LinkIndex,
-		Mark:    uint8(a.Protocol),
-		Valid:   valid,
-		Flags:   uint32(a.Flags),
-	}, true
+	return named, nil
 }
 
 // lifetimes are the seconds for which an address is there, and preferred as a source.

@@ -32,16 +32,23 @@ func openRequester() (*requester, error) {
 		_ = s.Close()
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
+	// Strict checking makes the kernel dump one link's addresses when asked for one;
+	// before Linux 4.20 it dumps all.
+	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
 	return &requester{socket: s, pid: pid, buf: make([]byte, 64<<10)}, nil
 }
 
 func (x *requester) close() { _ = x.socket.Close() }
 
-var errShort = errors.New("the kernel's answer is cut short")
+var (
+	errShort       = errors.New("the kernel's answer is cut short")
+	errInterrupted = errors.New("what was dumped changed meanwhile")
+)
 
 // exchange hands requests 0 to count-1 to the kernel in one system call, and its answers to
 // take: of a failure the errno, else the message's payload. The kernel works through them in
-// turn before that call returns; the last one must ask for an answer.
+// turn before that call returns; the last one must ask for an answer. Of a dump, which is one
+// request, every part goes to take.
 func (x *requester) exchange(count int, request func(b []byte, i int, seq uint32) []byte, take func(i int, errno unix.Errno, data []byte)) error {
 	if count == 0 {
 		return nil
@@ -55,6 +62,7 @@ func (x *requester) exchange(count int, request func(b []byte, i int, seq uint32
 	if err := unix.Sendto(x.socket.GetFd(), x.out, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}
+	var interrupted error
 	for {
 		n, _, err := unix.Recvfrom(x.socket.GetFd(), x.buf, unix.MSG_DONTWAIT)
 		if err != nil {
@@ -68,22 +76,26 @@ func (x *requester) exchange(count int, request func(b []byte, i int, seq uint32
 			if size < unix.SizeofNlMsghdr || size > len(b) {
 				return errShort
 			}
-			kind, seq, data := binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint32(b[8:]), b[unix.SizeofNlMsghdr:size]
+			kind, flags := binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:])
+			seq, data := binary.NativeEndian.Uint32(b[8:]), b[unix.SizeofNlMsghdr:size]
 			b = b[min(len(b), (size+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):]
 			i := seq - first
 			if int(i) >= count {
 				continue // of an earlier call that failed
 			}
+			if flags&unix.NLM_F_DUMP_INTR != 0 {
+				interrupted = errInterrupted
+			}
 			errno := unix.Errno(0)
-			if kind == unix.NLMSG_ERROR {
+			if kind == unix.NLMSG_ERROR || kind == unix.NLMSG_DONE {
 				if len(data) < 4 {
 					return errShort
 				}
 				errno, data = unix.Errno(-int32(binary.NativeEndian.Uint32(data))), nil
 			}
 			take(int(i), errno, data)
-			if seq == last {
-				return nil
+			if seq == last && (flags&unix.NLM_F_MULTI == 0 || kind == unix.NLMSG_DONE) {
+				return interrupted
 			}
 		}
 	}
