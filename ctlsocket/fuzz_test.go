@@ -23,6 +23,9 @@ func FuzzRequest(f *testing.F) {
 		{"GET", "/peers", ""},
 		{"GET", "/metrics", ""},
 		{"GET", "/events", ""},
+		{"GET", "/events?after=2&follow=false", ""},
+		{"GET", "/events?after=-1&after=%zz;follow", ""},
+		{"GET", "/groups/web?if_down=node1", ""},
 		{"GET", "/groups/10.8.3.38/24", ""},
 		{"GET", "/tenure/web", ""},
 		{"GET", "/groups/%2e%2e%2fweb\x00", ""},
@@ -38,7 +41,8 @@ func FuzzRequest(f *testing.F) {
 	} {
 		f.Add(seed.method, seed.path, []byte(seed.body))
 	}
-	f.Fuzz(func(t *testing.T, method, path string, body []byte) {
+	f.Fuzz(func(t *testing.T, method, target string, body []byte) {
+		path, query, _ := strings.Cut(target, "?")
 		var made []Command
 		s := &server{owner: uint32(os.Geteuid()), daemon: &fake{status: full(), do: func(_ context.Context, c Command) (string, error) {
 			made = append(made, c)
@@ -49,7 +53,7 @@ func FuzzRequest(f *testing.F) {
 		peer := &guardedConn{peer: process{uid: s.owner}}
 		r := (&http.Request{
 			Method: method,
-			URL:    &url.URL{Path: path},
+			URL:    &url.URL{Path: path, RawQuery: query},
 			Body:   io.NopCloser(bytes.NewReader(body)),
 		}).WithContext(context.WithValue(gone, connKey{}, peer))
 		w := httptest.NewRecorder()
