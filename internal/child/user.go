@@ -32,6 +32,9 @@ func lookup(name string) (*syscall.Credential, error) {
 		}
 		name = nobody
 	}
+	if name == strconv.Itoa(me) {
+		return nil, nil // also where no account has that number, as in many containers
+	}
 	uid, gid, groups, err := account(name)
 	if err != nil {
 		return nil, err
