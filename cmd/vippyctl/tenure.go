@@ -10,8 +10,9 @@ import (
 	"github.com/vippy-ha/vippy/ctlsocket"
 )
 
-// again is how soon a daemon is asked again that hung up: it may be another program in
-// the same process (vippyctl upgrade), and then what it granted still holds.
+// again is the shortest time between two questions to a daemon that hangs up. The first is
+// repeated at once: a dead daemon's socket says so, and nothing else does as soon. If there
+// is another program in the same process (vippyctl upgrade), what was granted still holds.
 const again = 20 * time.Millisecond
 
 // followTenure calls f with whether this node has the group, until f fails, ctx ends or
@@ -19,6 +20,7 @@ const again = 20 * time.Millisecond
 func (a *app) followTenure(ctx context.Context, group string, f func(ctlsocket.Tenure) error) error {
 	for {
 		var stop error
+		pause := time.After(again)
 		err := a.client.Tenure(ctx, group, func(t ctlsocket.Tenure) error {
 			stop = f(t)
 			return stop
@@ -33,7 +35,7 @@ func (a *app) followTenure(ctx context.Context, group string, f func(ctlsocket.T
 			return err
 		}
 		select {
-		case <-time.After(again):
+		case <-pause:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
