@@ -81,6 +81,18 @@ func TestOneDatagramPerInterval(t *testing.T) {
 			}
 			check("with bars", size)
 
+			// It asks for as many groups as it may, and claims them.
+			for g := vipgroup.MaxGroups - 1; len(r.n.life.pulls) < maxPulls; g -= 7 {
+				if g%3 != 1 {
+					r.n.pull(r.now, g)
+				}
+			}
+			size, _ = r.largest(300 * time.Millisecond)
+			if len(r.said.barred) != 3 || r.said.barred[0].groups.len() != maxPulls || len(r.said.claims) == 0 {
+				t.Fatalf("it asks for %+v and claims %+v", r.said.barred, r.said.claims)
+			}
+			check("with bars and pulls", size)
+
 			// Two nodes stop, so that everybody claims a share of theirs.
 			for _, s := range r.peers[:2] {
 				s.ann.eligible = false

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"strings"
@@ -102,6 +103,31 @@ func TestDrainOnAFullDisk(t *testing.T) {
 		}
 		if n.loop.Status().Drained == nil {
 			t.Error("it is not drained")
+		}
+		if err := n.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The program that takes over is told of the order, also where it couldn't be kept.
+func TestDrainIsHandedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		n := w.start(t, "a", soloText)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if _, err := n.loop.Do(t.Context(), half); err != nil {
+			t.Fatal(err)
+		}
+		var text []byte
+		var err error
+		if e := n.loop.inLoop(t.Context(), func(now time.Time) { text, err = json.Marshal(n.loop.handover(now)) }); e != nil || err != nil {
+			t.Fatal(e, err)
+		}
+		h, err := readHandover(text)
+		if err != nil || h.Drain == nil || h.Drain.note() != n.loop.drained.note() || !h.Drain.Until.Equal(n.loop.drained.Until) {
+			t.Errorf("handed over: %+v, %v; in force: %+v", h.Drain, err, n.loop.drained)
 		}
 		if err := n.end(); err != nil {
 			t.Error(err)
