@@ -156,7 +156,7 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 	case "service":
 		return n.service.kill()
 	case "service-back":
-		return n.serve()
+		return n.serveAgain(ctx)
 	case "plugins", "plugins-end":
 		return c.meddleWithPlugins(n, fault == "plugins")
 	case "end-twin":

@@ -69,6 +69,23 @@ func (n *node) serve() error {
 	return errors.Join(os.WriteFile(file+".new", []byte(text), 0o600), os.Rename(file+".new", file))
 }
 
+// serveAgain starts the service anew and waits until the node believes in it: what prefers
+// the node moves back only then.
+func (n *node) serveAgain(ctx context.Context) error {
+	if err := n.serve(); err != nil {
+		return err
+	}
+	for begin := now(); n.sound() && begin.since() < stopLimit; {
+		if s, err := n.ask(ctx); err == nil && s.State.Active {
+			return nil
+		}
+		if err := pause(ctx, pollEvery); err != nil {
+			return err
+		}
+	}
+	return nil // whatever else is wrong with it, the settling says it
+}
+
 // meddleWithPlugins gives a node plugins that do all that they must not, or takes them away.
 func (c *cluster) meddleWithPlugins(n *node, hostile bool) error {
 	n.conf.hostile = hostile
