@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 // FuzzReceive: whatever arrives, a node neither panics nor, where the packet isn't sealed,
@@ -114,4 +116,79 @@ func TestReplayChangesNothing(t *testing.T) {
 	if got := m.count(); !slices.Equal(got, holds) {
 		t.Errorf("groups per node went from %v to %v", holds, got)
 	}
+}
+
+// FuzzPlanFetch: whatever a peer sends for the plan that it announces, in whatever parts, a node
+// keeps a bounded number of bytes of it, learns that plan or none, goes on holding what it has,
+// and gets the plan of another peer afterwards.
+func FuzzPlanFetch(f *testing.F) {
+	for _, text := range []string{
+		`{"version":9,"nodes":["node1","node2","node3"],"partition":"available","rebalance_ns":0,"groups":[{"name":"x","addresses":["10.0.0.97/32"],"preempt":true}]}["eth0"]`,
+		`{"version":9,"nodes":["node2"],"partition":"available","rebalance_ns":0,"groups":null}`,
+		`{"nodes":[`, "", "[]",
+	} {
+		f.Add([]byte(text), []byte{0, 1, 2, 3, 4, 5, 0, 0})
+	}
+	f.Fuzz(func(t *testing.T, data, script []byte) {
+		five, seven := planOf(t, 5, 3, "a b"), planOf(t, 7, 3, "a b c")
+		r := newRig(t, five)
+		r.step = 5 * time.Millisecond
+		r.pass(1500 * time.Millisecond)
+		held := len(r.has)
+		liar := r.peers[0]
+		announced, err := vipgroup.Shared(data)
+		if err != nil {
+			announced = planOf(t, 6, 3, "a") // that is what it says
+		}
+		liar.plan = announced
+		part := func(q planRequest, how byte) {
+			p := planPart{q.digest, len(data), q.offset, nil}
+			if q.offset < len(data) {
+				p.data = data[q.offset:min(len(data), q.offset+partSize)]
+			}
+			switch how % 8 {
+			case 1:
+				p.total = maxPlanSize
+			case 2:
+				p.offset = int(how)
+			case 3:
+				p.data = p.data[:len(p.data)/2]
+			case 4:
+				p.digest[0] ^= how
+			case 5:
+				p.total = 0
+			case 6:
+				p.total, p.data = maxPlanSize, make([]byte, partSize)
+			case 7:
+				return
+			}
+			r.part(liar, p)
+		}
+		for i := 0; i < 4*len(script) && i < 400; i++ {
+			r.pass(r.step)
+			for _, m := range r.messages(kindPlanRequest) {
+				part(m.req, script[i%len(script)])
+			}
+			if n := len(r.n.plans.fetch.data); n > maxPlanSize {
+				t.Fatalf("%d bytes are kept", n)
+			}
+		}
+		for d := range r.n.plans.tables {
+			if d != five.Digest() && d != announced.Digest() {
+				t.Fatalf("learnt plan %s, announced was %s", d, announced.Digest())
+			}
+		}
+		if p, from, ok := r.n.Newer(); ok && (p.Version <= 5 || from != liar.name) {
+			t.Fatalf("plan %d of %s is offered", p.Version, from)
+		}
+		if held > 0 && announced.Member("node1") >= 0 && len(r.has) == 0 {
+			t.Fatal("lost what it held")
+		}
+		r.peers[1].plan = seven
+		known := map[vipgroup.Digest][]byte{seven.Digest(): seven.Share()}
+		r.serve(3*time.Second, func(d vipgroup.Digest) []byte { return known[d] })
+		if r.n.plans.tables[seven.Digest()] == nil {
+			t.Fatal("the plan of another peer doesn't come through")
+		}
+	})
 }

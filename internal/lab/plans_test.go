@@ -133,6 +133,10 @@ func TestPlansTravel(t *testing.T) {
 			t.Errorf("%s has %+v, want plan %d of a peer", n.name, p, c.conf.version)
 		}
 	}
+	r.without("another program goes on where the file is old", nil, func() error { return c.upgrade(t.Context(), n[3]) })
+	if p := r.plan(n[3]); p.Version != c.conf.version || !strings.HasPrefix(p.From, "node") {
+		t.Errorf("%s has %+v, want plan %d of a peer", n[3].name, p, c.conf.version)
+	}
 	r.without("one of them is killed and comes back once more", n[4:], func() error {
 		if err := n[4].proc.kill(); err != nil {
 			return err
