@@ -10,23 +10,47 @@ import (
 
 // wirePlan and wireGroup fix the order of the fields in a plan's encoding.
 type wirePlan struct {
-	Version   uint64        `json:"version"`
-	Nodes     []string      `json:"nodes"`
-	Voters    []string      `json:"voters,omitempty"`
-	Partition Partition     `json:"partition"`
-	Rebalance time.Duration `json:"rebalance_ns"`
-	Groups    []wireGroup   `json:"groups"`
+	Version   uint64          `json:"version"`
+	Nodes     list[string]    `json:"nodes"`
+	Voters    list[string]    `json:"voters,omitempty"`
+	Partition Partition       `json:"partition"`
+	Rebalance time.Duration   `json:"rebalance_ns"`
+	Groups    list[wireGroup] `json:"groups"`
 }
 
 type wireGroup struct {
-	Name         string         `json:"name"`
-	Addresses    []netip.Prefix `json:"addresses,omitempty"`
-	Election     bool           `json:"election,omitempty"`
-	Prefer       []string       `json:"prefer,omitempty"`
-	Preempt      bool           `json:"preempt"`
-	PreemptDelay time.Duration  `json:"preempt_delay_ns,omitempty"`
-	Partition    Partition      `json:"partition,omitempty"`
-	Checks       []string       `json:"checks,omitempty"`
+	Name         string             `json:"name"`
+	Addresses    list[netip.Prefix] `json:"addresses,omitempty"`
+	Election     bool               `json:"election,omitempty"`
+	Prefer       list[string]       `json:"prefer,omitempty"`
+	Preempt      bool               `json:"preempt"`
+	PreemptDelay time.Duration      `json:"preempt_delay_ns,omitempty"`
+	Partition    Partition          `json:"partition,omitempty"`
+	Checks       list[string]       `json:"checks,omitempty"`
+}
+
+// A list is read no further than any list of a plan may go: a megabyte of empty groups would
+// keep a node from its turns.
+type list[T any] []T
+
+// UnmarshalJSON reads a list, and refuses one that is too long.
+func (l *list[T]) UnmarshalJSON(data []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if t, err := dec.Token(); err != nil || t == nil {
+		return err // null
+	} else if t != json.Delim('[') {
+		return fmt.Errorf("%v is no list", t)
+	}
+	for dec.More() {
+		var x T
+		if err := dec.Decode(&x); err != nil {
+			return err
+		}
+		if *l = append(*l, x); len(*l) > MaxAddresses {
+			return fmt.Errorf("a list has more than %d entries", MaxAddresses)
+		}
+	}
+	return nil
 }
 
 // Encode returns the plan as nodes exchange it: JSON with a fixed order and without

@@ -30,6 +30,7 @@ func TestShare(t *testing.T) {
 // the refusal is short.
 func TestEndlessPlans(t *testing.T) {
 	many := func(s string) string { return strings.TrimSuffix(strings.Repeat(s+",", 1<<20/(len(s)+1)), ",") }
+	few := func(s string) string { return strings.TrimSuffix(strings.Repeat(s+",", 5000), ",") }
 	addresses := func(n int) string {
 		var out []string
 		for i := range n {
@@ -38,13 +39,15 @@ func TestEndlessPlans(t *testing.T) {
 		return strings.Join(out, ",")
 	}
 	for want, text := range map[string]string{
-		"nodes, at most 32":           `{"nodes":[` + many(`""`) + `]}`,
-		"voters, at most 32":          `{"nodes":["a"],"voters":[` + many(`"a"`) + `]}`,
-		"groups, at most 1000":        `{"nodes":["a"],"groups":[` + many(`{}`) + `]}`,
-		"preferred nodes in a group":  `{"nodes":["a"],"groups":[{"name":"x","prefer":[` + many(`"a"`) + `]}]}`,
+		"a list has more than 10000":  `{"nodes":["a"],"groups":[` + many(`{}`) + `]}`,
+		"more than 10000 entries":     `{"nodes":[` + many(`""`) + `]}`,
+		"nodes, at most 32":           `{"nodes":[` + few(`""`) + `]}`,
+		"voters, at most 32":          `{"nodes":["a"],"voters":[` + few(`"a"`) + `]}`,
+		"groups, at most 1000":        `{"nodes":["a"],"groups":[` + few(`{}`) + `]}`,
+		"preferred nodes in a group":  `{"nodes":["a"],"groups":[{"name":"x","prefer":[` + few(`"a"`) + `]}]}`,
 		"preferred twice":             `{"nodes":["a"],"groups":[{"name":"x","prefer":["a","a"]}]}`,
-		"checks of a group":           `{"nodes":["a"],"groups":[{"name":"x","checks":[` + many(`"c"`) + `]}]}`,
-		"addresses, at most 10000":    `{"nodes":["a"],"groups":[{"addresses":[` + addresses(MaxAddresses+1) + `]}]}`,
+		"checks of a group":           `{"nodes":["a"],"groups":[{"name":"x","checks":[` + few(`"c"`) + `]}]}`,
+		"addresses, at most 10000":    `{"nodes":["a"],"groups":[{"addresses":[` + addresses(MaxAddresses) + `]},{"addresses":["10.9.9.9/32"]}]}`,
 		"is no text of at most 128":   `{"nodes":["a"],"groups":[{"name":"` + strings.Repeat("x", 1<<19) + `"}]}`,
 		"version: 9007199254740992":   `{"version":9007199254740992,"nodes":["a"]}`,
 		"is a loopback address":       `{"nodes":["a"],"groups":[{"addresses":["127.0.0.1/8"]}]}`,
@@ -52,6 +55,7 @@ func TestEndlessPlans(t *testing.T) {
 		"would route everything":      `{"nodes":["a"],"groups":[{"addresses":["10.0.0.1/0"]}]}`,
 		"exceeded max depth":          strings.Repeat("[", 1<<20),
 		"cannot unmarshal":            `[]`,
+		"is no list":                  `{"nodes":"a"}`,
 		"unexpected EOF":              `{"nodes":["a"`,
 		"number 99999999999999999999": `{"version":99999999999999999999,"nodes":["a"]}`,
 	} {
