@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vippy-ha/vippy/vipgroup"
 )
@@ -55,6 +56,11 @@ func (n *Node) NextMove() (k vipgroup.Key, to string, ok bool) {
 		return k, "", false
 	}
 	return n.plan.Groups[g].Key, n.plan.Nodes[at], true
+}
+
+// Successors says whether any other node may have something.
+func (n *Node) Successors() bool {
+	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.serves && p.state == Live && p.eligible })
 }
 
 // Owners are the heard nodes, this one included, that say they hold a group.

@@ -94,8 +94,9 @@ func (l *loop) keepDrain(ctx context.Context) error {
 // orderDrain changes what is in force, and returns when it is kept.
 func (l *loop) orderDrain(ctx context.Context, d *drain) (string, error) {
 	var was *drain
+	successors := false
 	if err := l.inLoop(ctx, func(now time.Time) {
-		was = l.drained
+		was, successors = l.drained, l.node.Successors()
 		if d != nil || was != nil {
 			l.drainNode(now, d)
 		}
@@ -106,6 +107,9 @@ func (l *loop) orderDrain(ctx context.Context, d *drain) (string, error) {
 	switch {
 	case d != nil:
 		message = l.name + " is drained: what it holds goes to its successors"
+		if !successors {
+			message = l.name + " is drained, but goes on serving what it holds: no other node may have anything now"
+		}
 		if !d.Until.IsZero() {
 			message += "; it takes part again at " + d.Until.UTC().Format(time.RFC3339)
 		}

@@ -98,7 +98,7 @@ func TestDrainOnAFullDisk(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		message, err := n.loop.Do(t.Context(), half)
-		if err != nil || !strings.Contains(message, "a restart will forget that: no space left on device") {
+		if err != nil || !strings.Contains(message, "goes on serving what it holds") || !strings.Contains(message, "a restart will forget that: no space left on device") {
 			t.Errorf("%q, %v", message, err)
 		}
 		if n.loop.Status().Drained == nil {
