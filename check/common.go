@@ -66,6 +66,9 @@ func (c Common) validate() error {
 
 func (c Common) limit() time.Duration { return cmp.Or(c.Timeout, c.Interval) }
 
+// wakeEvery is the shortest time between two looks of a check that is woken.
+const wakeEvery = 10 * time.Millisecond
+
 // watch looks every interval, and at once when woken, until ctx is cancelled. look says
 // what is wrong, "" for nothing.
 func (c Common) watch(ctx context.Context, host plugin.Host, look func(context.Context) string, wake <-chan struct{}) {
@@ -73,6 +76,7 @@ func (c Common) watch(ctx context.Context, host plugin.Host, look func(context.C
 	tick := time.NewTicker(c.Interval)
 	defer tick.Stop()
 	for {
+		looked := time.Now()
 		failure := look(ctx)
 		if ctx.Err() != nil {
 			return
@@ -92,6 +96,12 @@ func (c Common) watch(ctx context.Context, host plugin.Host, look func(context.C
 		case <-ctx.Done():
 			return
 		case <-wake:
+			// What wakes may do so all the time.
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(wakeEvery - time.Since(looked)):
+			}
 		case <-tick.C:
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -55,9 +54,8 @@ func TestAmbientPowers(t *testing.T) {
 		t.Skip("SKIPPED: only root has powers to make ambient")
 	}
 	done := make(chan struct{})
-	go func() {
+	onThread(func() {
 		defer close(done)
-		runtime.LockOSThread() // for good: nobody else gets this thread
 		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var caps [2]unix.CapUserData
 		if err := unix.Capget(&header, &caps[0]); err != nil {
@@ -79,7 +77,7 @@ func TestAmbientPowers(t *testing.T) {
 		if got := powers(t); strings.Count(got, "0000000000000000") != 4 {
 			t.Errorf("after: %s", got)
 		}
-	}()
+	})
 	<-done
 }
 
@@ -95,6 +93,30 @@ func powers(t *testing.T) (out string) {
 		}
 	}
 	return out
+}
+
+// However often a program is started, the daemon's own powers stay.
+func TestOwnPowersStay(t *testing.T) {
+	const starts = 30
+	ended := make(chan error)
+	for range starts {
+		go func() {
+			var s Slot
+			ended <- s.Run(t.Context(), Spec{Command: []string{"true"}}, nil, time.Minute).Err
+		}()
+	}
+	for range starts {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	main, err := os.ReadFile("/proc/self/status") // of the main thread
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before := "NoNewPrivs:\t0"; strings.Contains(atStart, before) && !strings.Contains(string(main), before) {
+		t.Errorf("the main thread has lost its powers:\n%s", main)
+	}
 }
 
 // The daemon's environment, files, folder and process group are its own.
@@ -116,9 +138,8 @@ func TestNothingInherited(t *testing.T) {
 func TestCalm(t *testing.T) {
 	for _, test := range []struct{ nice, want int }{{-5, 0}, {5, 5}} {
 		done := make(chan struct{})
-		go func() {
+		onThread(func() {
 			defer close(done)
-			runtime.LockOSThread() // for good: nobody else gets this thread
 			if err := unix.Setpriority(unix.PRIO_PROCESS, 0, test.nice); err != nil {
 				if test.nice < 0 && os.Geteuid() != 0 {
 					return // then there is no such thread
@@ -131,7 +152,7 @@ func TestCalm(t *testing.T) {
 			if raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err != nil || 20-raw != test.want {
 				t.Errorf("nice %d became %d (%v), want %d", test.nice, 20-raw, err, test.want)
 			}
-		}()
+		})
 		<-done
 	}
 }

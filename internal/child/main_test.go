@@ -19,6 +19,9 @@ const (
 	daemonUser = "VIPPY_TEST_DAEMON_USER"
 )
 
+// atStart is what the kernel told of this process when it had done nothing yet.
+var atStart string
+
 func TestMain(m *testing.M) {
 	if file := os.Getenv(daemonFile); file != "" {
 		out, err := os.OpenFile(file, os.O_WRONLY, 0)
@@ -31,6 +34,11 @@ func TestMain(m *testing.M) {
 		}
 		select {}
 	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		panic(err)
+	}
+	atStart = string(status)
 	// Whoever starts the daemon may have left a file open; see keepOurs.
 	if _, err := unix.Open(os.Args[0], unix.O_RDONLY, 0); err != nil {
 		panic(err)

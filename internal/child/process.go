@@ -31,11 +31,9 @@ func Start(s Spec) (*Process, error) {
 	keepOurs()
 	p := &Process{cmd: cmd, exited: make(chan struct{})}
 	started := make(chan error, 1)
-	go func() {
-		// Powers and PR_SET_PDEATHSIG are a thread's, not the daemon's (prctl(2)): so
-		// this thread is the child's alone, lives as long, and, never unlocked, ends
-		// with this goroutine.
-		runtime.LockOSThread()
+	// Powers and PR_SET_PDEATHSIG are a thread's, not the daemon's (prctl(2)): so a thread
+	// is the child's alone, and lives as long.
+	onThread(func() {
 		err := renounce(cmd.SysProcAttr.Credential != nil)
 		if err == nil {
 			err = s.explain(cmd.Start(), cmd.SysProcAttr.Credential)
@@ -49,11 +47,33 @@ func Start(s Spec) (*Process, error) {
 		// Not reaped yet: until then the group's number can't become another's.
 		for errors.Is(unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
 		}
-	}()
+	})
 	if err := <-started; err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// onThread runs f on a thread that nobody else had or will have. It ends with f: what f
+// did to it is gone.
+func onThread(f func()) {
+	go func() {
+		runtime.LockOSThread() // and never unlocked, which ends the thread with the goroutine
+		if unix.Gettid() != os.Getpid() {
+			f()
+			return
+		}
+		// But not the main thread, whose powers are what everybody sees of the daemon's.
+		// While it is held here, another goroutine is on another one.
+		other := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			close(other)
+			f()
+		}()
+		<-other
+		runtime.UnlockOSThread()
+	}()
 }
 
 // keepOurs marks what the daemon itself was started with, by whom ever: Go marks only
