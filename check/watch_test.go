@@ -128,7 +128,7 @@ func TestTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	c := check.TCP{Common: check.Common{Label: "tcp", Interval: time.Millisecond}, Address: l.Addr().String()}
+	c := check.TCP{Common: check.Common{Label: "tcp", Interval: time.Millisecond, Timeout: time.Minute}, Address: l.Addr().String()}
 	votes, _ := run(t, c)
 	if got := <-votes; got != (plugin.Vote{}) {
 		t.Errorf("got %+v, want healthy", got)
@@ -159,7 +159,11 @@ func TestHTTP(t *testing.T) {
 		"/hang":  {"", "not done within 1s"},
 		"/long":  {"well", `the page doesn't hold "well"`},
 	} {
-		votes, _ := run(t, check.HTTP{Common: check.Common{Label: "http", Interval: time.Hour, Timeout: time.Second}, URL: s.URL + path, Expect: test.expect})
+		limit := time.Minute
+		if path == "/hang" {
+			limit = time.Second
+		}
+		votes, _ := run(t, check.HTTP{Common: check.Common{Label: "http", Interval: time.Hour, Timeout: limit}, URL: s.URL + path, Expect: test.expect})
 		if got := <-votes; got.Reason != test.want || got.Bar != (test.want != "") {
 			t.Errorf("%s: got %+v, want %q", path, got, test.want)
 		}
