@@ -73,10 +73,12 @@ func TestProgramVotes(t *testing.T) {
 	t.Parallel()
 	r, stop := run(t, nil, sh("disk", `
 		read hello; echo "$hello" >&2
-		echo '{"vote":"bar","reason":"no disk"}'; sleep 0.1; echo
+		echo '{"vote":"bar","reason":"no disk"}'; read event; echo
 		echo '[{"vote":"penalty","penalty":5,"group":"web","reason":"slow"},{"vote":"ok"}]'
 		while read line; do case $line in *'"stop"'*) exit 0;; esac; done`))
-	wantVotes(t, r, "plugin disk: barred: no disk", "plugin disk [web]: penalty 5: slow", "plugin disk: healthy")
+	wantVotes(t, r, "plugin disk: barred: no disk")
+	r.Emit(plugin.Event{Kind: plugin.Eligible})
+	wantVotes(t, r, "plugin disk [web]: penalty 5: slow", "plugin disk: healthy")
 	got := r.Reports()[0]
 	if !got.Running || got.PID == 0 || got.Restarts != 0 || got.Stderr != `{"event":"hello","protocol":1,"plugin":"disk"}` ||
 		fmt.Sprint(got.Votes) != "[{web false 5 slow}]" || !got.Voted {
@@ -192,8 +194,10 @@ func TestProgramOfOthers(t *testing.T) {
 func TestProgramRestarts(t *testing.T) {
 	t.Parallel()
 	r, _ := run(t, nil, sh("x", `if test -e "$1/again"; then echo '{"vote":"ok","group":"web"}'; exec cat >/dev/null; fi
-		echo '{"vote":"penalty","penalty":3}'; sleep 0.1; : >"$1/again"; echo oops >&2; exit 1`, t.TempDir()))
-	wantVotes(t, r, "plugin x: penalty 3: ", "plugin x: barred: ended: exit status 1: oops",
+		read hello; echo '{"vote":"penalty","penalty":3}'; read event; : >"$1/again"; echo oops >&2; exit 1`, t.TempDir()))
+	wantVotes(t, r, "plugin x: penalty 3: ")
+	r.Emit(plugin.Event{Kind: plugin.Eligible})
+	wantVotes(t, r, "plugin x: barred: ended: exit status 1: oops",
 		"plugin x [web]: healthy", "plugin x: penalty 3: ")
 	got := r.Reports()[0]
 	if !got.Running || got.Restarts != 1 || got.Failure != "ended: exit status 1: oops" || got.Stderr != "oops" {
