@@ -103,7 +103,9 @@ func (s *sidecar) run(ctx context.Context, a *app) error {
 
 	ctx, cancel := context.WithCancel(ctx)
 	tenures, lost := make(chan ctlsocket.Tenure), make(chan error, 1)
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		lost <- a.followTenure(ctx, s.group, func(t ctlsocket.Tenure) error {
 			select {
 			case tenures <- t:
@@ -115,6 +117,7 @@ func (s *sidecar) run(ctx context.Context, a *app) error {
 	}()
 	err := s.supervise(signals, tenures, lost)
 	cancel()
+	<-done
 	return err
 }
 
@@ -154,11 +157,11 @@ func (s *sidecar) supervise(signals <-chan os.Signal, tenures <-chan ctlsocket.T
 		case end = <-lost:
 			has = false
 		case sig := <-signals:
-			switch {
-			case s.running != nil:
+			if s.running != nil {
 				s.running.signal(sig.(unix.Signal))
-			case fatal(sig):
-				return exitCode(exitSignal + int(sig.(unix.Signal)))
+			}
+			if fatal(sig) && (s.running == nil || s.ending) {
+				end = exitCode(exitSignal + int(sig.(unix.Signal)))
 			}
 		case <-exited:
 			s.exited = true
