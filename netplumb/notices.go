@@ -1,43 +1,12 @@
 package netplumb
 
 import (
-	"cmp"
 	"container/heap"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 )
-
-// Notify says who is told directly, beside everybody at once, that an address is here now:
-// by an ARP request in its name, which also hosts heed that pass over gratuitous ARP, or by an
-// unsolicited neighbour advertisement.
-type Notify struct {
-	// Known: the hosts of the collective table, and the gateways, that are on the address's
-	// subnet.
-	Known bool
-	// Networks adds the hosts of these, as far as they are on the address's subnet. Of IPv6
-	// only those that are known are told.
-	Networks []Network
-	// Every is the time between two readings of this kernel's neighbours; 0 means never.
-	Every time.Duration
-}
-
-// A Network is all hosts of a network on a link.
-type Network struct {
-	Link   string
-	Prefix netip.Prefix
-}
-
-// on returns the networks on a link.
-func (n Notify) on(link string) (networks []netip.Prefix) {
-	for _, w := range n.Networks {
-		if w.Link == link {
-			networks = append(networks, w.Prefix)
-		}
-	}
-	return networks
-}
 
 const (
 	// noticeAgain is when those who are known are told once more: a frame may be lost.
@@ -58,15 +27,6 @@ const (
 type target struct {
 	addr netip.Addr
 	mac  MAC
-}
-
-// A tour tells the targets of its round of one address.
-type tour struct {
-	addr  netip.Addr
-	round *round // nil before it has joined one
-	taken time.Duration
-	told  int // how many notices were sent
-	place int // in the queue, or -1 when all that can be told now was told
 }
 
 // A round is whom to tell on one subnet. All addresses that are taken while it lasts share
@@ -339,51 +299,4 @@ func (n *notices) wake(now time.Duration, late bool, pace *bucket, rate int) (at
 		}
 	}
 	return at, any
-}
-
-// due is when a tour's next notice is.
-func (t *tour) due() time.Duration {
-	if t.told < len(t.round.known) {
-		return t.taken
-	}
-	return t.taken + noticeAgain
-}
-
-// tourHeap has first who has told the fewest of those to be told at once, and then those who
-// have told all of them, in the order in which they are due again (container/heap).
-type tourHeap []*tour
-
-func (h tourHeap) Len() int { return len(h) }
-func (h tourHeap) Less(i, j int) bool {
-	a, b := h[i], h[j]
-	first := func(t *tour) int {
-		if t.told < len(t.round.known) {
-			return 0
-		}
-		return 1
-	}
-	by := cmp.Or(cmp.Compare(first(a), first(b)), a.addr.Compare(b.addr))
-	if first(a) == 0 && first(b) == 0 {
-		by = cmp.Or(cmp.Compare(a.told, b.told), a.addr.Compare(b.addr))
-	} else if first(a) == first(b) {
-		by = cmp.Or(cmp.Compare(a.due(), b.due()), a.addr.Compare(b.addr))
-	}
-	return by < 0
-}
-func (h tourHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
-}
-func (h *tourHeap) Push(x any) {
-	t := x.(*tour)
-	t.place = len(*h)
-	*h = append(*h, t)
-}
-func (h *tourHeap) Pop() any {
-	old := *h
-	t := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	t.place = -1
-	return t
 }
