@@ -21,8 +21,9 @@ import (
 // shows what p would tell the daemon. A Host's Vote and Log wait here while the daemon is
 // behind: it reads some hundred lines a second.
 func Main(p Plugin) {
-	// What is meant for the daemon is no order to us: it says when to stop.
-	signal.Ignore(unix.SIGINT, unix.SIGHUP)
+	// What is meant for the daemon is no order to us: it says when to stop. Not ignored,
+	// which would go on to what the plugin starts.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGINT, unix.SIGHUP)
 	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGTERM)
 	err := serve(ctx, p, os.Stdin, os.Stdout)
 	cancel()

@@ -39,8 +39,7 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 	if err != nil {
 		return err
 	}
-	// A log pipe whose reader died must not take the daemon with it.
-	signal.Ignore(unix.SIGPIPE)
+	outlivePipes()
 	left, err := upgrade.Inherited()
 	if err != nil {
 		return exit{exitFailure, err}
@@ -92,6 +91,11 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 	}
 	return nil
 }
+
+// outlivePipes keeps a log pipe whose reader died from taking the daemon with it. The
+// signal is taken and thrown away, since one that is ignored would be ignored by all that
+// the daemon starts, too: a check's pipelines would not end, nor plugins whose daemon did.
+func outlivePipes() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
 
 // parseLevel returns nil for "", which leaves the choice to the config.
 func parseLevel(name string) (*slog.Level, error) {

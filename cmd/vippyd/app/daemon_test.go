@@ -1,7 +1,10 @@
 package app
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -87,5 +90,30 @@ func TestGateway(t *testing.T) {
 	}
 	if hasGateway(filepath.Join(t.TempDir(), "none")) {
 		t.Error("a file that isn't there has a gateway")
+	}
+}
+
+// What the daemon starts is ended by a closed pipe, though the daemon itself isn't.
+func TestPipesEndChildren(t *testing.T) {
+	outlivePipes()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	r.Close()
+	if _, err := w.WriteString("x"); !errors.Is(err, unix.EPIPE) {
+		t.Errorf("writing to a closed pipe: %v", err)
+	}
+	out, err := exec.Command("grep", "SigIgn", "/proc/self/status").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ignored uint64
+	if _, err := fmt.Sscanf(string(out), "SigIgn: %x", &ignored); err != nil {
+		t.Fatalf("%q: %v", out, err)
+	}
+	if ignored&(1<<(unix.SIGPIPE-1)) != 0 {
+		t.Errorf("a child ignores SIGPIPE: %s", out)
 	}
 }
