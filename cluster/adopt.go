@@ -81,12 +81,20 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 	}
 	n.majority = n.newMajority()
 
+	parted := parts(oldPlan, p, oldPeers)
+	for _, x := range n.peers {
+		if x != nil && parted {
+			x.strange = now
+		}
+	}
+
 	n.holds, n.claims, n.signs = newHolds(count), newClaims(count), newSigns(count, now)
 	for i, g := range p.Groups {
 		from := sources(oldPlan, g)
 		n.inherit(i, g, oldPlan, &oldHolds)
 		for k, j := range from {
 			s := oldSigns[j]
+			s.fresh = s.fresh && !parted
 			if s.holder >= 0 {
 				s.holder = p.Member(oldPlan.Members()[s.holder])
 			}
@@ -134,6 +142,18 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 	n.voice.fit(count)
 	n.digestChanged()
 	n.voice.urgent = true
+}
+
+// parts says whether the next plan lacks a node that may be there. It may just have taken
+// what was given up under the old plan, and nobody who goes by the next one believes it when
+// it says so: what was given up lately has to be asked for.
+func parts(old, next vipgroup.Plan, peers []*peer) bool {
+	for i, name := range old.Nodes {
+		if next.Node(name) < 0 && peers[i] != nil && !peers[i].farewell {
+			return true
+		}
+	}
+	return false
 }
 
 // inherit takes over what is held of a group's addresses from the books of the old plan.

@@ -208,6 +208,70 @@ func TestNotInPlan(t *testing.T) {
 	}
 }
 
+// TestGivenToWhoIsTakenOut: what was just handed over to a node that a new plan lacks is not
+// taken back as given up: that node has it, and isn't believed any more when it says so.
+func TestGivenToWhoIsTakenOut(t *testing.T) {
+	for _, nodes := range []int{2, 3} {
+		one := planOf(t, 1, nodes, "a b c d")
+		two := planOf(t, 2, nodes, "a b c d")
+		two.Nodes = two.Nodes[:nodes-1]
+		two, err := vipgroup.NewPlan(two)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for first := range 10 {
+			for between := range 4 {
+				m := meshOf(t, slices.Repeat([]vipgroup.Plan{one}, nodes)...)
+				m.run(time.Second)
+				m.nodes[nodes-2].Drain(m.now, Drain{})
+				m.watch(time.Duration(first) * time.Millisecond)
+				m.nodes[0].Adopt(m.now, two)
+				m.watch(time.Duration(between) * time.Millisecond)
+				m.nodes[nodes-2].Adopt(m.now, two)
+				m.nodes[nodes-2].Undrain(m.now)
+				m.watch(300 * time.Millisecond)
+			}
+		}
+	}
+}
+
+// TestStrangersMayHaveIt: the release of a peer is witnessed only where everybody to whom it
+// may have given the address is believed here.
+func TestStrangersMayHaveIt(t *testing.T) {
+	ours, more, other := planOf(t, 2, 3, "a b"), planOf(t, 1, 4, "a b"), planOf(t, 1, 3, "a b c")
+	for _, tt := range []struct {
+		name    string
+		before  vipgroup.Plan
+		known   bool // here, at last
+		between time.Duration
+		want    bool
+	}{
+		{name: "another plan with the same nodes", before: other, known: true, want: true},
+		{name: "with one more", before: more, known: true},
+		{name: "with one more, a while ago", before: more, known: true, between: 400 * time.Millisecond, want: true},
+		{name: "a plan that was never known", before: other},
+	} {
+		r := newRig(t, ours)
+		s := r.peers[0]
+		s.holds(0)
+		r.pass(time.Second)
+		s.plan = tt.before
+		r.say(s)
+		if tt.known {
+			r.n.plans.learn(tt.before)
+			r.n.digestChanged()
+		}
+		s.plan = ours
+		r.say(s)
+		r.pass(tt.between)
+		s.frees(0)
+		r.say(s)
+		if x := r.n.signs[0]; !x.released() || x.fresh != tt.want {
+			t.Errorf("%s: released %v, witnessed %v", tt.name, x.released(), x.fresh)
+		}
+	}
+}
+
 // TestNotInThePlanOfAnother: a node that a peer doesn't know in its plan takes nothing while
 // it hears that one: it would not object for a third that this node can't hear.
 func TestNotInThePlanOfAnother(t *testing.T) {

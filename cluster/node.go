@@ -102,6 +102,7 @@ func (n *Node) digestChanged() {
 			continue
 		}
 		p.table = n.plans.tables[p.ann.digest]
+		p.noteStrange()
 		p.interpret(len(n.plan.Groups), n.all)
 		n.noteHeard(p)
 	}
@@ -300,6 +301,9 @@ func (n *Node) receiveAnnouncement(now time.Time, p *peer, e envelope, r *reader
 	}
 	if a.digest != p.ann.digest {
 		p.planned = now
+		if p.table == nil && !p.last.IsZero() {
+			p.strange = p.last // nobody will know any more
+		}
 	}
 	p.ann, n.incoming = n.incoming, p.ann
 	p.ann.boot, p.ann.seq = e.boot, e.seq
@@ -313,6 +317,7 @@ func (n *Node) receiveAnnouncement(now time.Time, p *peer, e envelope, r *reader
 	if p.table == nil {
 		n.plans.forget(n.planUsed)
 	}
+	p.noteStrange()
 	if first := n.born.Add(listenFirst * p.ann.interval); n.voice.last.IsZero() && first.After(n.voice.speakAt) {
 		n.voice.speakAt = first // its next announcement takes longer than ours
 	}
@@ -381,7 +386,7 @@ func (n *Node) noteHolding(now time.Time, p *peer) {
 	}
 	for g := range n.signs {
 		if n.signs[g].holder == at && !p.held.has(g) {
-			n.signs.freedBy(g, at, p.boot, p.farewell, now, n.witnessed(now))
+			n.signs.freedBy(g, at, p.boot, p.farewell, now, n.witnessed(now, p))
 		}
 	}
 }
@@ -392,9 +397,10 @@ func (n *Node) recent() time.Duration { return 3 * n.bounds.interval }
 
 // witnessed is recent for what a peer says now. What arrives within an interval of a gap
 // in which this node did nothing may have waited in a socket all the while: then no
-// release is witnessed, for somebody else may have taken the address since.
-func (n *Node) witnessed(now time.Time) time.Duration {
-	if now.Sub(n.slept) < n.bounds.interval {
+// release is witnessed, for somebody else may have taken the address since. Nor is that of a
+// peer that lately went by a plan with other nodes: one that isn't believed here may have it.
+func (n *Node) witnessed(now time.Time, p *peer) time.Duration {
+	if now.Sub(n.slept) < n.bounds.interval || p.table == nil || now.Sub(p.strange) <= n.recent() {
 		return -1
 	}
 	return n.recent()

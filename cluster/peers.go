@@ -51,6 +51,7 @@ type peer struct {
 	state    PeerState
 	since    time.Time // when the state last changed
 	planned  time.Time // when it first named its present plan
+	strange  time.Time // when it last went by a plan that has a node that ours lacks, or may have one
 	asks     bool      // it wants an answer
 	answered time.Time // when it last got one for the asking
 	copied   time.Time // when it last got a unicast copy
@@ -135,6 +136,13 @@ func (p *peer) judge(now time.Time, b bounds) PeerState {
 // time to answer since it came back.
 func (p *peer) cannotHear(now time.Time, grace time.Duration) bool {
 	return p.state != Live && now.Sub(p.back) > grace
+}
+
+// noteStrange notes that its newest announcement is by a plan that has a node that ours lacks.
+func (p *peer) noteStrange() {
+	if p.table != nil && p.table.strange {
+		p.strange = p.last
+	}
 }
 
 // startOf returns the sequence at which the peer's claim on our group began, 0 for none.

@@ -18,6 +18,9 @@ type table struct {
 	mine  [][]int // for each of its groups, ours that share an address
 	their [][]int // for each of ours, its groups that share an address
 	whole []bool  // for each of ours: all its addresses are in groups of theirs
+	// strange: it has a node that is none of ours, so whoever goes by it may give up an
+	// address for one that isn't believed here.
+	strange bool
 	// conflict says in what it differs from our own plan of the same version, "" for others.
 	conflict string
 }
@@ -63,11 +66,17 @@ func (p *plans) learn(other vipgroup.Plan) *table {
 	for j, g := range p.own.Groups {
 		t.whole[j] = !slices.ContainsFunc(g.Resources(), func(r string) bool { return other.Owns(r) < 0 })
 	}
+	t.strange = lacks(p.own, other)
 	if other.Version == p.own.Version {
 		t.conflict = conflict(p.own, other)
 	}
 	p.tables[other.Digest()] = t
 	return t
+}
+
+// lacks says whether a plan lacks a node of another one.
+func lacks(p, other vipgroup.Plan) bool {
+	return slices.ContainsFunc(other.Nodes, func(name string) bool { return p.Node(name) < 0 })
 }
 
 // conflict says in what two plans of one version differ: one line, and how many more.
