@@ -32,6 +32,7 @@ type tenureLog struct {
 
 // follow asks a node for a group until the context ends.
 func follow(ctx context.Context, n *fakeNode, group string) *tenureLog {
+	synctest.Wait() // the socket, too, is served only when the loop has begun
 	t := &tenureLog{ended: make(chan error, 1)}
 	go func() {
 		t.ended <- n.loop.Tenure(ctx, group, func(now ctlsocket.Tenure) error {
