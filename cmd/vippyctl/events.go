@@ -46,19 +46,30 @@ func (a *app) printEvents(cmd *cobra.Command, follow bool) error {
 		ctx, cancel = context.WithTimeout(ctx, askTime)
 		defer cancel()
 	}
+	var failed error // to print, which is no fault of the daemon
+	tell := func(line json.RawMessage) error {
+		failed = a.printEvent(out, line)
+		return failed
+	}
+	if !follow {
+		return cmp.Or(a.client.Lines(ctx, ctlsocket.EventsPath(0, false), tell), failed)
+	}
+	now, err := a.client.Status(ctx)
+	if err != nil {
+		return err
+	}
 	for {
-		var failed error // to print, which is no fault of the daemon
-		err := a.client.Lines(ctx, ctlsocket.EventsPath(0, follow), func(line json.RawMessage) error {
-			failed = a.printEvent(out, line)
-			return failed
-		})
-		cut := err == nil || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
-		if failed != nil || !follow || !cut {
+		err := a.client.Lines(ctx, ctlsocket.EventsPath(0, true), tell)
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
 			return cmp.Or(failed, err)
 		}
-		// Another program in its place goes on (vippyctl upgrade), and remembers nothing yet.
-		if _, err := a.client.Status(ctx); err != nil {
+		// Another program may go on in its place (vippyctl upgrade), and remembers nothing yet.
+		before := now
+		if now, err = a.client.Status(ctx); err != nil {
 			return fmt.Errorf("the daemon ended: %w", err)
+		}
+		if now.Program.Since.Equal(before.Program.Since) {
+			return errors.New("the daemon ended")
 		}
 	}
 }
