@@ -184,7 +184,7 @@ func (c *checker) connected(a, b int) (since int64, ok bool) {
 		}
 		t, all := max(third.speaks, third.regrouped)+5*int64(w.cfg.Interval), true
 		for _, end := range [2]int{a, b} {
-			all = all && third.knows(w.hosts[end]) && w.hosts[end].knows(third)
+			all = all && third.knows(third) && third.knows(w.hosts[end]) && w.hosts[end].knows(third)
 			t = max(t, w.hosts[end].regrouped+5*int64(w.cfg.Interval))
 			for _, p := range [2]*path{&w.paths[end][k], &w.paths[k][end]} {
 				all = all && !p.link && !p.udp && !p.group

@@ -272,8 +272,12 @@ func (h *host) keys() []cluster.Key {
 	return h.w.rotation.keys()
 }
 
-// planned notes which plan rules.
+// planned notes which plan rules. What the kernel has of groups that are new is reported, as
+// the core may take them for its own until it is told.
 func (h *host) planned(p *planning) {
+	for g := range h.due {
+		h.due[g] = slices.Contains(p.groups, g) && (h.due[g] || !slices.Contains(h.plan.groups, g))
+	}
 	if !slices.Equal(p.plan.Members(), h.plan.plan.Members()) {
 		h.regrouped = h.w.now
 	}

@@ -174,7 +174,6 @@ func (h *host) turn() {
 	h.noteSpin(&r)
 	if h.plan != h.file && h.node.Plan().Digest() == h.file.plan.Digest() {
 		h.planned(h.file)
-		clear(h.due)
 		h.willDue = 0
 	}
 	for _, d := range r.Send {
