@@ -63,6 +63,11 @@ var (
 	// link that is cut one way while another's daemon and guard are dead (README: limits). A
 	// flood leaves little time for anything else.
 	alone = []string{"flood", "all-peers-dead", "one-way-in", "one-way-out", "twin", "twin-idle"}
+	// voiceless faults keep a node from chatting, and those of unreleased leave addresses that
+	// nobody released. Of both at once, two nodes that can't talk may claim the same address in
+	// the same instant, until the first announcement by ARP.
+	voiceless  = []string{"mute", "firewall"}
+	unreleased = []string{"freeze", "kill-both"}
 	// unfit faults do nothing, allow two owners, or are orders: one that another fault refuses
 	// would be no fault of the daemons.
 	unfit = []string{"none", "split", "drain", "move"}
@@ -136,8 +141,11 @@ func (s *soak) draw() []blow {
 		return []blow{first}
 	}
 	second := s.drawBlow(func(b blow) bool {
+		both := func(one, other []string) bool {
+			return slices.Contains(one, first.fault) && slices.Contains(other, b.fault)
+		}
 		return b.victim != first.victim && !slices.Contains(alone, b.fault) &&
-			!(slices.Contains(network, first.fault) && slices.Contains(network, b.fault))
+			!both(network, network) && !both(voiceless, unreleased) && !both(unreleased, voiceless)
 	})
 	second.after = time.Duration(s.random.IntN(1000)) * time.Millisecond
 	return []blow{first, second}
