@@ -12,8 +12,8 @@ type Event struct {
 	// Seq numbers the events of one daemon from 1 on.
 	Seq  uint64    `json:"seq"`
 	Time time.Time `json:"time"`
-	// Kind says what happened: taking, taken, releasing, released, conflict, still-owner, moved, peer,
-	// eligible, not-eligible, alarm, alarm-over, plan-changed, stopping.
+	// Kind says what happened: taking, taken, releasing, released, conflict, still-owner,
+	// moved, peer, eligible, not-eligible, alarm, alarm-over, plan-changed, stopping.
 	Kind string `json:"event"`
 	// Group, Key and Addresses are those of the group that the event is about.
 	Group     string         `json:"group,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -162,5 +163,21 @@ func TestAlarmsAreToldWhenTheyBeginAndEnd(t *testing.T) {
 	assertOrder(t, "line", lines, []string{"alarm: b hears nobody", "alarm over: b hears nobody"})
 	if n := strings.Count(strings.Join(lines, "\n"), "alarm: b"); n != 1 {
 		t.Errorf("the alarm was told %d times", n)
+	}
+}
+
+// TestKinds: each kind of event is in the reference.
+func TestKinds(t *testing.T) {
+	data, err := os.ReadFile("../../docs/reference.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(data), "\n## Events\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	for _, k := range []plugin.Kind{plugin.Taking, plugin.Taken, plugin.Releasing, plugin.Released, plugin.Conflict, plugin.StillOwner, plugin.Moved,
+		plugin.Eligible, plugin.NotEligible, plugin.Peer, plugin.Alarm, plugin.AlarmOver, plugin.PlanChanged, plugin.Stopping} {
+		if !strings.Contains(table, "`"+string(k)+"`") {
+			t.Errorf("docs/reference.md has no event %s", k)
+		}
 	}
 }
