@@ -38,7 +38,7 @@ cc:
 	@command -v "$$(go env CC)" >/dev/null || { echo "NO C COMPILER ($$(go env CC)): the race detector needs one, so this is no full test." >&2; echo "Install gcc, or run without the race detector: make test RACE=" >&2; exit 1; }
 
 sim: ## fresh seeds for SIMHOURS simulated cluster-hours
-	go test ./internal/sim -count=1 -v -run TestFresh -sim.hours=$(SIMHOURS)
+	go test ./internal/sim -count=1 -v -run 'TestFresh|TestScale' -sim.hours=$(SIMHOURS)
 
 sim-search: ## the same for long: make sim-search SIMHOURS=200
 	go test ./internal/sim -count=1 -v -timeout 0 -run TestFresh -sim.workers=2 -sim.hours=$(SIMHOURS)

@@ -9,6 +9,8 @@ import (
 type claims struct {
 	open   set
 	groups []claim
+	// expects: somebody should be heard now, so that silence of everything is our own.
+	expects bool
 }
 
 type claim struct {
@@ -85,6 +87,7 @@ func (n *Node) judgeClaims(now time.Time) (wake time.Time) {
 	candidates.copyFrom(n.all)
 	candidates.minus(n.holds.mine)
 	blind := n.blind()
+	n.claims.expects = n.expectsFrames()
 	for g := range candidates.all {
 		c := &n.claims.groups[g]
 		if n.quiet(g) {
@@ -124,14 +127,11 @@ func (n *Node) quiet(g int) bool {
 func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
 	c, s := &n.claims.groups[g], &n.signs[g]
 	c.wait = ""
-	heldByLive, blocked := false, false
-	for _, p := range n.peers {
-		if p != nil && p.isHeard() && p.held.has(g) {
-			heldByLive = true
-			if p.state != Live {
-				blocked = true
-			}
-		}
+	heldByLive, blocked := n.heardHeld.has(g), false
+	if heldByLive {
+		blocked = slices.ContainsFunc(n.peers, func(p *peer) bool {
+			return p != nil && p.isHeard() && p.state != Live && p.held.has(g)
+		})
 	}
 	free := !heldByLive && (s.released() || n.silentSince(now, g, n.silence(g)-n.bounds.stand, wake))
 	if !free {
@@ -177,16 +177,19 @@ func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
 		c.wait = "the address may still be in use"
 		return false
 	}
+	rivals := 0
 	for _, p := range n.peers {
 		if p != nil && p.state == Live && p.claimed.has(g) && n.rivalClaims(p, g) {
-			if n.claims.open.has(g) {
-				n.pause(now, g)
-			}
-			c.wait = "another claim goes first"
-			return false
+			rivals++
 		}
 	}
-	return true
+	if rivals > 0 {
+		if n.claims.open.has(g) {
+			n.pause(now, g, rivals)
+		}
+		c.wait = "another claim goes first"
+	}
+	return rivals == 0
 }
 
 // rivalClaims says whether a peer's claim on our group has the better rank.
@@ -228,7 +231,7 @@ func (n *Node) silentSince(now time.Time, g int, long time.Duration, wake *time.
 		soonest(wake, due)
 		return false
 	}
-	return !n.expectsFrames() || now.Sub(n.life.frame) <= (n.bounds.stale-n.bounds.stand)/2
+	return !n.claims.expects || now.Sub(n.life.frame) <= (n.bounds.stale-n.bounds.stand)/2
 }
 
 // judgePermission grants an open claim when nobody objects and it has stood for as long
@@ -314,16 +317,15 @@ func (n *Node) giveWay(now time.Time, g int) {
 	}
 	if !now.Before(c.until) {
 		n.claims.withdraw(g)
-		n.pause(now, g)
+		n.pause(now, g, n.plan.Rank(n.plan.Groups[g].Key, n.name)) // who else claims it may not be heard
 		n.voice.urgent = true
 	}
 }
 
-// pause keeps this node from claiming a group while its rivals have their turn, which
+// pause keeps this node from claiming a group while so many rivals have their turn, which
 // must be long enough for a claim to stand.
-func (n *Node) pause(now time.Time, g int) {
-	place := time.Duration(n.plan.Rank(n.plan.Groups[g].Key, n.name))
-	n.claims.groups[g].pause = now.Add((2 + place) * max(n.bounds.interval, n.bounds.stand))
+func (n *Node) pause(now time.Time, g, rivals int) {
+	n.claims.groups[g].pause = now.Add(time.Duration(2+rivals) * max(n.bounds.interval, n.bounds.stand))
 }
 
 func (n *Node) take(now time.Time, g int) {

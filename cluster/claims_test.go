@@ -2,8 +2,11 @@ package cluster
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 // until lets time pass until the condition holds, and returns how long that took; it
@@ -347,6 +350,37 @@ func TestWorseClaimWithdraws(t *testing.T) {
 			}
 		}
 		return true
+	})
+}
+
+// TestPauseIsForThoseWhoClaim: who withdraws for a better claim waits for as many turns as
+// there are such claims, not for every node that the plan ranks better: of many nodes, half
+// may be gone, and the others have what they want.
+func TestPauseIsForThoseWhoClaim(t *testing.T) {
+	const groups = 12
+	r := newRig(t, testPlan(t, vipgroup.MaxNodes, groups))
+	r.peers[0].holds(span(0, groups)...)
+	for _, s := range r.peers {
+		s.ann.eligible = false
+	}
+	r.pass(time.Second)
+	rival := r.peers[len(r.peers)-1] // the better one for nearly every group
+	rival.claims(span(0, groups)...)
+	r.say(rival)
+	r.ready()
+	worst := 0
+	for g, s := range r.status().Groups {
+		if !s.Claiming {
+			worst = max(worst, r.n.plan.Rank(r.n.plan.Groups[g].Key, "node1"))
+		}
+	}
+	if worst < 10 {
+		t.Fatalf("node1 withdrew no claim with a rank beyond %d", worst)
+	}
+	rival.ann.claims = nil
+	r.say(rival)
+	r.until("claimed again after one rival's turn", 3*r.n.bounds.interval+20*time.Millisecond, func() bool {
+		return !slices.ContainsFunc(r.status().Groups, func(s GroupStatus) bool { return !s.Claiming })
 	})
 }
 

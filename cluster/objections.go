@@ -122,6 +122,20 @@ func (n *Node) objectionable(c, k *peer) set {
 	if k.table == nil {
 		return out
 	}
+	if c.table.same && k.table.same {
+		// The usual case: places are groups, and only those that both have to do with matter.
+		for g := range n.all.all {
+			kHolds, kClaims := k.held.has(g), k.claimed.has(g)
+			if !kHolds && !kClaims {
+				continue
+			}
+			if c.held.has(g) && kHolds && n.plan.Better(n.plan.Groups[g].Key, k.name, c.name) ||
+				c.claimed.has(g) && (kHolds || k.stampOf(g) < c.stampOf(g)) {
+				out.add(g)
+			}
+		}
+		return out
+	}
 	for i, group := range c.table.plan.Groups {
 		cHolds, cClaims := c.ann.held.has(i), c.claims(i)
 		if !cHolds && !cClaims {

@@ -104,7 +104,8 @@ type host struct {
 	will    []cluster.Datagram // the newest that it was told
 	willDue int64              // on its own clock
 
-	lastTurn   int64 // on its own clock
+	busy       uint32 // the process that is yet to take a turn for what it has read
+	lastTurn   int64  // on its own clock
 	lastExtend int64
 	lastShare  int64
 	lastFrame  int64

@@ -143,3 +143,12 @@ func (h *hearing) note(now, since int64) {
 		h.first = now
 	}
 }
+
+// A speech is how many datagrams the nodes have sent, of how many bytes, and the largest.
+type speech struct{ datagrams, bytes, largest int }
+
+func (s *speech) note(size int) {
+	s.datagrams++
+	s.bytes += size
+	s.largest = max(s.largest, size)
+}

@@ -34,7 +34,8 @@ func (h *host) receive(f *frame) {
 			h.inbox = append(h.inbox, recorded{f, h.w.now})
 			h.rebirth()
 		} else if h.read(recorded{f, h.w.now}) {
-			h.turn()
+			h.idleTurns = 0 // this one has a reason
+			h.turnSoon()
 		}
 	}
 }
@@ -164,6 +165,28 @@ func (h *host) tick() {
 	h.turn()
 }
 
+// turnSoon takes the turn that follows from what was read, with what else comes in before
+// a busy process gets to it.
+func (h *host) turnSoon() {
+	if h.w.cfg.Busy == 0 {
+		h.turn()
+		return
+	}
+	if h.busy == h.gen {
+		return
+	}
+	gen := h.gen
+	h.busy = gen
+	h.w.after(int64(h.w.cfg.Busy), func() {
+		if h.gen != gen {
+			return
+		}
+		if h.busy = 0; h.alive() {
+			h.turn()
+		}
+	})
+}
+
 // turn takes one Ready and does it, in the order that the daemon keeps.
 func (h *host) turn() {
 	w := h.w
@@ -227,6 +250,7 @@ func (h *host) noteSpin(r *cluster.Ready) {
 
 // speak sends one datagram of the core.
 func (h *host) speak(d cluster.Datagram) {
+	h.w.said.note(len(d.Data))
 	f := &frame{kind: chatGroup, src: int16(h.id), from: h.chat, ttl: 255, data: slices.Clone(d.Data)}
 	if !d.To.IsValid() && !h.w.cfg.Unicast {
 		h.w.broadcast(f)

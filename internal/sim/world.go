@@ -41,6 +41,9 @@ type Config struct {
 	Orders bool
 	// Balance has the nodes even the load by themselves, often.
 	Balance bool
+	// Busy is how long a process has other things to do before the turn that follows an
+	// input, as where a thousand groups make turns long and inputs many.
+	Busy time.Duration
 	// Share lets hosts share their neighbours.
 	Share bool
 	// Unicast lets the nodes talk to each other's hosts only, as with `chat: none`.
@@ -119,6 +122,7 @@ type World struct {
 	quiet      bool    // nobody may be drained by an order any more
 	story      []line
 	hash       uint64
+	said       speech
 	turns      uint64
 	events     uint64
 	violation  *Violation
