@@ -80,6 +80,7 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 		n.peers[i].serves = i < len(p.Nodes)
 	}
 	n.majority = n.newMajority()
+	as := n.depart(oldPlan, oldPeers)
 
 	parted := parts(oldPlan, p, oldPeers)
 	for _, x := range n.peers {
@@ -95,9 +96,7 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 		for k, j := range from {
 			s := oldSigns[j]
 			s.fresh = s.fresh && !parted
-			if s.holder >= 0 {
-				s.holder = p.Member(oldPlan.Members()[s.holder])
-			}
+			s.holder = as(s.holder)
 			if len(from) > 1 || !slices.Equal(oldPlan.Groups[j].Resources(), g.Resources()) {
 				// Only whole groups are released; of a part nothing is known.
 				s.holder, s.freed, s.fresh, s.pingOn = nobody, time.Time{}, false, time.Time{}

@@ -294,3 +294,32 @@ func TestNotInThePlanOfAnother(t *testing.T) {
 	r.peers[0].plan, r.peers[0].deaf = with, false
 	r.until("it takes part", 10*time.Second, func() bool { return len(r.has) > 0 })
 }
+
+// TestDepartingNodeHandsOver: a node that the others took out of the plan goes on being heard
+// until it has gone over to that plan: what it gives up then is taken at once, and not before.
+func TestDepartingNodeHandsOver(t *testing.T) {
+	one := planOf(t, 1, 3, "a b c d e f")
+	two := one
+	two.Version, two.Nodes = 2, one.Nodes[:2]
+	two, err := vipgroup.NewPlan(two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := meshOf(t, one, one, one)
+	m.run(2 * time.Second)
+	its := m.hosts()[2]
+	if its == "" {
+		t.Fatalf("addresses are at %q", m.hosts())
+	}
+	m.nodes[0].Adopt(m.now, two)
+	m.nodes[1].Adopt(m.now, two)
+	m.watch(2 * time.Second) // its disk is slow
+	if got := m.hosts()[2]; got != its {
+		t.Fatalf("node3 has %q before it knows, had %q", got, its)
+	}
+	m.nodes[2].Adopt(m.now, two)
+	m.watch(30 * time.Millisecond)
+	if h := m.hosts(); h[2] != "" || len(h[0])+len(h[1]) != 6 {
+		t.Errorf("then addresses are at %q, want all of six at the first two", h)
+	}
+}

@@ -36,7 +36,9 @@ type Node struct {
 	incoming announcement
 
 	peers []*peer // by place among the plan's members; nil for ourselves
-	twins []twin
+	// departed are former peers that may still hold something.
+	departed []departed
+	twins    []twin
 	// outcasts are heard and not believed.
 	outcasts []outcast
 	bounds   bounds
@@ -225,6 +227,9 @@ func (n *Node) receive(now time.Time, in Packet) Refusal {
 		if what == kindPlanRequest {
 			n.serveStranger(now, &r, in.From)
 		}
+		if at := slices.IndexFunc(n.departed, func(d departed) bool { return d.name == string(e.sender) }); at >= 0 && what == kindAnnouncement {
+			return n.receiveDeparted(now, at, e, &r)
+		}
 		return UnknownNode
 	}
 	p := n.peers[i]
@@ -332,7 +337,8 @@ func (n *Node) receiveAnnouncement(now time.Time, p *peer, e envelope, r *reader
 }
 
 func (n *Node) planUsed(d vipgroup.Digest) bool {
-	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.ann.digest == d })
+	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.ann.digest == d }) ||
+		slices.ContainsFunc(n.departed, func(x departed) bool { return x.digest == d })
 }
 
 // noteHeard reads what a peer acknowledges.

@@ -171,7 +171,7 @@ func (n *Node) betterHolder(i, than, g int) bool {
 func (n *Node) incumbent(now time.Time, g int) int {
 	s := &n.signs[g]
 	switch {
-	case s.holder == nobody:
+	case s.holder < 0:
 	case s.holder == n.self:
 		if s.isFresh(now, n.recent()) {
 			return n.self
