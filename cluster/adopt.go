@@ -60,7 +60,7 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 	oldHad, oldSince := n.had, n.since
 	n.plan, n.encoded, n.self = p, p.Share(), p.Member(n.name)
 	n.plans.adopt(p)
-	n.adopted = n.voice.seq + 1
+	n.adopted, n.ruled = n.voice.seq+1, now
 	count := len(p.Groups)
 	n.all = newSet(count)
 	n.all.fill(count)

@@ -156,6 +156,30 @@ func TestSameVersionOtherPlan(t *testing.T) {
 	}
 }
 
+// TestConflictSinceWePlan: a conflict that this node's own change brought is no older than that.
+func TestConflictSinceWePlan(t *testing.T) {
+	plan := planOf(t, 5, 2, "a b")
+	m := meshOf(t, plan, plan)
+	m.watch(2 * time.Second)
+	changed := m.now
+	m.nodes[0].Adopt(m.now, planOf(t, 5, 2, "a c"))
+	m.watch(time.Second)
+	found := false
+	for _, n := range m.nodes {
+		for _, a := range n.Status(m.now).Alarms {
+			if a.Name == "plan-conflict" {
+				found = true
+				if a.Since.Before(changed) {
+					t.Errorf("%s has the conflict since %v before it began", n.name, changed.Sub(a.Since))
+				}
+			}
+		}
+	}
+	if !found {
+		t.Error("no alarm")
+	}
+}
+
 // TestRemovedGroupGoesFirst: the old plan rules until the kernel was seen without what
 // the new one doesn't have.
 func TestRemovedGroupGoesFirst(t *testing.T) {

@@ -28,6 +28,7 @@ type Node struct {
 	plans   plans
 	next    *vipgroup.Plan // a plan that waits until what it lacks is given up
 	adopted uint64         // the sequence of the first announcement with this plan
+	ruled   time.Time      // when this process last adopted a plan
 
 	// heardHeld is what any peer heard holds; candidates is scratch.
 	heardHeld, candidates set

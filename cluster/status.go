@@ -169,7 +169,11 @@ func (n *Node) peerAlarms(now time.Time, p *peer) (out []Alarm) {
 	default:
 		detail = fmt.Sprintf("%s has another plan of the same version %d: %s: make the files equal, then raise version", p.name, p.ann.version, p.table.conflict)
 	}
-	return append(out, Alarm{Name: "plan-conflict", Since: p.planned, Detail: detail})
+	since := p.planned
+	if since.Before(n.ruled) {
+		since = n.ruled
+	}
+	return append(out, Alarm{Name: "plan-conflict", Since: since, Detail: detail})
 }
 
 func (n *Node) groupStatus(now time.Time, g int) GroupStatus {
