@@ -76,7 +76,7 @@ func TestFirstVote(t *testing.T) {
 		{"a signal", check.Exec{Command: sh(`kill -TERM $$`)},
 			[]plugin.Vote{{Bar: true, Reason: "signal: terminated"}}},
 		{"no such program", check.Exec{Command: []string{"/nowhere/check"}},
-			[]plugin.Vote{{Bar: true, Reason: `cannot start: exec: "/nowhere/check": stat /nowhere/check: no such file or directory`}}},
+			[]plugin.Vote{{Bar: true, Reason: `cannot start: there is no program /nowhere/check`}}},
 		{"nothing on stdin", check.Exec{Command: []string{"cat"}}, []plugin.Vote{{}}},
 		{"its environment", check.Exec{Command: sh(`pwd >&2; env | grep -c . >&2; echo "$VIPPY_CHECK" | grep -q ^web$`)}, []plugin.Vote{{}}},
 		{"a warning of a Nagios plugin", check.Exec{Command: sh(`echo 'DISK WARNING | /=90%'; exit 1`), Nagios: true}, []plugin.Vote{{}}},

@@ -150,7 +150,7 @@ func TestProgramEnds(t *testing.T) {
 		"is killed":     {sh("x", "kill -9 $$"), []string{"barred: ended: signal: killed"}},
 		"closes stdout": {sh("x", "exec >&-; sleep 1000"), []string{"barred: ended: closed its stdout"}},
 		"says nothing":  {hanging, []string{"barred: ended: said nothing for 20ms"}},
-		"no program":    {plugin.Program{Label: "x", Command: []string{"/nowhere/x"}}, []string{`barred: ended: cannot start: exec: "/nowhere/x": stat /nowhere/x: no such file or directory`}},
+		"no program":    {plugin.Program{Label: "x", Command: []string{"/nowhere/x"}}, []string{`barred: ended: cannot start: there is no program /nowhere/x`}},
 		"talks":         {sh("x", "echo hello; sleep 1000"), []string{`barred: ended: wrote "hello", which is no line of the protocol: expected an object, or a list of votes`}},
 		"a wrong word":  {sh("x", `echo '{"vote":"no"}'; sleep 1000`), []string{`barred: ended: wrote "{\"vote\":\"no\"}", which is no line of the protocol: the vote "no": expected ok, bar or penalty`}},
 		"a long line":   {sh("x", `head -c 2000000 /dev/zero | tr '\0' x; sleep 1000`), []string{"barred: ended: wrote a line of more than 1048576 bytes"}},

@@ -169,7 +169,7 @@ func TestRun(t *testing.T) {
 		"no input":      {spec: Spec{Command: []string{"cat"}}},
 		"a status":      {spec: Spec{Command: sh(`printf '\n no \033[1mdisk\n\n' >&2; exit 2`)}, want: Result{Code: 2, Stderr: "no [1mdisk"}, err: "exit status 2"},
 		"a signal":      {spec: Spec{Command: sh(`kill -TERM $$`)}, want: Result{Code: -1}, err: "signal: terminated"},
-		"no program":    {spec: Spec{Command: []string{"/nowhere/x"}}, want: Result{Code: -1}, err: `cannot start: exec: "/nowhere/x": stat /nowhere/x: no such file or directory`},
+		"no program":    {spec: Spec{Command: []string{"/nowhere/x"}}, want: Result{Code: -1}, err: `cannot start: there is no program /nowhere/x`},
 		"nothing named": {spec: Spec{}, want: Result{Code: -1}, err: "cannot start: no program is named"},
 		"no such user":  {spec: Spec{Command: []string{"true"}, User: "nosuchuser"}, want: Result{Code: -1}, err: `cannot start: user "nosuchuser" does not exist on this host: create it, or name another`},
 		"a flood":       {spec: Spec{Command: []string{"yes"}}, want: Result{Code: -1, Stdout: "y"}, err: "wrote more than 1 MiB"},

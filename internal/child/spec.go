@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"syscall"
@@ -32,6 +33,18 @@ func (s Spec) Check() error {
 	return err
 }
 
+// notFound says why there is no program of a name, and what would make it one.
+func notFound(name string, err error) error {
+	var stat *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no program %s", name)
+	case errors.Is(err, fs.ErrPermission) && !errors.As(err, &stat):
+		return fmt.Errorf("%s is not executable (chmod +x)", name)
+	}
+	return err // "exec: "foo": executable file not found in $PATH"
+}
+
 // command checks the program and makes what starts it.
 func (s Spec) command() (*exec.Cmd, error) {
 	if len(s.Command) == 0 || s.Command[0] == "" {
@@ -39,7 +52,7 @@ func (s Spec) command() (*exec.Cmd, error) {
 	}
 	path, err := exec.LookPath(s.Command[0])
 	if err != nil {
-		return nil, err // "exec: "foo": executable file not found in $PATH"
+		return nil, notFound(s.Command[0], err)
 	}
 	if err := Trusted(path); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -169,12 +170,18 @@ func (w *walker) onFail(n node, bar *bool, penalty *int, more ...string) {
 	}
 }
 
+// program is a line for the shell that is nothing but the path of a program.
+var program = regexp.MustCompile(`^/[A-Za-z0-9_./+@%:,-]*$`)
+
 // command reads a program with its arguments, or a line for the shell.
 func (w *walker) command(n node) []string {
 	if s, ok := scalarText(n.ast); ok {
 		if strings.TrimSpace(s) == "" {
 			w.fault(n, "is empty; expected a command")
 			return nil
+		}
+		if program.MatchString(s) {
+			return []string{s} // the same, and its program is looked at
 		}
 		return []string{"/bin/sh", "-c", s}
 	}
