@@ -89,7 +89,8 @@ func TestFaultLines(t *testing.T) {
 		{`peers: [10.8.3.2, "10.8.3.2:5007"]`, `4:19: peers[1]: 10.8.3.2:5007 is listed twice`},
 		{`peers: ["10.8.3.2:0"]`, `4:9: peers[0]: "10.8.3.2:0": the port is out of range; expected 1 to 65535`},
 		{`peers: [10.8.3.195]`, `4:9: peers[0]: 10.8.3.195 is one of vips, which moves from host to host: name a host's own address`},
-		{`peers: [node2]`, `4:9: peers[0]: "node2" is not an address`},
+		{`peers: [node2]`, `4:9: peers[0]: "node2" is not an address; names are not looked up`},
+		{`peers: [10.8.3.2:99999]`, `4:9: peers[0]: "10.8.3.2:99999": the port is out of range; expected 1 to 65535`},
 		{`notify: [arp-cashe]`, `4:10: notify[0]: "arp-cashe" is neither "arp-cache" nor an object with interface, ip; did you mean "arp-cache"?`},
 		{`notify: [ { ip: 10.8.3.1/24 } ]`, `4:11: notify[0]: interface is missing`},
 		{`partition: both`, `4:12: partition: "both" is none of available, single`},
@@ -151,7 +152,9 @@ func TestFaultLines(t *testing.T) {
 func TestFaultVIPs(t *testing.T) {
 	for _, c := range []struct{ group, want string }{
 		{`[ { interface: eth0, ip: 10.8.3.395/24 } ]`, `vips[0][0].ip: "10.8.3.395/24" is not an address`},
-		{`[ { interface: eth0, ip: 10.8.3.1/33 } ]`, `vips[0][0].ip: "10.8.3.1/33" is not an address`},
+		{`[ { interface: eth0, ip: 10.8.3.1/33 } ]`, `vips[0][0].ip: "10.8.3.1/33": its length "33" is out of range; expected a number from 1 to 32`},
+		{`[ { interface: eth0, ip: 10.8.3.1/255.255.255.0 } ]`, `vips[0][0].ip: "10.8.3.1/255.255.255.0": its length "255.255.255.0" is out of range; expected a number from 1 to 32`},
+		{`[ { interface: eth0, ip: "fd00::1/129" } ]`, `vips[0][0].ip: "fd00::1/129": its length "129" is out of range; expected a number from 1 to 128`},
 		{`[ { interface: eth0, ip: 10.8.3.1/0 } ]`, `vips[0][0].ip: "10.8.3.1/0" has the prefix /0, which would route everything to the interface`},
 		{`[ { interface: eth0, ip: 10.8.3.0/24 } ]`, `vips[0][0].ip: "10.8.3.0/24" is its network's own address, not a host's`},
 		{`[ { interface: eth0, ip: 10.8.3.127/25 } ]`, `vips[0][0].ip: "10.8.3.127/25" is its network's broadcast address, not a host's`},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/vippy-ha/vippy/vipgroup"
 )
@@ -87,7 +88,7 @@ func (w *walker) address(n node) (netip.Addr, bool) {
 	}
 	addr, err := netip.ParseAddr(s)
 	if err != nil {
-		w.fault(n, "%s is not an address%s", quote(s), withoutPrefix(s))
+		w.fault(n, "%s is not an address%s", quote(s), insteadOf(s))
 		return addr, false
 	}
 	if err := ipv4Host(addr); err != nil {
@@ -97,9 +98,13 @@ func (w *walker) address(n node) (netip.Addr, bool) {
 	return addr, true
 }
 
-func withoutPrefix(s string) string {
+// insteadOf is what to write instead of what is no address, where that is known.
+func insteadOf(s string) string {
 	if p, err := netip.ParsePrefix(s); err == nil {
 		return "; write " + p.Addr().String() + " without the prefix"
+	}
+	if strings.ContainsFunc(s, unicode.IsLetter) && !strings.Contains(s, ":") {
+		return "; names are not looked up"
 	}
 	return ""
 }
@@ -119,6 +124,11 @@ func (w *walker) prefix(n node) (p netip.Prefix, written string, ok bool) {
 		}
 	}
 	if err != nil {
+		text, length, _ := strings.Cut(s, "/")
+		if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+			w.fault(n, "%s: its length %s is out of range; expected a number from 1 to %d", quote(s), quote(length), addr.BitLen())
+			return p, s, false
+		}
 		w.fault(n, "%s is not an address", quote(s))
 		return p, s, false
 	}
@@ -162,6 +172,12 @@ func (w *walker) peer(n node) (netip.AddrPort, bool) {
 				w.fault(n, "%s: the port is out of range; expected 1 to 65535", quote(s))
 			}
 			return p, p.Port() != 0
+		}
+		if host, _, found := strings.Cut(s, ":"); found {
+			if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
+				w.fault(n, "%s: the port is out of range; expected 1 to 65535", quote(s))
+				return netip.AddrPort{}, false
+			}
 		}
 	}
 	a, ok := w.address(n)
