@@ -44,14 +44,19 @@ type NoAnswer struct {
 // Error says what is wrong with the socket and what to try next.
 func (e *NoAnswer) Error() string {
 	switch {
-	case errors.Is(e.Err, fs.ErrNotExist), errors.Is(e.Err, syscall.ECONNREFUSED), errors.Is(e.Err, syscall.ENOTSOCK):
-		return fmt.Sprintf("no daemon at %s: is vippyd running? (-s PATH for another)", e.Socket)
+	case e.Nobody():
+		return fmt.Sprintf("no daemon at %s: is vippyd running?", e.Socket)
 	case errors.Is(e.Err, fs.ErrPermission):
 		return fmt.Sprintf("no permission to ask the daemon at %s: use sudo, or join the group %s", e.Socket, SocketGroup)
 	case errors.Is(e.Err, context.DeadlineExceeded):
 		return fmt.Sprintf("the daemon at %s does not answer: is it stopped or hung?", e.Socket)
 	}
 	return fmt.Sprintf("ask the daemon at %s: %v", e.Socket, e.Err)
+}
+
+// Nobody says whether nobody listens there, so that the path may be the wrong one.
+func (e *NoAnswer) Nobody() bool {
+	return errors.Is(e.Err, fs.ErrNotExist) || errors.Is(e.Err, syscall.ECONNREFUSED) || errors.Is(e.Err, syscall.ENOTSOCK)
 }
 
 // Unwrap returns the cause.

@@ -109,9 +109,9 @@ func TestNoAnswer(t *testing.T) {
 		cause  error
 		says   string
 	}{
-		{"nothing there", Client{Socket: dir + "/none"}, fs.ErrNotExist, "no daemon at " + dir + "/none: is vippyd running? (-s PATH for another)"},
-		{"a dead daemon's socket", Client{Socket: dead}, nil, "no daemon at " + dead + ": is vippyd running? (-s PATH for another)"},
-		{"a file", Client{Socket: file}, nil, "no daemon at " + file + ": is vippyd running? (-s PATH for another)"},
+		{"nothing there", Client{Socket: dir + "/none"}, fs.ErrNotExist, "no daemon at " + dir + "/none: is vippyd running?"},
+		{"a dead daemon's socket", Client{Socket: dead}, nil, "no daemon at " + dead + ": is vippyd running?"},
+		{"a file", Client{Socket: file}, nil, "no daemon at " + file + ": is vippyd running?"},
 		{"no permission", Client{Dial: func(context.Context) (net.Conn, error) {
 			return nil, &os.SyscallError{Syscall: "connect", Err: fs.ErrPermission}
 		}},

@@ -49,7 +49,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	refusal := (*ctlsocket.Error)(nil)
 	if !errors.As(err, &refusal) {
-		fmt.Fprintf(stderr, "vippyctl: %s\n", printable(err.Error()))
+		hint := ""
+		if none, is := err.(*ctlsocket.NoAnswer); is && none.Nobody() { // not one that ended meanwhile
+			hint = " (-s PATH for another)"
+		}
+		fmt.Fprintf(stderr, "vippyctl: %s%s\n", printable(err.Error()), hint)
 		return exitDont
 	}
 	fmt.Fprintf(stderr, "vippyctl: %s\n", printable(refusal.Message))

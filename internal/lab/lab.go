@@ -143,21 +143,21 @@ func (o *Options) complete() error {
 	}
 	switch {
 	case o.Nodes < 2 || o.Nodes > 32:
-		return fmt.Errorf("lab: %d nodes; it has 2 to 32", o.Nodes)
+		return fmt.Errorf("%d nodes; it has 2 to 32", o.Nodes)
 	case o.Groups < 1 || o.Groups > 1000:
-		return fmt.Errorf("lab: %d groups; it has 1 to 1000", o.Groups)
+		return fmt.Errorf("%d groups; it has 1 to 1000", o.Groups)
 	case o.VIPs < 0 || o.VIPs > 900:
-		return fmt.Errorf("lab: %d VIPs; the victim can have 1 to 900", o.VIPs)
+		return fmt.Errorf("%d VIPs; the victim can have 1 to 900", o.VIPs)
 	case o.Runs < 1:
-		return fmt.Errorf("lab: %d runs", o.Runs)
+		return fmt.Errorf("%d runs", o.Runs)
 	case o.Soak < 0:
-		return fmt.Errorf("lab: a soak of %v", o.Soak)
+		return fmt.Errorf("a soak of %v", o.Soak)
 	case o.Soak > 0 && (o.Single || o.Nodes < 3):
-		return errors.New("lab: a soak needs three nodes of which each side serves: two faults at once leave no majority")
+		return errors.New("a soak needs three nodes of which each side serves: two faults at once leave no majority")
 	case o.Soak > 0 && os.Getenv(insideEnv) != "":
-		return errors.New("lab: a soak needs root: it reads from /proc what daemons use")
+		return errors.New("a soak needs root: it reads from /proc what daemons use")
 	case o.Interval < 0 || o.Stale < 0 || o.Flood < 0:
-		return errors.New("lab: interval, stale and flood can't be negative")
+		return errors.New("interval, stale and flood can't be negative")
 	}
 	if o.Flood == 0 {
 		o.Flood = 2 * time.Second
@@ -165,7 +165,7 @@ func (o *Options) complete() error {
 	names := faultNames(o.scenarios())
 	for _, f := range o.Faults {
 		if !slices.Contains(names, f) {
-			return fmt.Errorf("lab: this drill has no fault %q; there are %s", f, strings.Join(names, ", "))
+			return fmt.Errorf("this drill has no fault %q; its faults are %s", f, strings.Join(names, ", "))
 		}
 	}
 	if len(o.Faults) == 0 {
@@ -174,7 +174,7 @@ func (o *Options) complete() error {
 	if o.Vippyd == "" {
 		path, err := os.Executable()
 		if err != nil {
-			return fmt.Errorf("lab: find the running vippyd: %w", err)
+			return fmt.Errorf("find the running vippyd: %w", err)
 		}
 		o.Vippyd = path
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -106,10 +107,11 @@ Exit status: 0 ordered to stop; 1 failure; 78 config refused.`,
   vippyd -c my.conf -n node2         with another file, as another name
   vippyd check -c my.conf            is the file right, and what would this node do?
   vippyd lab                         watch three nodes juggle addresses, in namespaces`,
-		Args:          noArgs,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return runDaemon(cmd, d, std, plugins) },
+		Args:                       noArgs,
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
+		SilenceUsage:               true,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return runDaemon(cmd, d, std, plugins) },
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	d.add(root)
@@ -119,8 +121,21 @@ Exit status: 0 ordered to stop; 1 failure; 78 config refused.`,
 
 // noArgs is cobra.NoArgs with a next step.
 func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("%s: unexpected %q (%s -h helps)", cmd.Name(), args[0], cmd.CommandPath())
+	switch {
+	case len(args) == 0:
+		return nil
+	case cmd.Flags().Lookup("config") != nil && isFile(args[0]):
+		return fmt.Errorf("unexpected %q: a config is named by -c (%s -c %s)", args[0], cmd.CommandPath(), args[0])
+	case cmd.HasParent():
+		return fmt.Errorf("%s takes no arguments, not %q (%s -h)", cmd.Name(), args[0], cmd.CommandPath())
 	}
-	return nil
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("no command %q: did you mean %s?", args[0], strings.Join(near, " or "))
+	}
+	return fmt.Errorf("no command %q (vippyd -h lists them)", args[0])
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }

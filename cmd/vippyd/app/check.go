@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -95,22 +97,75 @@ func part(out io.Writer, p vipgroup.Plan, node string) {
 
 // advice is what is no fault, but worth a thought on this host.
 func advice(c *config.Config, node string) (out []string) {
-	missing := map[string]bool{}
+	told := map[string]bool{}
+	fixed := fixedAddresses()
 	for _, g := range c.Plan.Groups {
 		for _, v := range g.VIPs {
-			if v.Interface == "" || missing[v.Interface] || c.Plan.Node(node) < 0 {
+			if v.Interface == "" || c.Plan.Node(node) < 0 {
 				continue
 			}
-			if _, err := net.InterfaceByName(v.Interface); err != nil {
-				missing[v.Interface] = true
-				out = append(out, fmt.Sprintf("there is no interface %s on this host: %s can't take the groups on it", v.Interface, node))
+			if addr := v.Address.Addr(); fixed[addr] && !g.Election {
+				out = append(out, fmt.Sprintf("%v is configured on this host already: vippyd would remove it at its start; "+
+					"take it out of the host's network configuration, or out of vips where it is the host's own", addr))
 			}
+			link, err := net.InterfaceByName(v.Interface)
+			switch {
+			case told[v.Interface]:
+			case err != nil:
+				told[v.Interface] = true
+				out = append(out, fmt.Sprintf("there is no interface %s on this host: %s can't take the groups on it", v.Interface, node))
+			case link.Flags&net.FlagLoopback != 0 && !g.Election:
+				told[v.Interface] = true
+				out = append(out, fmt.Sprintf("the interface %s speaks no ARP: %s can't take the groups on it; name the one that clients reach", v.Interface, node))
+			}
+		}
+	}
+	for _, name := range c.ChatInterfaces {
+		if _, err := netip.ParseAddr(name); err == nil {
+			continue
+		}
+		if _, err := net.InterfaceByName(name); err != nil {
+			out = append(out, fmt.Sprintf("chat_interface: there is no interface %s on this host: nothing is said or heard there", name))
 		}
 	}
 	out = append(out, notRun(c)...)
 	if len(c.Plan.Nodes) == 2 && len(c.Witness) == 0 && !hasGateway("/proc/net/route") {
 		out = append(out, "two nodes without a default gateway can't tell a dead peer from a dead link of their own: "+
 			"name another address on the link as witness")
+	}
+	return out
+}
+
+// fixedAddresses are the addresses that this host has for good. What vippyd adds has a
+// lifetime, and is none of them. What can't be asked for is not there.
+func fixedAddresses() map[netip.Addr]bool {
+	out := map[netip.Addr]bool{}
+	answer, err := syscall.NetlinkRIB(syscall.RTM_GETADDR, syscall.AF_UNSPEC)
+	if err != nil {
+		return out
+	}
+	messages, err := syscall.ParseNetlinkMessage(answer)
+	if err != nil {
+		return out
+	}
+	for _, m := range messages {
+		if m.Header.Type != syscall.RTM_NEWADDR || len(m.Data) < syscall.SizeofIfAddrmsg || m.Data[2]&syscall.IFA_F_PERMANENT == 0 {
+			continue
+		}
+		attributes, err := syscall.ParseNetlinkRouteAttr(&m)
+		if err != nil {
+			continue
+		}
+		// Of IPv4, IFA_ADDRESS is the other end of a point-to-point link.
+		kind := uint16(syscall.IFA_ADDRESS)
+		if m.Data[0] == syscall.AF_INET {
+			kind = syscall.IFA_LOCAL
+		}
+		for _, a := range attributes {
+			if addr, ok := netip.AddrFromSlice(a.Value); ok && a.Attr.Type == kind {
+				out[addr] = true
+			}
+		}
 	}
 	return out
 }

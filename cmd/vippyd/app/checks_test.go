@@ -1,6 +1,8 @@
 package app
 
 import (
+	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -49,5 +51,19 @@ func TestPrograms(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, programs(c)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestFixedAddresses: what is configured for good is found, by family.
+func TestFixedAddresses(t *testing.T) {
+	have, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixed := fixedAddresses()
+	for _, a := range have {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().IsLoopback() && !fixed[p.Addr()] {
+			t.Errorf("%v is not among the addresses of this host: %v", p.Addr(), fixed)
+		}
 	}
 }
