@@ -29,7 +29,7 @@ Exit status: 0 it is drained; 1 the other node is not heard; 2 nobody knows.`,
 			return a.do(cmd, ctlsocket.Command{Verb: ctlsocket.Drain, Node: first(args), For: lasting.Seconds()})
 		},
 	}
-	cmd.Flags().DurationVar(&lasting, "for", 0, "end by itself after `TIME`, such as 30m or 1h30m")
+	timeVar(cmd, &lasting, "for", "end by itself after `TIME`, such as 30m or 1h30m")
 	return cmd
 }
 

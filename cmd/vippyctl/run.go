@@ -21,8 +21,9 @@ func (a *app) run() *cobra.Command {
 	var group string
 	grace := time.Second
 	c := &cobra.Command{
-		Use:   "run --while-owner GROUP -- COMMAND [ARG...]",
-		Short: "Run a command while this node has a group",
+		Use:                   "run --while-owner GROUP [--grace TIME] -- COMMAND [ARG...]",
+		DisableFlagsInUseLine: true,
+		Short:                 "Run a command while this node has a group",
 		Long: `Start COMMAND each time when this node begins to have a group, and end it when it ends
 to: with SIGTERM, and after the grace period with SIGKILL, together with all processes that
 it started. It is ended too when the daemon ends, or does not speak for as long as it may
@@ -35,8 +36,11 @@ vippyctl; 126 it can't be started, 127 it is not found; 2 no daemon, or it ended
 		Example: `  vippyctl run --while-owner leader -- /usr/local/bin/scheduler --config /etc/scheduler.conf
   vippyctl run --while-owner web --grace 10s -- sh -c 'echo "$VIPPY_GROUP is here"; exec backup'`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			switch {
+			case len(args) == 0:
 				return errors.New("run which command? (vippyctl run --while-owner GROUP -- COMMAND)")
+			case group == "":
+				return errors.New("run it while which group is here? (vippyctl run --while-owner GROUP -- COMMAND)")
 			}
 			return nil
 		},
@@ -49,7 +53,7 @@ vippyctl; 126 it can't be started, 127 it is not found; 2 no daemon, or it ended
 		},
 	}
 	c.Flags().StringVar(&group, "while-owner", "", "`GROUP` that this node must have")
-	c.Flags().DurationVar(&grace, "grace", grace, "how long COMMAND may take to end after SIGTERM; 0 kills it at once")
+	timeVar(c, &grace, "grace", "how much `TIME` COMMAND has to end after SIGTERM, such as 10s; 0 kills it at once")
 	c.Flags().SetInterspersed(false) // what follows COMMAND is its own
 	_ = c.MarkFlagRequired("while-owner")
 	return c

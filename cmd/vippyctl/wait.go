@@ -24,7 +24,12 @@ Exit status: 0 this node has it; 1 it had not within the timeout; 2 no daemon, o
 ended; no such group.`,
 		Example: `  vippyctl wait --owner web
   vippyctl wait --owner leader --timeout 30s && echo "elected"`,
-		Args: noArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 || group == "" {
+				return errors.New("wait for which group? (vippyctl wait --owner GROUP)")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if timeout < 0 {
 				return fmt.Errorf("--timeout %v: it can't be negative", timeout)
@@ -39,7 +44,7 @@ ended; no such group.`,
 		},
 	}
 	c.Flags().StringVar(&group, "owner", "", "`GROUP` that this node is to have")
-	c.Flags().DurationVar(&timeout, "timeout", 0, "wait at most so long, such as 30s or 5m; 0 waits for ever")
+	timeVar(c, &timeout, "timeout", "wait at most for `TIME`, such as 30s or 5m; 0 waits for ever")
 	_ = c.MarkFlagRequired("owner")
 	return c
 }
