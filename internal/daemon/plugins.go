@@ -3,6 +3,7 @@ package daemon
 import (
 	"github.com/vippy-ha/vippy/ctlsocket"
 	"github.com/vippy-ha/vippy/plugin"
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 // pluginStatus is what plugins are told when they ask. It may be called from any
@@ -31,13 +32,18 @@ func (l *loop) pluginStatus() plugin.Status {
 	return out
 }
 
-func renderPlugin(p plugin.Report) ctlsocket.Plugin {
+// renderPlugin calls a group by its name, however a vote does: a check's has its key.
+func renderPlugin(p plugin.Report, plan vipgroup.Plan) ctlsocket.Plugin {
 	out := ctlsocket.Plugin{
 		Name: p.Name, Program: p.Program, Running: p.Running, Since: p.Since, PID: p.PID,
 		Restarts: p.Restarts, Failure: p.Failure, Voted: p.Voted, Stderr: p.Stderr,
 	}
 	for _, v := range p.Votes {
-		out.Votes = append(out.Votes, ctlsocket.PluginVote{Group: v.Group, Bar: v.Bar, Penalty: v.Penalty, Reason: v.Reason})
+		group := v.Group
+		if i := plan.Find(group); group != "" && i >= 0 {
+			group = plan.Groups[i].Name
+		}
+		out.Votes = append(out.Votes, ctlsocket.PluginVote{Group: group, Bar: v.Bar, Penalty: v.Penalty, Reason: v.Reason})
 	}
 	return out
 }

@@ -171,7 +171,7 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 	case file.Digest() != old.Plan.Digest():
 		rule.From = fromFile
 		if file.Version == old.Plan.Version {
-			said = append(said, fmt.Sprintf("the plan changed but its version is still %d: raise it on all nodes", file.Version))
+			said = append(said, fmt.Sprintf("the plan changed but its version is still %d, so no other node goes by it: raise it to %d and reload", file.Version, file.Version+1))
 		}
 	}
 	if err := permitted(c); err != nil {

@@ -29,7 +29,7 @@ func render(s *snapshot) ctlsocket.Status {
 		Alarms:   renderAlarms(s),
 	}
 	for _, p := range s.plugins {
-		out.Plugins = append(out.Plugins, renderPlugin(p))
+		out.Plugins = append(out.Plugins, renderPlugin(p, plan))
 	}
 	if d := s.drained; d != nil {
 		out.Drained = &ctlsocket.Drained{By: d.By, From: d.From, Since: d.Since, Until: d.Until}
