@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -63,11 +62,6 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 	next, err := newSuccessor(s, log)
 	if err != nil {
 		return exit{exitFailure, err}
-	}
-	// Milliseconds of work a second, spread over a hundred wake-ups: with a second processor
-	// half as much again goes into waking threads, and nothing is quicker for it.
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(1)
 	}
 	err = daemon.Run(ctx, daemon.Options{
 		Config:  c,
