@@ -296,6 +296,24 @@ func TestStrangersMayHaveIt(t *testing.T) {
 	}
 }
 
+// TestLateWithAPlan: a node that comes back with the plan from before another one was added,
+// and follows a moment later, moves nothing of what that one has.
+func TestLateWithAPlan(t *testing.T) {
+	one, two := planOf(t, 1, 2, "a b c d e f"), planOf(t, 2, 3, "a b c d e f")
+	m := meshOf(t, two, two, two)
+	m.run(2 * time.Second)
+	m.lose(1)
+	m.run(2 * time.Second)
+	m.start(1, one)
+	m.nodes[1].Drain(m.now, Drain{})
+	m.stays("while node2 goes by plan 1", time.Second)
+	if d := m.nodes[2].Pull(m.now, two.Groups[two.Find(m.hosts()[0][:1])].Key); d == nil || !strings.Contains(d.Why, "not in plan 1, which node2 goes by") {
+		t.Errorf("node3 takes more meanwhile: %v", d)
+	}
+	m.nodes[1].Adopt(m.now, two)
+	m.stays("when it follows", 3*time.Second)
+}
+
 // TestNotInThePlanOfAnother: a node that a peer doesn't know in its plan takes nothing while
 // it hears that one: it would not object for a third that this node can't hear.
 func TestNotInThePlanOfAnother(t *testing.T) {

@@ -17,6 +17,7 @@ type life struct {
 	young     bool      // not yet mature since the start of the process
 	mature    bool
 	isolated  bool
+	unknown   string     // in whose plan it is missing, and so takes nothing; "" for nobody's
 	behind    bool       // it stands back for another process with its name
 	twinAt    netip.Addr // where that speaks from, if it is heard
 	blipped   bool       // the asking was restarted for a silence; once is enough
@@ -135,8 +136,10 @@ func (n *Node) judgeLife(now time.Time) {
 		reasons = append(reasons, fmt.Sprintf("not in plan %d", n.plan.Version))
 	} else if !n.serves() {
 		reasons = append(reasons, "a voter only")
-	} else if why := n.unknownTo(); why != "" {
-		reasons = append(reasons, why)
+	}
+	n.judgeUnknown()
+	if l.unknown != "" && n.holds.mine.empty() {
+		reasons = append(reasons, l.unknown)
 	}
 	if l.leaving {
 		reasons = append(reasons, "stopping")
@@ -170,6 +173,19 @@ func (n *Node) judgeLife(now time.Time) {
 	}
 	if eligible != l.eligible || !slices.Equal(reasons, l.reasons) {
 		l.eligible, l.reasons = eligible, reasons
+		n.stale, n.voice.urgent = true, true
+	}
+}
+
+// judgeUnknown finds out whether a peer goes by a plan that lacks this node. What is held then
+// stays: a node that is late with a plan must move nothing.
+func (n *Node) judgeUnknown() {
+	why := ""
+	if n.serves() {
+		why = n.unknownTo()
+	}
+	if why != n.life.unknown {
+		n.life.unknown = why
 		n.stale, n.voice.urgent = true, true
 	}
 }
@@ -296,6 +312,13 @@ func (n *Node) barsBut(now time.Time, asked func(g int) bool) []int {
 	if m := &n.majority; !m.has && !m.groups.equal(n.all) {
 		for g := range m.groups.all {
 			set(g, vipgroup.Barred)
+		}
+	}
+	if n.life.unknown != "" {
+		for g := range n.all.all {
+			if !n.holds.mine.has(g) {
+				set(g, vipgroup.Barred)
+			}
 		}
 	}
 	for _, g := range n.delays {

@@ -95,6 +95,9 @@ func (n *Node) whyBarred(g int) string {
 			why = append(why, v.Source+": "+v.Reason)
 		}
 	}
+	if n.life.unknown != "" {
+		why = append(why, n.life.unknown)
+	}
 	if n.majority.groups.has(g) && !n.majority.has {
 		why = append(why, n.noMajority())
 	}
