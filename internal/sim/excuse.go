@@ -126,6 +126,10 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 		// a wire and a system call. The first announcement that arrives (0, 20, 40,
 		// 100 ms) ends it; where all of these are lost, one of those that follow every
 		// max(stale/2, 100 ms) while a node isn't heard.
+		if w.hosts[a].plan != w.hosts[b].plan && w.mutedWithin(a, b, 0) && w.mutedWithin(b, a, 0) {
+			// By two plans of which neither knows the other's, each may be the better one.
+			return excuse{why: "simultaneous claims without chat by two plans", endless: true}
+		}
 		e := excuse{why: "simultaneous claims without chat", most: int64(150 * time.Millisecond)}
 		if w.lossy(a, b) {
 			e.most += 3*max(stale/2, int64(100*time.Millisecond)) + w.slowest(a, b)

@@ -123,6 +123,7 @@ var rollingSeeds = []struct {
 	{2027, Links, "the checker took a host that isn't in the plan for a way round a cut"},
 	{1019, Links, "two plans of one version that put an address together with others, each otherwise"},
 	{1007, Plans, "the same"},
+	{1920021, Torture, "simultaneous claims without chat by two plans: each holder ranked itself first"},
 	{800034, Links, "the checker took a node that is in nobody's plan but its own past for a way round a cut"},
 	{800060, Links, "two plans in a row, and the shell didn't tell what the kernel has of the second one's groups"},
 }
