@@ -262,13 +262,16 @@ func (n *Node) taken(p *peer, at, g int) bool {
 }
 
 // halves says whether a successor with another plan could not take our group: it claims
-// it together with addresses that stay here.
+// it together with addresses that stay here, or that a third has.
 func (n *Node) halves(p *peer, at, g int) bool {
 	if p.table.same {
 		return false
 	}
 	for _, i := range p.table.overlap(g) {
-		stays := slices.ContainsFunc(p.table.mine[i], func(j int) bool { return n.holds.mine.has(j) && n.owner[j] != at })
+		stays := slices.ContainsFunc(p.table.mine[i], func(j int) bool {
+			return n.holds.mine.has(j) && n.owner[j] != at ||
+				slices.ContainsFunc(n.peers, func(q *peer) bool { return q != nil && q != p && q.isHeard() && q.held.has(j) })
+		})
 		if stays && p.claims(i) {
 			return true
 		}

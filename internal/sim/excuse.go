@@ -151,7 +151,7 @@ func (w *World) excuseSingle(a, b int) excuse {
 		e := excuse{why: "host went on", most: int64(5 * time.Millisecond)}
 		if h.suspended {
 			e = excuse{why: "suspended host went on", most: w.clocked(int64(w.cfg.Stale)) + int64(20*time.Millisecond)}
-			if h.forsaken() { // killed meanwhile, with its guard or without one: only the kernel is left
+			if w.forsakenWithin(h.id, int64(20*time.Millisecond)) { // killed meanwhile, with its guard or without one: only the kernel is left
 				e.most = w.clocked(int64(w.cfg.Lifetime)) + sweepMax
 			}
 		}

@@ -72,6 +72,8 @@ var fixedSeeds = []struct {
 	{312767229313, Calm, "an upgraded node took its own pause for the silence of a peer, and believed its twin"},
 	{314884100015, Single, "two lost packets, and a twin was believed"},
 	{900193, Majority, "a vote that was taken back while its process hung was told after that"},
+	{326965180666, Links, "two halves of what a node with another plan claims were given up in turn, by two that each waited for the other"},
+	{326965179725, Majority, "a suspended host whose processes were frozen as well goes on when these do"},
 	{7, Chat, "chat and processes"},
 	{5, Calm, "nothing moves"},
 }
