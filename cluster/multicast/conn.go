@@ -24,6 +24,9 @@ type Config struct {
 	// Interfaces chooses the links: All, names of links, or IPv4 addresses that a link
 	// has; none means All. What doesn't exist yet is joined by Rescan once it does.
 	Interfaces []string
+	// Beside is an open Conn of this process that may have the same port, as one that this
+	// Conn is to replace has; nil for none. Nobody else may have it.
+	Beside *Conn
 	// Log is told which links are joined and left. Nil discards that.
 	Log *slog.Logger
 }
@@ -70,6 +73,15 @@ func open(c Config, port uint16) (*Conn, error) {
 
 	// Not bound to the group itself: answers come by unicast.
 	lc := net.ListenConfig{Control: control}
+	if old := c.Beside; old != nil {
+		if err := old.share(true); err != nil {
+			return nil, fmt.Errorf("chat %s: share the port: %w", c.Group, err)
+		}
+		defer func() { _ = old.share(false) }() // it may be closed by then
+		lc.Control = func(network, address string, raw syscall.RawConn) error {
+			return errors.Join(control(network, address, raw), share(raw, true))
+		}
+	}
 	pc, err := lc.ListenPacket(context.Background(), "udp4", netip.AddrPortFrom(netip.IPv4Unspecified(), port).String())
 	if err != nil {
 		if errors.Is(err, unix.EADDRINUSE) {
@@ -91,6 +103,9 @@ func open(c Config, port uint16) (*Conn, error) {
 		out:    newSender(raw),
 	}
 	conn.links.Store(&[]link{})
+	if err := share(raw, false); err != nil {
+		return nil, errors.Join(fmt.Errorf("chat %s: %w", c.Group, err), udp.Close())
+	}
 	if err := conn.Rescan(); err != nil {
 		// Some link cannot be joined: the others chat, and Rescan will say so again.
 		log.Warn("chat link not joined", "err", err)
@@ -100,6 +115,30 @@ func open(c Config, port uint16) (*Conn, error) {
 
 // grouped says whether there is a group.
 func (c *Conn) grouped() bool { return c.group.Addr().IsMulticast() }
+
+// share lets another socket have the same port, or not; both must allow it when the second
+// one is bound (SO_REUSEADDR, socket(7)).
+func share(raw syscall.RawConn, on bool) error {
+	value := 0
+	if on {
+		value = 1
+	}
+	var err error
+	if cerr := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, value)
+	}); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+func (c *Conn) share(on bool) error {
+	raw, err := c.udp.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return share(raw, on)
+}
 
 // Close leaves the group and ends a waiting Read with net.ErrClosed.
 func (c *Conn) Close() error {

@@ -392,3 +392,34 @@ func BenchmarkSend(b *testing.B) {
 		}
 	}
 }
+
+// A socket may take the place of another on its port, as when a reload changes the links or
+// leaves the group: both are open for a while, and nobody else gets in, then or later.
+func TestBeside(t *testing.T) {
+	s := newSpace(t)
+	old := s.open()
+	open := func(c multicast.Config) (conn *multicast.Conn, err error) {
+		s.do("open", func() error {
+			conn, err = multicast.Open(c)
+			return nil
+		})
+		return conn, err
+	}
+	next, err := open(multicast.Config{Group: netip.MustParseAddrPort("0.0.0.0:5007"), Beside: old})
+	if err != nil {
+		t.Fatalf("beside the old one: %v", err)
+	}
+	defer next.Close()
+	for _, when := range []string{"while both are open", "when the old one is closed"} {
+		if c, err := open(multicast.Config{Group: group}); err == nil {
+			c.Close()
+			t.Errorf("%s another one got the port", when)
+		}
+		old.Close()
+	}
+	if c, err := open(multicast.Config{Group: group, Beside: next}); err != nil {
+		t.Errorf("beside the second one: %v", err)
+	} else {
+		c.Close()
+	}
+}

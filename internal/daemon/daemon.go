@@ -152,13 +152,17 @@ func open(o Options, state *state, control net.Listener, rule ruling, h *handove
 		rule:      rule,
 		savePlan:  state.savePlan,
 		hostLinks: hostLinks,
-		openChat:  func(at chatAt) (socket, error) { return multicast.Open(at.config(o.Log)) },
-		load:      config.Load,
-		watch:     config.Watch,
-		former:    h,
-		control:   control,
-		listen:    ctlsocket.Listen,
-		relog:     o.Relog,
+		openChat: func(at chatAt, old socket) (socket, error) {
+			c := at.config(o.Log)
+			c.Beside, _ = old.(*multicast.Conn)
+			return multicast.Open(c)
+		},
+		load:    config.Load,
+		watch:   config.Watch,
+		former:  h,
+		control: control,
+		listen:  ctlsocket.Listen,
+		relog:   o.Relog,
 	}
 	plumb, keep := netplumb.Options{NotifyRate: c.NotifyRate}, guard.Options{Args: o.Guard, Lock: state.lock, Log: o.Log}
 	if h == nil {
@@ -198,7 +202,7 @@ type parts struct {
 	rule      ruling
 	savePlan  func(vipgroup.Plan) error
 	hostLinks func() ([]hostLink, error)
-	openChat  func(chatAt) (socket, error)
+	openChat  func(at chatAt, old socket) (socket, error) // old is the one that it replaces
 	load      func(path, node string) (*config.Config, error)
 	watch     func(ctx context.Context, path string, changed chan<- struct{}) error
 	// control is the control socket, nil for none; listen opens another. relog is that of

@@ -389,7 +389,7 @@ func (w *world) start(t *testing.T, name, text string, prepare ...func(*fakeNode
 		saveDrain: n.state.saveDrain,
 		savePlan:  n.state.savePlan,
 		hostLinks: func() ([]hostLink, error) { return links, nil },
-		openChat:  func(chatAt) (socket, error) { return w.socket(name, from), nil },
+		openChat:  func(chatAt, socket) (socket, error) { return w.socket(name, from), nil },
 		load:      n.load,
 		watch:     func(ctx context.Context, _ string, _ chan<- struct{}) error { <-ctx.Done(); return nil },
 	})

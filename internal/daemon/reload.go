@@ -202,7 +202,7 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 func (r *reloader) openNew(s *swap, old *config.Config, opened *[]func(use bool)) error {
 	l, c := r.loop, s.config
 	if at := chatOf(c); !at.equal(chatOf(old)) {
-		socket, err := l.openChat(at)
+		socket, err := l.openChat(at, l.chat.socket)
 		if err != nil {
 			return fmt.Errorf("chat: %w", err)
 		}

@@ -81,7 +81,7 @@ func TestReloadRefused(t *testing.T) {
 				var w world
 				n := w.start(t, "a", soloText, func(n *fakeNode) {
 					if tt.chat != nil {
-						n.loop.openChat = func(chatAt) (socket, error) { return nil, tt.chat }
+						n.loop.openChat = func(chatAt, socket) (socket, error) { return nil, tt.chat }
 					}
 				})
 				time.Sleep(10 * time.Second)
@@ -229,11 +229,11 @@ func TestReloadRefusedAsAWhole(t *testing.T) {
 
 				n := w.start(t, "a", soloText, func(n *fakeNode) {
 					first := n.loop.openChat
-					n.loop.openChat = func(at chatAt) (socket, error) {
+					n.loop.openChat = func(at chatAt, old socket) (socket, error) {
 						if err := opens("chat"); err != nil {
 							return nil, err
 						}
-						return first(at)
+						return first(at, old)
 					}
 					n.loop.listen = func(string) (net.Listener, error) {
 						return &idleListener{open: open, closed: make(chan struct{})}, opens("management")
