@@ -56,7 +56,7 @@ func (n *Node) pull(now time.Time, g int) {
 // staysAway says why a group would not stay here if it came; nil if it would.
 func (n *Node) staysAway(now time.Time, g int) *Denial {
 	name := n.plan.Groups[g].Name
-	if !n.life.eligible {
+	if !n.life.eligible || n.self < 0 {
 		hint := "vippyctl status says more"
 		if n.life.drain != nil {
 			hint = "vippyctl undrain " + n.name
@@ -78,6 +78,10 @@ func (n *Node) staysAway(now time.Time, g int) *Denial {
 		return nil
 	}
 	hint := "vippyctl explain says more"
+	if d.Owner < 0 { // the load would decide among others, all of which go before this node
+		return &Denial{fmt.Sprintf("others would take %s back at once: %s has a penalty that they don't have", name, n.name),
+			"a check gives " + n.name + " a penalty: see to that first"}
+	}
 	switch d.Reason {
 	case vipgroup.Preferred, vipgroup.NextPreferred:
 		hint = "drain that node, or change prefer in the plan"

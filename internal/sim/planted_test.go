@@ -19,17 +19,18 @@ var worldBugs = []struct {
 	seeds uint64
 	// noGuard leaves the guards out, which would make up for the bug.
 	noGuard bool
+	mode    Mode // "" for that of the seed
 }{
-	{BugNoAsking, 5, false},
-	{BugNoAnswers, 5, false},
-	{BugNoEcho, 100, false},
-	{BugFarewellFirst, 60, false},
-	{BugExtendCreates, 10, true},
-	{BugOldBoot, 80, false},
-	{BugLateWake, 50, false},
-	{BugGuardFarewellFirst, 30, false},
-	{BugGuardSpares, 60, false},
-	{BugUntoldGrant, 10, false},
+	{BugNoAsking, 5, false, ""},
+	{BugNoAnswers, 5, false, ""},
+	{BugNoEcho, 100, false, ""},
+	{BugFarewellFirst, 60, false, Chat},
+	{BugExtendCreates, 10, true, ""},
+	{BugOldBoot, 80, false, ""},
+	{BugLateWake, 50, false, ""},
+	{BugGuardFarewellFirst, 30, false, ""},
+	{BugGuardSpares, 60, false, ""},
+	{BugUntoldGrant, 10, false, ""},
 }
 
 func TestPlantedInTheWorld(t *testing.T) {
@@ -37,6 +38,9 @@ func TestPlantedInTheWorld(t *testing.T) {
 		t.Run(string(b.bug), func(t *testing.T) {
 			for s := range b.seeds {
 				c, m := Draw(s)
+				if b.mode != "" {
+					c, m = DrawFor(s, b.mode), b.mode
+				}
 				c.Bug, c.NoGuard = b.bug, c.NoGuard || b.noGuard
 				if _, v := Play(c, m); v != nil {
 					t.Logf("caught by seed %d: %s: %s", s, v.Promise, v.Detail)
