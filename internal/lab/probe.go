@@ -139,14 +139,19 @@ func (pr *prober) turn() time.Duration {
 	return time.Duration((len(pr.targets)+share-1)/share) * tick
 }
 
-// urgent puts the calling thread before all ordinary ones, as far as the kernel lets it: a
-// client on a machine of its own would not wait for the nodes either. How late the probe
-// is all the same stands beside every result.
+// urgent puts the calling thread before the others, as far as the kernel lets it: a client on
+// a machine of its own would not wait for the nodes either. How late the probe is all the same
+// stands beside every result.
+//
+// It does so by the weight and the short slice (sched_setattr(2), sched_runtime) of an ordinary
+// thread, never by a real-time class: a thread of Go that comes back from the kernel may spin
+// until another, such as the runtime's monitor, lets go of its goroutine. A real-time thread then
+// keeps the processor from the very one that it waits for, and from every daemon, until the
+// kernel throttles it: up to a second.
 func urgent() {
 	unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	if unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0) != nil {
-		unix.Setpriority(unix.PRIO_PROCESS, 0, -20)
-	}
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: -20, Runtime: uint64(100 * time.Microsecond)}
+	_ = unix.SchedSetAttr(0, &attr, 0) // who may not goes on as it is
 }
 
 // control runs f on the descriptor of a connection.
