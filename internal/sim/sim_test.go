@@ -72,8 +72,6 @@ var fixedSeeds = []struct {
 	{312767229313, Calm, "an upgraded node took its own pause for the silence of a peer, and believed its twin"},
 	{314884100015, Single, "two lost packets, and a twin was believed"},
 	{900193, Majority, "a vote that was taken back while its process hung was told after that"},
-	{326965180666, Links, "two halves of what a node with another plan claims were given up in turn, by two that each waited for the other"},
-	{326965179725, Majority, "a suspended host whose processes were frozen as well goes on when these do"},
 	{7, Chat, "chat and processes"},
 	{5, Calm, "nothing moves"},
 }
@@ -135,6 +133,25 @@ func TestRollingSeeds(t *testing.T) {
 		c := DrawFor(s.seed, s.mode)
 		c.Rolling, c.Drop, c.Orders = true, false, false
 		if _, v := Play(c, s.mode); v != nil {
+			t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
+		}
+	}
+}
+
+// drawnSeeds once found what their lines say in the very world that is drawn for them, with all
+// that operators do in it.
+var drawnSeeds = []struct {
+	seed uint64
+	mode Mode
+	why  string
+}{
+	{326965180666, Links, "two halves of what a node with another plan claims were given up in turn, by two that each waited for the other"},
+	{326965179725, Majority, "a suspended host whose processes were frozen as well goes on when these do"},
+}
+
+func TestDrawnSeeds(t *testing.T) {
+	for _, s := range drawnSeeds {
+		if _, v := Play(DrawFor(s.seed, s.mode), s.mode); v != nil {
 			t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
 		}
 	}
