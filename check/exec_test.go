@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vippy-ha/vippy/check"
+	"github.com/vippy-ha/vippy/internal/child/childtest"
 	"github.com/vippy-ha/vippy/plugin"
 )
 
@@ -146,22 +147,6 @@ func pids(t *testing.T, file string) (pids []int) {
 	return pids
 }
 
-// wantDead wants that a process ends. It was killed, but may be on its way; nothing
-// that passes waits for the end of patience.
-func wantDead(t *testing.T, pid int) {
-	t.Helper()
-	const patience = 10_000 // milliseconds
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return // gone and reaped
-	}
-	defer unix.Close(fd)
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, patience)
-	if err != nil || n != 1 {
-		t.Errorf("process %d lives on (%v)", pid, err)
-	}
-}
-
 func TestTimeoutKillsChildren(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pids")
 	votes, _ := run(t, check.Exec{Common: check.Common{Label: "hanging", Interval: time.Hour, Timeout: time.Second}, Command: hang(file)})
@@ -170,7 +155,7 @@ func TestTimeoutKillsChildren(t *testing.T) {
 		t.Fatalf("got %+v, want %+v", got, want)
 	}
 	for _, pid := range pids(t, file) {
-		wantDead(t, pid)
+		childtest.WantDead(t, pid)
 	}
 }
 
@@ -190,7 +175,7 @@ func TestStopKillsChildren(t *testing.T) {
 	awaitFile(t, file)
 	stop()
 	for _, pid := range pids(t, file) {
-		wantDead(t, pid)
+		childtest.WantDead(t, pid)
 	}
 	if len(votes) > 0 {
 		t.Errorf("voted %+v on being stopped", <-votes)
@@ -207,7 +192,7 @@ func TestSuccessLeavesNothing(t *testing.T) {
 		t.Errorf("got %+v, want healthy", got)
 	}
 	for _, pid := range pids(t, file) {
-		wantDead(t, pid)
+		childtest.WantDead(t, pid)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/vippy-ha/vippy/check"
+	"github.com/vippy-ha/vippy/internal/child/childtest"
 )
 
 // daemonFile, where set, makes the test binary a daemon whose only check writes its
@@ -41,6 +42,6 @@ func TestDiesWithTheDaemon(t *testing.T) {
 	}
 	_ = daemon.Wait() // killed
 	for _, pid := range pids(t, file) {
-		wantDead(t, pid)
+		childtest.WantDead(t, pid)
 	}
 }

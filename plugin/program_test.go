@@ -13,8 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/vippy-ha/vippy/internal/child/childtest"
 	"github.com/vippy-ha/vippy/plugin"
 	"github.com/vippy-ha/vippy/vipgroup"
 )
@@ -231,21 +230,7 @@ func TestProgramStops(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantDead(t, pid)
-	}
-}
-
-func wantDead(t *testing.T, pid int) {
-	t.Helper()
-	const patience = 10_000 // milliseconds
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return // gone and reaped
-	}
-	defer unix.Close(fd)
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, patience)
-	if err != nil || n != 1 {
-		t.Errorf("process %d lives on (%v)", pid, err)
+		childtest.WantDead(t, pid)
 	}
 }
 

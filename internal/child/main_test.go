@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/vippy-ha/vippy/internal/child/childtest"
 )
 
 // daemonFile, where set, makes the test binary a daemon that starts a program as the
@@ -58,22 +60,6 @@ func users() []string {
 	return []string{""}
 }
 
-// wantDead wants that a process ends. It was killed, but may be on its way; nothing that
-// passes waits for the end of patience.
-func wantDead(t *testing.T, pid int) {
-	t.Helper()
-	const patience = 10_000 // milliseconds
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return // gone and reaped
-	}
-	defer unix.Close(fd)
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, patience)
-	if err != nil || n != 1 {
-		t.Errorf("process %d lives on (%v)", pid, err)
-	}
-}
-
 // The kernel ends the program with the daemon, also where it is another user.
 func TestDiesWithTheDaemon(t *testing.T) {
 	for _, user := range users() {
@@ -99,7 +85,7 @@ func TestDiesWithTheDaemon(t *testing.T) {
 		_ = daemon.Process.Kill()
 		_ = daemon.Wait() // killed
 		if pid > 0 {
-			wantDead(t, pid)
+			childtest.WantDead(t, pid)
 		}
 	}
 }
