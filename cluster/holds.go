@@ -25,6 +25,7 @@ type hold struct {
 	present int  // addresses in the kernel at the last look
 	yielded bool // it was let go to somebody else who has it
 	taken   time.Time
+	given   time.Time // when it was last given up for whoever may take it
 }
 
 func newHolds(groups int) holds {
@@ -235,7 +236,9 @@ func (n *Node) underway(now time.Time) []int {
 			continue
 		}
 		s := &n.signs[g]
-		leaves := n.holds.mine.has(g) && !n.holds.groups[g].yielded
+		h := &n.holds.groups[g]
+		// What a kernel can't remove doesn't keep the others here.
+		leaves := n.holds.mine.has(g) && !h.yielded && now.Sub(h.given) <= n.recent()
 		left := !n.holds.mine.has(g) && s.holder == n.self && s.isFresh(now, n.recent())
 		if leaves || left {
 			count[to] += len(n.plan.Groups[g].VIPs)
@@ -282,6 +285,7 @@ func (n *Node) halves(p *peer, at, g int) bool {
 // release gives a group up for whoever may take it.
 func (n *Node) release(now time.Time, g int) {
 	n.holds.drop(g, false)
+	n.holds.groups[g].given = now
 	n.noteGone(now, g)
 }
 

@@ -326,3 +326,18 @@ func TestManyAreHandedOverInTurn(t *testing.T) {
 		t.Errorf("up to %d addresses were on no node, at most %d should be", most, handedAtOnce)
 	}
 }
+
+// TestHandOverOfWhatGoes: addresses that the kernel doesn't remove keep no others here.
+func TestHandOverOfWhatGoes(t *testing.T) {
+	m := formed(t, 2, 50)
+	for _, g := range m.nodes[0].plan.Groups {
+		if a := g.VIPs[0].Address.Addr(); m.has[0][a] && len(m.stuck) < handedAtOnce {
+			m.stuck[a] = true
+		}
+	}
+	m.nodes[0].Drain(m.now, Drain{})
+	m.run(2 * time.Second)
+	if got := m.count(); got[0] != len(m.stuck) || got[1] != 50-len(m.stuck) {
+		t.Errorf("after a drain they have %v, want all on node2 but the %d that are stuck", got, len(m.stuck))
+	}
+}

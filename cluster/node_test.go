@@ -20,6 +20,7 @@ type mesh struct {
 	has   []map[netip.Addr]bool // each host's kernel, which outlives its node
 	cut   map[[2]int]bool       // from, to: chat only
 	side  []int                 // no frame passes between hosts of different sides
+	stuck map[netip.Addr]bool   // what no kernel can remove
 	sends int
 	// mute is a switch that filters multicast; unicast and ARP pass.
 	mute bool
@@ -68,7 +69,7 @@ func newMesh(t *testing.T, nodes, groups int) *mesh {
 
 // meshFor has a host for each member of the plan.
 func meshFor(t *testing.T, plan vipgroup.Plan) *mesh {
-	m := &mesh{t: t, now: time.Unix(1000, 0), cut: map[[2]int]bool{}}
+	m := &mesh{t: t, now: time.Unix(1000, 0), cut: map[[2]int]bool{}, stuck: map[netip.Addr]bool{}}
 	for range plan.Members() {
 		m.nodes, m.has, m.side = append(m.nodes, nil), append(m.has, map[netip.Addr]bool{}), append(m.side, 0)
 	}
@@ -82,6 +83,12 @@ func meshFor(t *testing.T, plan vipgroup.Plan) *mesh {
 func (m *mesh) start(i int, plan vipgroup.Plan) {
 	m.nodes[i] = New(m.now, Options{Name: plan.Members()[i], Cluster: "test", Boot: uint64(m.now.Unix())*100 + uint64(i) + 1,
 		Keys: []Key{NewKey([]byte("secret"))}, Plan: plan, Timing: testTiming()})
+}
+
+// upgrade replaces the program of host i by itself, in a moment.
+func (m *mesh) upgrade(i int) {
+	n := m.nodes[i]
+	m.nodes[i] = Resume(m.now, 0, Options{Name: n.name, Cluster: "test", Keys: []Key{testKey()}, Plan: n.plan, Timing: testTiming()}, n.Snapshot(m.now))
 }
 
 func host(i int) netip.AddrPort {
@@ -146,7 +153,7 @@ func (m *mesh) plumb(i int, n *Node, hold []vipgroup.Key) {
 		}
 	}
 	before := maps.Clone(m.has[i])
-	maps.DeleteFunc(m.has[i], func(a netip.Addr, _ bool) bool { return !want[a] })
+	maps.DeleteFunc(m.has[i], func(a netip.Addr, _ bool) bool { return !want[a] && !m.stuck[a] })
 	maps.Copy(m.has[i], want)
 	for _, group := range n.plan.Groups {
 		r, changed := Report{Group: group.Key}, false
