@@ -229,10 +229,7 @@ func TestOrderedNodeStops(t *testing.T) {
 // next one, and one that was answered isn't.
 func TestOrderOverUpgrade(t *testing.T) {
 	m := obedient(t, 2, 2)
-	upgrade := func() {
-		n := m.nodes[1]
-		m.nodes[1] = Resume(m.now, 0, Options{Name: n.name, Cluster: "test", Keys: []Key{testKey()}, Plan: n.plan, Timing: testTiming()}, n.Snapshot(m.now))
-	}
+	upgrade := func() { m.upgrade(1) }
 	answered := m.obey
 	m.obey = nil
 	if _, d := m.nodes[0].Order(m.now, "node2", Order{Kind: OrderDrain}); d != nil {
@@ -281,6 +278,26 @@ func TestPull(t *testing.T) {
 	}
 	if d := m.nodes[2].Pull(m.now, k); d != nil || m.nodes[2].Pulling(k) {
 		t.Errorf("who has it asks for it (%v)", d)
+	}
+}
+
+// TestPullOverUpgrade: a group that was asked for comes, though the program that was ordered to
+// ask is replaced meanwhile.
+func TestPullOverUpgrade(t *testing.T) {
+	m := newMesh(t, 3, 6)
+	m.run(2 * time.Second)
+	g := slices.IndexFunc(m.owners(), func(i int) bool { return i != 2 })
+	k := m.nodes[0].plan.Groups[g].Key
+	m.drop = func(from int, _ []byte) bool { return from == 2 } // it has told nobody yet
+	if d := m.nodes[2].Pull(m.now, k); d != nil {
+		t.Fatal(d)
+	}
+	m.run(20 * time.Millisecond)
+	m.upgrade(2)
+	m.drop = nil
+	m.watch(200 * time.Millisecond)
+	if got := m.owners()[g]; got != 2 || m.nodes[2].Pulling(k) {
+		t.Errorf("the group is at node%d; node3 asks on: %v", got+1, m.nodes[2].Pulling(k))
 	}
 }
 

@@ -62,6 +62,8 @@ type GroupSnapshot struct {
 	Taken  Ago  // by this node
 	Healed Ago  // when a vote that barred it was last lifted
 	Known  bool // a live peer was heard to hold it since this node's start
+	// Pull is until when this node asks for it.
+	Pull Ago
 }
 
 // PeerSnapshot is what is known of a peer that was ever heard.
@@ -116,7 +118,8 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 	for i, g := range n.plan.Groups {
 		h := n.holds.groups[i]
 		x := GroupSnapshot{Key: g.Key, Mine: n.holds.mine.has(i), Wanted: n.holds.wanted.has(i), Plumbed: h.plumbed, Yielded: h.yielded,
-			Since: ago(n.since[i]), Healed: ago(l.healed[g.Key]), Known: n.majority.known.has(i), Taken: ago(h.taken)}
+			Since: ago(n.since[i]), Healed: ago(l.healed[g.Key]), Known: n.majority.known.has(i), Taken: ago(h.taken),
+			Pull: ago(n.life.pulls[i])}
 		if n.had[i] != nobody {
 			x.Had = members[n.had[i]]
 		}
@@ -211,6 +214,9 @@ func (n *Node) resumeGroups(groups []GroupSnapshot, at func(Ago) time.Time) {
 		}
 		if healed := at(x.Healed); !healed.IsZero() {
 			n.life.healed[x.Key] = healed
+		}
+		if until := at(x.Pull); !until.IsZero() {
+			n.life.pulls[i] = until
 		}
 		if !x.Mine {
 			continue
