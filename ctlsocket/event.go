@@ -2,6 +2,7 @@ package ctlsocket
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -46,8 +47,9 @@ const (
 // waits for who reads. The zero value is empty.
 type History struct {
 	mu sync.Mutex
-	// ring has the event with number seq at seq % remembered, once it is that long.
+	// ring has the event with number seq at (seq - 1 - base) % remembered, once it is that long.
 	ring  []Event
+	base  uint64 // the last number that was forgotten before the ring began
 	last  uint64
 	grown chan struct{} // closed at the next event; nil while nobody waits
 }
@@ -61,13 +63,35 @@ func (h *History) Add(e Event) Event {
 	if len(h.ring) < remembered {
 		h.ring = append(h.ring, e)
 	} else {
-		h.ring[(h.last-1)%remembered] = e
+		h.ring[(h.last-1-h.base)%remembered] = e
 	}
 	if h.grown != nil {
 		close(h.grown)
 		h.grown = nil
 	}
 	return e
+}
+
+// Newest returns the newest events, at most so many, the oldest of them first.
+func (h *History) Newest(most int) []Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var events []Event
+	for n := h.last - uint64(min(most, len(h.ring))); n < h.last; n++ {
+		events = append(events, h.ring[(n-h.base)%remembered])
+	}
+	return events
+}
+
+// GoOn makes an empty History go on after what another one's Newest returned.
+func (h *History) GoOn(after []Event) {
+	if len(after) == 0 {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ring = slices.Clone(after[max(0, len(after)-remembered):])
+	h.base, h.last = h.ring[0].Seq-1, h.ring[len(h.ring)-1].Seq
 }
 
 // After returns the oldest events that are remembered of those after number seq, some at
@@ -87,7 +111,7 @@ func (h *History) After(seq uint64) (events []Event, more <-chan struct{}) {
 	}
 	from := max(seq, h.last-uint64(len(h.ring)))
 	for n := from; n < min(h.last, from+page); n++ {
-		events = append(events, h.ring[n%remembered])
+		events = append(events, h.ring[(n-h.base)%remembered])
 	}
 	events[0].Lost = from - seq
 	return events, nil

@@ -50,6 +50,47 @@ func TestHistoryForgetsTheOldest(t *testing.T) {
 	}
 }
 
+// A history that goes on numbers and forgets as if there were no seam.
+func TestHistoryGoesOn(t *testing.T) {
+	for _, c := range []struct{ before, handed, after, first uint64 }{
+		{0, 10, 5, 1},
+		{5, 10, 0, 1},
+		{5, 10, 3, 1},
+		{5, 3, 3, 3},
+		{remembered + 5, 10, 3, remembered - 4},
+		{remembered + 5, 10, remembered + 2, remembered + 8},
+		{remembered + 5, 2 * remembered, 1, 7},
+	} {
+		var old, h History
+		for range c.before {
+			old.Add(Event{Kind: "taken"})
+		}
+		h.GoOn(old.Newest(int(c.handed)))
+		for range c.after {
+			h.Add(Event{Kind: "released"})
+		}
+		seq := c.first
+		for all := c.before + c.after; ; {
+			events, more := h.After(seq - 1)
+			if more != nil {
+				if seq != all+1 {
+					t.Errorf("%+v: the last number is %d, want %d", c, seq-1, all)
+				}
+				break
+			}
+			for _, e := range events {
+				if kind := map[bool]string{true: "taken", false: "released"}[seq <= c.before]; e.Seq != seq || e.Kind != kind || e.Lost != 0 {
+					t.Fatalf("%+v: got %+v, want %s with number %d", c, e, kind, seq)
+				}
+				seq++
+			}
+		}
+		if events, _ := h.After(0); len(events) > 0 && events[0].Seq != c.first {
+			t.Errorf("%+v: the oldest is %d", c, events[0].Seq)
+		}
+	}
+}
+
 // collect reads the events that a daemon remembers.
 func collect(t *testing.T, c *Client, after uint64) (kinds []string) {
 	t.Helper()

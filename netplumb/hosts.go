@@ -148,3 +148,13 @@ func (t *hosts) list() []contact {
 	defer t.mu.Unlock()
 	return t.merged
 }
+
+// newest returns the hosts of the merged table that were seen last.
+func (t *hosts) newest(now time.Duration, most int) []Neighbour {
+	list := t.list()
+	out := make([]Neighbour, 0, min(most, len(list)))
+	for _, h := range list[:cap(out)] {
+		out = append(out, Neighbour{h.addr, h.mac, now - h.seen})
+	}
+	return out
+}

@@ -51,6 +51,13 @@ func TestHostsAreMergedNewestFirst(t *testing.T) {
 		t.Errorf("what both know is %+v", c)
 	}
 
+	if d := cmp.Diff([]Neighbour{moved, neighbour(2, 5*time.Second)}, h.newest(now, 2), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+		t.Errorf("the newest two (-want +got):\n%s", d)
+	}
+	if n := len(h.newest(now, 9)); n != 4 {
+		t.Errorf("all are %d", n)
+	}
+
 	// A newer part takes an older one's place, and parts beyond the last one go.
 	h.learn(now, "b", 0, 1, []Neighbour{neighbour(6, 0)})
 	h.learn(now, "b", 1, 1, []Neighbour{neighbour(7, 0)})

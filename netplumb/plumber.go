@@ -160,6 +160,10 @@ func (p *Plumber) Learn(node string, part, of int, hosts []Neighbour) {
 	p.census.hosts.learn(Boottime(), node, part, of, hosts)
 }
 
+// Hosts returns the newest hosts of the collective table, this kernel's and what was learnt, at
+// most so many.
+func (p *Plumber) Hosts(most int) []Neighbour { return p.census.hosts.newest(Boottime(), most) }
+
 // MAC returns the hardware address that was last heard with a host's address. A peer that
 // never spoke ARP becomes known by asking its host address.
 func (p *Plumber) MAC(host netip.Addr) (MAC, bool) { return p.speaker.neighbours.mac(host) }

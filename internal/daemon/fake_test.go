@@ -222,6 +222,10 @@ func (k *fakeKernel) Learn(node string, part, of int, hosts []netplumb.Neighbour
 	k.world.write("%s learns part %d of %d from %s: %v", k.node, part, of, node, hosts)
 }
 
+func (k *fakeKernel) Hosts(int) []netplumb.Neighbour {
+	return []netplumb.Neighbour{{Addr: netip.MustParseAddr("10.0.0.51"), MAC: netplumb.MAC{2, 0, 0, 0, 0, 7}, Age: time.Minute}}
+}
+
 func (k *fakeKernel) MAC(netip.Addr) (netplumb.MAC, bool) { return netplumb.MAC{}, false }
 
 func (k *fakeKernel) Report() netplumb.Report {

@@ -6,15 +6,17 @@ import (
 	"time"
 
 	"github.com/vippy-ha/vippy/cluster"
+	"github.com/vippy-ha/vippy/ctlsocket"
 	"github.com/vippy-ha/vippy/internal/config"
 	"github.com/vippy-ha/vippy/internal/guard"
+	"github.com/vippy-ha/vippy/netplumb"
 	"github.com/vippy-ha/vippy/plugin"
 	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 // handoverFormat changes whenever a handover says something else than before: in its own
 // fields, in cluster.Snapshot, or in what is said to a guard.
-const handoverFormat = 3
+const handoverFormat = 4
 
 // A handover is what one program of this process leaves to the next. What is in the
 // kernel is not in it: that is read back. Instants are of CLOCK_BOOTTIME.
@@ -36,7 +38,19 @@ type handover struct {
 	Guard                *guard.Heirloom // nil where there is none
 	Changes              uint64          // of owners, for the count to go on
 	Drain                *drain          // nil while no order to drain is in force
+
+	// What happened, and the hosts that the kernels of the cluster speak with: the newest
+	// of them. A rehearsal goes without.
+	Events []ctlsocket.Event
+	Hosts  []netplumb.Neighbour
 }
+
+// How much of what could be done without is handed over: it costs time in which nobody
+// listens.
+const (
+	handedEvents = 1024
+	handedHosts  = 1024
+)
 
 // The places of a handover's files; the last one is there where Guard is.
 const (

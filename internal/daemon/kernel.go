@@ -27,6 +27,7 @@ type plumber interface {
 	Notify(n netplumb.Notify)
 	Neighbours() <-chan []netplumb.Neighbour
 	Learn(node string, part, of int, hosts []netplumb.Neighbour)
+	Hosts(most int) []netplumb.Neighbour
 }
 
 // holding follows one group between what the core wants and what the kernel has.

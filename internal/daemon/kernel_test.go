@@ -35,6 +35,7 @@ func (p *scriptedPlumber) Notify(netplumb.Notify)                  {}
 func (p *scriptedPlumber) Neighbours() <-chan []netplumb.Neighbour { return nil }
 func (p *scriptedPlumber) Learn(string, int, int, []netplumb.Neighbour) {
 }
+func (p *scriptedPlumber) Hosts(int) []netplumb.Neighbour           { return nil }
 func (p *scriptedPlumber) MAC(netip.Addr) (_ netplumb.MAC, ok bool) { return }
 
 func testPlan(t *testing.T, version uint64, groups ...string) vipgroup.Plan {

@@ -16,6 +16,8 @@ func (l *loop) takeOver(h *handover) error {
 		return fmt.Errorf("plugins: %w", err)
 	}
 	l.hooking.runner.Set(hooksOf(l.config))
+	l.history.GoOn(h.Events)
+	l.kernel.Learn(l.name, 0, 1, h.Hosts)
 	for _, b := range l.runner.Inherit(h.Votes) {
 		l.ballots.plugins[pluginVoteID{b.Source, b.Vote.Group}] = b
 	}

@@ -146,6 +146,7 @@ func (l *loop) room() time.Duration {
 // giveWay makes this process the next program. It returns only if that fails.
 func (l *loop) giveWay(now time.Time) error {
 	h := l.handover(now)
+	h.Events, h.Hosts = l.history.Newest(handedEvents), l.kernel.Hosts(handedHosts)
 	files, err := l.files()
 	if err != nil {
 		return err

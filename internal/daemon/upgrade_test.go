@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -107,6 +108,7 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("the program is %+v, before %+v", now.Program, before.Program)
 		}
 		have := maps.Clone(n.kernel.have)
+		events, _ := n.loop.Events(0)
 		if err := n.end(); err != nil {
 			t.Fatal(err)
 		}
@@ -128,6 +130,12 @@ func TestUpgrade(t *testing.T) {
 		if s := next.loop.Status(); !s.State.Active || s.Program.Boot != before.Program.Boot {
 			t.Errorf("the next program is active: %v, boot %d, before %d\n%s", s.State.Active, s.Program.Boot, before.Program.Boot, next.log)
 		}
+		if remembered, _ := next.loop.Events(0); len(remembered) < len(events) || !slices.EqualFunc(events, remembered[:len(events)], sameEvent) {
+			t.Errorf("the next program remembers %+v, this one %+v", remembered, events)
+		}
+		if w.find(from, "a learns part 0 of 1 from a: [{10.0.0.51 02:00:00:00:00:07 1m0s}]") < 0 {
+			t.Errorf("the next program doesn't know the cluster's hosts\n%s", strings.Join(w.diary[from:], "\n"))
+		}
 		time.Sleep(3 * time.Second)
 		if w.find(from, "a removes") >= 0 || w.find(from, "a adds") >= 0 {
 			t.Errorf("the next program changed the kernel\n%s", next.log)
@@ -139,6 +147,10 @@ func TestUpgrade(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func sameEvent(a, b ctlsocket.Event) bool {
+	return a.Seq == b.Seq && a.Kind == b.Kind && a.Time.Equal(b.Time) && a.Group == b.Group && slices.Equal(a.Addresses, b.Addresses)
 }
 
 func TestReadHandover(t *testing.T) {
