@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -52,9 +53,9 @@ func (n *Node) Order(now time.Time, to string, o Order) (id uint64, d *Denial) {
 	case !n.speaks(now):
 		return 0, &Denial{n.name + " doesn't take part in the chat yet", "try again in a moment, or ask " + to + " itself"}
 	case n.peers[i].state == Absent:
-		return 0, &Denial{to + " is not heard", "ask it itself: vippyctl on that host"}
+		return 0, &Denial{to + " is not heard", "ask " + to + " itself: vippyctl on that host; " + n.hears()}
 	case n.peers[i].state != Live:
-		return 0, &Denial{to + " doesn't hear " + n.name, "ask it itself: vippyctl on that host"}
+		return 0, &Denial{to + " doesn't hear " + n.name, "ask " + to + " itself: vippyctl on that host; " + n.hears()}
 	case slices.ContainsFunc(n.orders.open, func(x *openOrder) bool { return x.to == to }):
 		return 0, &Denial{to + " has not answered another order yet", "try again in a moment"}
 	}
@@ -64,6 +65,20 @@ func (n *Node) Order(now time.Time, to string, o Order) (id uint64, d *Denial) {
 		orderMessage: orderMessage{target: p.id, boot: p.boot, id: n.voice.seq, Order: o}}
 	n.orders.open = append(n.orders.open, x)
 	return x.id, nil
+}
+
+// hears says which peers can be given orders from here.
+func (n *Node) hears() string {
+	var live []string
+	for _, p := range n.peers {
+		if p != nil && p.state == Live {
+			live = append(live, p.name)
+		}
+	}
+	if len(live) == 0 {
+		return "no node is live here"
+	}
+	return "live here: " + strings.Join(live, ", ")
 }
 
 // judgeOrders repeats the orders that are open, and returns when the next one is due.

@@ -179,27 +179,30 @@ func TestOrdersOvertaken(t *testing.T) {
 
 func TestOrdersDenied(t *testing.T) {
 	m := obedient(t, 3, 3)
-	deny := func(why string, from int, to string) {
+	deny := func(why, hint string, to string) {
 		t.Helper()
-		_, d := m.nodes[from].Order(m.now, to, Order{Kind: OrderDrain})
-		if d == nil || !strings.Contains(d.Error(), why) || d.Hint == "" {
-			t.Errorf("%s to %s: %+v, want %q", m.nodes[from].name, to, d, why)
+		_, d := m.nodes[0].Order(m.now, to, Order{Kind: OrderDrain})
+		if d == nil || !strings.Contains(d.Error(), why) || d.Hint != hint {
+			t.Errorf("to %s: %+v, want %q and %q", to, d, why, hint)
 		}
 	}
-	deny(`no other node "node9"`, 0, "node9")
-	deny(`no other node "node1"`, 0, "node1")
+	deny(`no other node "node9"`, "vippyctl peers lists them", "node9")
+	deny(`no other node "node1"`, "vippyctl peers lists them", "node1")
 	m.cut[[2]int{0, 1}] = true
 	m.run(time.Second)
-	deny("doesn't hear node1", 0, "node2")
+	deny("doesn't hear node1", "ask node2 itself: vippyctl on that host; live here: node3", "node2")
 	m.cut[[2]int{1, 0}] = true
 	m.run(time.Second)
-	deny("is not heard", 0, "node2")
+	deny("is not heard", "ask node2 itself: vippyctl on that host; live here: node3", "node2")
+	m.cut[[2]int{0, 2}] = true
+	m.run(time.Second)
+	deny("is not heard", "ask node2 itself: vippyctl on that host; no node is live here", "node2")
 	clear(m.cut)
 	m.run(time.Second)
 	if _, d := m.nodes[0].Order(m.now, "node2", Order{Kind: OrderDrain}); d != nil {
 		t.Errorf("healed: %v", d)
 	}
-	deny("another order", 0, "node2")
+	deny("another order", "try again in a moment", "node2")
 	fresh := New(m.now, Options{Name: "node1", Cluster: "test", Boot: 9, Keys: []Key{testKey()}, Plan: m.nodes[0].plan, Timing: testTiming()})
 	if _, d := fresh.Order(m.now, "node2", Order{Kind: OrderDrain}); d == nil || !strings.Contains(d.Why, "doesn't take part") {
 		t.Errorf("of a process that only listens: %+v", d)

@@ -44,6 +44,26 @@ func (r Refusal) Inert() bool {
 	return false
 }
 
+// Remedy says what to look at where a host is refused so that should be believed; "" where
+// there is nothing to see to.
+func (r Refusal) Remedy() string {
+	switch r {
+	case WrongTTL:
+		return "a router is in between: all nodes must be on one segment"
+	case WrongFormat:
+		return "another program or version speaks on this port: one of the two needs another chat"
+	case UnknownKey:
+		return "compare secret, secrets or the file of secret_file on the two hosts"
+	case BadSeal:
+		return "the secret is the right one, but the packet was changed on its way, or forged"
+	case WrongCluster:
+		return "compare cluster in the configs of the two hosts"
+	case UnknownNode:
+		return "compare nodes and voters in the configs of the two hosts"
+	}
+	return ""
+}
+
 // The frame around every message: magic and format version, kind, key id, the message,
 // and last the seal over all that precedes it.
 const (

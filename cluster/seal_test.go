@@ -132,6 +132,33 @@ func calm(s Status) string {
 	return fmt.Sprintf("%+v", s)
 }
 
+// TestSealAlarms: who speaks with another secret is an alarm that says what to compare, and
+// who has the right one but a wrong seal is another.
+func TestSealAlarms(t *testing.T) {
+	r := newRig(t, testPlan(t, 3, 3))
+	forge := func(from int, k Key) {
+		data := k.sealFrame(append(k.frame(nil, kindAnnouncement), "message"...))
+		data[len(data)-1] ^= 1
+		r.n.Receive(r.now, Packet{Data: data, From: host(from), TTL: 255})
+	}
+	forge(1, NewKey([]byte("another")))
+	forge(2, testKey())
+	var got []string
+	for _, a := range r.status().Alarms {
+		if a.Name == "bad-seal" {
+			got = append(got, a.Detail)
+		}
+	}
+	slices.Sort(got)
+	want := []string{
+		fmt.Sprintf("packets from %s are sealed with another secret: compare secret, secrets or the file of secret_file on the two hosts", host(1).Addr()),
+		fmt.Sprintf("packets from %s have a wrong seal: the secret is the right one, but the packet was changed on its way, or forged", host(2).Addr()),
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestKeys: a node opens with each of its keys and seals with the first.
 func TestKeys(t *testing.T) {
 	first, second, third := NewKey([]byte("one")), NewKey([]byte("two")), NewKey(nil)

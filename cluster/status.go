@@ -61,10 +61,13 @@ func (n *Node) noteRefusal(now time.Time, r Refusal, in Packet) {
 		return
 	}
 	n.accused[a] = now
-	if r == DuplicateName {
+	switch r {
+	case DuplicateName:
 		n.alarms.raise("duplicate-name", now, fmt.Sprintf("another process calls itself %s at %s", n.name, a.from))
-	} else {
-		n.alarms.raise("bad-seal", now, fmt.Sprintf("packets from %s are sealed with another secret", a.from))
+	case UnknownKey:
+		n.alarms.raise("bad-seal", now, fmt.Sprintf("packets from %s are sealed with another secret: %s", a.from, r.Remedy()))
+	case BadSeal:
+		n.alarms.raise("bad-seal", now, fmt.Sprintf("packets from %s have a wrong seal: %s", a.from, r.Remedy()))
 	}
 }
 

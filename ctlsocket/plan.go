@@ -18,6 +18,8 @@ type PlanReport struct {
 	// Peers are the other members of the plan, in its order.
 	Peers []PeerPlan `json:"peers"`
 	View  PlanView   `json:"view"`
+	// Fixed are the keys of the config that no reload can change, with their values.
+	Fixed map[string]string `json:"fixed"`
 }
 
 // PlanLine is one thing that a plan says; each subject has one.
@@ -85,6 +87,9 @@ func (r PlanReport) MarshalJSON() ([]byte, error) {
 	r.Peers = peers
 	if r.View.Holders == nil {
 		r.View.Holders = map[string]string{}
+	}
+	if r.Fixed == nil {
+		r.Fixed = map[string]string{}
 	}
 	if r.View.Penalties == nil {
 		r.View.Penalties = map[string]map[string]int{}

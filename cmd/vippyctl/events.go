@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vippy-ha/vippy/ctlsocket"
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 func (a *app) events() *cobra.Command {
@@ -84,7 +85,7 @@ func (a *app) printEvent(out io.Writer, line json.RawMessage) error {
 		return fmt.Errorf("%s told something else than an event: %w (is it another version?)", a.client.Socket, err)
 	}
 	if e.Lost > 0 {
-		if _, err := fmt.Fprintf(out, "(%s before this one not remembered)\n", count(int(e.Lost), "event")); err != nil {
+		if _, err := fmt.Fprintf(out, "(%s before this one not remembered)\n", vipgroup.Count(int(e.Lost), "event")); err != nil {
 			return err
 		}
 	}

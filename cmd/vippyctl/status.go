@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vippy-ha/vippy/ctlsocket"
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 func (a *app) status() *cobra.Command {
@@ -59,7 +60,7 @@ func printStatus(b *bytes.Buffer, s ctlsocket.Status) error {
 	if s.Plan.From != "" && s.Plan.From != "file" {
 		from = " from " + s.Plan.From
 	}
-	head("Plan:", fmt.Sprintf("version %d%s, %d of %s live", s.Config.Version, from, live, count(len(s.Peers), "peer")))
+	head("Plan:", fmt.Sprintf("version %d%s, %d of %s live", s.Config.Version, from, live, vipgroup.Count(len(s.Peers), "peer")))
 	if s.Plan.Note != "" {
 		head("Note:", s.Plan.Note)
 	}
@@ -109,10 +110,10 @@ func verdict(b *bytes.Buffer, s ctlsocket.Status) error {
 	}
 	var bad []string
 	if several > 0 {
-		bad = append(bad, count(several, "group")+" with several owners")
+		bad = append(bad, vipgroup.Count(several, "group")+" with several owners")
 	}
 	if none > 0 {
-		bad = append(bad, count(none, "group")+" without owner")
+		bad = append(bad, vipgroup.Count(none, "group")+" without owner")
 	}
 	fmt.Fprintf(b, "%s, of %d\n", strings.Join(bad, ", "), len(s.Groups))
 	// Who has just begun to listen, or hears nobody, doesn't know that there is none.

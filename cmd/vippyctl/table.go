@@ -82,11 +82,3 @@ func dash(s string) string {
 	}
 	return s
 }
-
-// count says "1 group", "2 groups".
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -20,7 +21,7 @@ import (
 func Load(path, node string) (*Config, error) {
 	data, info, err := readFile(path, MaxSize)
 	if err != nil {
-		return nil, fmt.Errorf("config: %w (-c FILE names another)", err)
+		return nil, fmt.Errorf("config: %w (%s)", err, unreadable(err))
 	}
 	w, err := parse(path, data)
 	if fault := unsafe(path, info, len(w.cfg.Secrets) > 0); fault != "" {
@@ -43,6 +44,14 @@ func Load(path, node string) (*Config, error) {
 			quote(node), strings.Join(plan.Nodes, ", "))
 	}
 	return w.cfg, nil
+}
+
+// unreadable says what to do about a config that can't be read.
+func unreadable(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "it is its owner's alone, since the secret is in it: ask as root, or as the daemon's user"
+	}
+	return "-c FILE names another; the default is " + DefaultPath
 }
 
 // loadSecretFile reads the secret of `secret_file`: the one line in it.

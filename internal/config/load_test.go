@@ -175,3 +175,15 @@ func TestLoadOwner(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Who may not read the file is told another remedy than who names none.
+func TestUnreadable(t *testing.T) {
+	for err, want := range map[error]string{
+		fs.ErrPermission: "ask as root",
+		fs.ErrNotExist:   "-c FILE names another; the default is /etc/vippy.conf",
+	} {
+		if got := unreadable(&fs.PathError{Op: "open", Path: "x", Err: err}); !strings.Contains(got, want) {
+			t.Errorf("%v: %q, want %q in it", err, got, want)
+		}
+	}
+}

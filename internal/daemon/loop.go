@@ -136,8 +136,8 @@ func (l *loop) begin(now time.Time, boot uint64) {
 	for _, notice := range l.config.Notices {
 		l.log.Info(notice)
 	}
-	l.log.Info(fmt.Sprintf("vippyd %s is node %s of cluster %s: plan %d with %d nodes and %d groups",
-		l.version, l.name, l.config.Cluster, l.config.Plan.Version, len(l.config.Plan.Nodes), len(l.config.Plan.Groups)))
+	l.log.Info(fmt.Sprintf("vippyd %s is node %s of cluster %s: plan %d with %s",
+		l.version, l.name, l.config.Cluster, l.config.Plan.Version, l.config.Plan.Size()))
 	if l.drained != nil {
 		l.log.Info("drained "+l.drained.note(), "by", l.drained.By, "from", l.drained.From)
 	}
@@ -334,7 +334,11 @@ func (l *loop) receive(now time.Time, b *multicast.Batch) (told bool) {
 		case r == "":
 			l.meet(p.From.Addr())
 		case debug && r != cluster.Reflected && l.rejects.tells(now, l.log):
-			l.log.Debug("packet refused", "reason", string(r), "from", p.From, "link", p.Link)
+			hint := slog.Attr{} // which is left out
+			if text := r.Remedy(); text != "" {
+				hint = slog.String("hint", text)
+			}
+			l.log.Debug("packet refused", "reason", string(r), "from", p.From, "link", p.Link, hint)
 		}
 	}
 	l.chat.free <- b

@@ -119,25 +119,18 @@ func (l *loop) rebalance(ctx context.Context, by string) (string, error) {
 		case !uneven && moved == 0:
 			return "nothing to move: the load is as even as the plan and the checks let it be", nil
 		case !uneven:
-			return fmt.Sprintf("moved %s: the load is even now", groups(moved)), nil
+			return fmt.Sprintf("moved %s: the load is even now", vipgroup.Count(moved, "group")), nil
 		case time.Since(begin) > rebalanceWithin:
-			return "", &ctlsocket.Error{Code: http.StatusConflict, Message: fmt.Sprintf("moved %s, and more are to be moved", groups(moved)),
+			return "", &ctlsocket.Error{Code: http.StatusConflict, Message: fmt.Sprintf("moved %s, and more are to be moved", vipgroup.Count(moved, "group")),
 				Hint: "vippyctl rebalance, once more"}
 		}
 		if _, err := l.moveGroup(ctx, group, to, by); err != nil {
 			if refusal := (*ctlsocket.Error)(nil); moved > 0 && errors.As(err, &refusal) {
-				err = &ctlsocket.Error{Code: refusal.Code, Message: fmt.Sprintf("moved %s; then: %s", groups(moved), refusal.Message), Hint: refusal.Hint}
+				err = &ctlsocket.Error{Code: refusal.Code, Message: fmt.Sprintf("moved %s; then: %s", vipgroup.Count(moved, "group"), refusal.Message), Hint: refusal.Hint}
 			}
 			return "", err
 		}
 	}
-}
-
-func groups(n int) string {
-	if n == 1 {
-		return "1 group"
-	}
-	return fmt.Sprintf("%d groups", n)
 }
 
 // IfDown foretells who would have a group if a node was lost. It may be called from any

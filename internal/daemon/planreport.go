@@ -21,7 +21,7 @@ func (l *loop) Plan() ctlsocket.PlanReport {
 	plan := s.status.Plan
 	out := ctlsocket.PlanReport{
 		Identity: s.status.Name, Plan: renderPlan(s), Encoding: plan.Encode(), View: renderView(s),
-		File: l.planOfFile(plan),
+		File: l.planOfFile(plan), Fixed: s.config.Fixed(),
 	}
 	for _, line := range plan.Lines() {
 		out.Lines = append(out.Lines, ctlsocket.PlanLine(line))

@@ -121,7 +121,7 @@ func (r *reloader) apply(ctx context.Context, q reloadRequest) (string, error) {
 	if err != nil {
 		l.log.Error("reload refused, the running config stays", "why", q.why, "err", err)
 		return "", &ctlsocket.Error{Code: http.StatusUnprocessableEntity, Message: err.Error(),
-			Hint: "the running config stays; try: vippyd check -c " + old.Path}
+			Hint: fmt.Sprintf("the running config stays; try: vippyd check -c %s --against %s", old.Path, old.Management)}
 	}
 	l.log.Info("reloaded: "+message, "why", q.why)
 	return message, nil
@@ -148,7 +148,7 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 	if c.Hash == old.Hash && slices.EqualFunc(c.Secrets, old.Secrets, config.Secret.Equal) {
 		return join("nothing changed", rule.note(old.Plan)), nil
 	}
-	if err := refuseFixed(c, old); err != nil {
+	if err := c.Follows(old.Fixed()); err != nil {
 		return "", err
 	}
 	var said []string
@@ -245,19 +245,6 @@ func join(parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), "; ")
 }
 
-// refuseFixed refuses what only a new process can change.
-func refuseFixed(c, old *config.Config) error {
-	for _, x := range []struct{ key, was, is, why string }{
-		{"state_dir", old.StateDir, c.StateDir, "its lock is what keeps a second daemon away, and boot ids must go on growing"},
-		{"cluster", old.Cluster, c.Cluster, "this node would leave its cluster without handing over"},
-	} {
-		if x.was != x.is {
-			return fmt.Errorf("%s: %q can't become %q while this daemon runs: %s; write %q again, or restart", x.key, x.was, x.is, x.why, x.was)
-		}
-	}
-	return nil
-}
-
 // samePlan also compares what is no part of a plan's digest: the interface names.
 func samePlan(a, b vipgroup.Plan) bool {
 	return a.Digest() == b.Digest() && bytes.Equal(interfaces(a), interfaces(b))
@@ -289,7 +276,7 @@ func difference(old, now vipgroup.Plan) string {
 			removed++
 		}
 	}
-	return fmt.Sprintf("plan %d with %d nodes and %d groups (%d new, %d removed)", now.Version, len(now.Nodes), len(now.Groups), added, removed)
+	return fmt.Sprintf("plan %d with %s (%d new, %d removed)", now.Version, now.Size(), added, removed)
 }
 
 // swap brings a checked config into force. Groups that are the same in both plans are

@@ -31,7 +31,7 @@ func TestReloadTouchesOnlyWhatChanged(t *testing.T) {
 		from := w.length()
 		n.setFile(raised)
 		message, err := n.loop.Do(t.Context(), reloadCommand)
-		if err != nil || !strings.Contains(message, "plan 1 with 1 nodes and 3 groups (1 new, 0 removed)") {
+		if err != nil || !strings.Contains(message, "plan 1 with 1 node and 3 groups (1 new, 0 removed)") {
 			t.Errorf("got %q, %v", message, err)
 		}
 		time.Sleep(5 * time.Second)
@@ -266,6 +266,10 @@ func TestReloadRefusedAsAWhole(t *testing.T) {
 				} else {
 					if err == nil || !strings.Contains(err.Error(), tt.want) {
 						t.Errorf("got %v, want %q", err, tt.want)
+					}
+					const hint = "the running config stays; try: vippyd check -c vippy.conf --against /var/run/vippy.socket"
+					if refusal := (*ctlsocket.Error)(nil); !errors.As(err, &refusal) || refusal.Hint != hint {
+						t.Errorf("got %#v, want the hint %q", err, hint)
 					}
 					if c.Plan.Version != 0 || c.Interval != 100*time.Millisecond || c.Lifetime != time.Second || open["management"] != 0 || open["logging"] != 0 {
 						t.Errorf("plan %d, interval %v, lifetime %v, open: %v", c.Plan.Version, c.Interval, c.Lifetime, open)

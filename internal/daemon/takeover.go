@@ -62,8 +62,8 @@ func (l *loop) goOn(now time.Time, h *handover) {
 	l.story.goOn(s, h.Changes)
 	l.hooking.eligible = s.status.Eligible
 	l.published.Store(s)
-	l.log.Info(fmt.Sprintf("vippyd %s took over from %s after %v: node %s goes on with %d groups of plan %d",
-		l.version, h.Version, (l.boottime()-h.At).Round(time.Millisecond), l.name, len(l.kernel.hold), l.config.Plan.Version),
+	l.log.Info(fmt.Sprintf("vippyd %s took over from %s after %v: node %s goes on with %s of plan %d",
+		l.version, h.Version, (l.boottime()-h.At).Round(time.Millisecond), l.name, vipgroup.Count(len(l.kernel.hold), "group"), l.config.Plan.Version),
 		"at", netplumb.Monotonic().Nanoseconds())
 	l.notifier.ready()
 }

@@ -30,6 +30,9 @@ func against(ctx context.Context, out io.Writer, c *config.Config, socket string
 	if err != nil {
 		return exit{exitCantTell, fmt.Errorf("the plan of the daemon at %s makes no sense here: %w (is it another version?)", socket, err)}
 	}
+	if err := c.Follows(r.Fixed); err != nil {
+		return exit{exitNo, fmt.Errorf("a reload would be refused: %w", err)}
+	}
 	changes := vipgroup.Differ(ruling, c.Plan)
 	if len(changes) == 0 {
 		fmt.Fprintf(out, "nothing would change: plan %d is the one that rules at %s\n", c.Plan.Version, r.Identity)
@@ -95,5 +98,5 @@ func forecast(out io.Writer, moves []vipgroup.Move) {
 			fmt.Fprintf(out, "  %s: %s -> %s (%s)\n", m.Group, nobody(m.From), nobody(m.To), m.Reason)
 		}
 	}
-	fmt.Fprintf(out, "%d of %d groups would move, with the nodes that are eligible now\n", len(moves)-stay, len(moves))
+	fmt.Fprintf(out, "%d of %s would move, with the nodes that are eligible now\n", len(moves)-stay, vipgroup.Count(len(moves), "group"))
 }

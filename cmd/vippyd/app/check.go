@@ -26,8 +26,8 @@ func newCheck(std stdio) *cobra.Command {
 With --against, it also asks a running daemon what the config would change in its cluster:
 in what the plans differ, and which groups would move where.
 
-Exit status: 0 the config is right; 1 it is not, and every fault is printed, or its plan would
-not come into force; 2 can't tell.`,
+Exit status: 0 the config is right; 1 it is not, and every fault is printed, or it would not
+come into force; 2 can't tell.`,
 		Example: `  vippyd check -c new.conf
   vippyd check -c new.conf --against /var/run/vippy.socket`,
 		Args: noArgs,
@@ -53,7 +53,7 @@ func runCheck(out io.Writer, file, node string) (*config.Config, error) {
 		}
 		return nil, exit{exitCantTell, err}
 	}
-	fmt.Fprintf(out, "ok: %s is plan %d with %d nodes and %d groups\n", file, c.Plan.Version, len(c.Plan.Nodes), len(c.Plan.Groups))
+	fmt.Fprintf(out, "ok: %s is plan %d with %s\n", file, c.Plan.Version, c.Plan.Size())
 	part(out, c.Plan, node)
 	for _, notice := range append(c.Notices, advice(c, node)...) {
 		fmt.Fprintln(out, "notice: "+notice)
@@ -89,7 +89,7 @@ func part(out io.Writer, p vipgroup.Plan, node string) {
 		}
 		mine = append(mine, fmt.Sprintf("%s (%s)", line, d.Reason))
 	}
-	fmt.Fprintf(out, "%s would have %d of %d groups, with all nodes up\n", node, len(mine), len(p.Groups))
+	fmt.Fprintf(out, "%s would have %d of %s, with all nodes up\n", node, len(mine), vipgroup.Count(len(p.Groups), "group"))
 	for _, line := range mine {
 		fmt.Fprintln(out, line)
 	}

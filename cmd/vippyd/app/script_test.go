@@ -56,7 +56,7 @@ func rules(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	c, err := config.Parse(args[0], []byte(ts.ReadFile(args[0])))
 	ts.Check(err)
-	f := fakeDaemon{plan: ctlsocket.PlanReport{Identity: "node1", Encoding: c.Plan.Encode(), View: ctlsocket.PlanView{Holders: map[string]string{}}}}
+	f := fakeDaemon{plan: ctlsocket.PlanReport{Identity: "node1", Encoding: c.Plan.Encode(), Fixed: c.Fixed(), View: ctlsocket.PlanView{Holders: map[string]string{}}}}
 	for _, name := range c.Plan.Nodes {
 		if name != ts.Getenv("DOWN") {
 			f.plan.View.Eligible = append(f.plan.View.Eligible, name)
