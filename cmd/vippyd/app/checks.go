@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -51,17 +52,20 @@ func programs(c *config.Config) (out []plugin.Plugin) {
 	return out
 }
 
-// extra makes the plugins that the flags name. The daemon's folder is nobody's business
-// later on, so a path is made absolute now.
+// extra makes the plugins that the flags name, and says which of them can't be run. The
+// daemon's folder is nobody's business later on, so a path is made absolute now.
 func extra(paths []string) (out []plugin.Plugin, err error) {
-	for _, path := range paths {
-		path, err := filepath.Abs(path)
-		if err != nil {
-			return nil, fmt.Errorf("-p %s: %w", path, err)
+	for _, flag := range paths {
+		path, fault := filepath.Abs(flag)
+		if fault == nil {
+			fault = child.Spec{Command: []string{path}}.Check()
+		}
+		if fault != nil {
+			err = errors.Join(err, fmt.Errorf("-p %s: %w", flag, fault))
 		}
 		out = append(out, plugin.Program{Label: filepath.Base(path), Command: []string{path}})
 	}
-	return out, nil
+	return out, err
 }
 
 // notRun says which programs of the config could not be run on this host as it is now.

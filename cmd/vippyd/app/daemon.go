@@ -43,6 +43,10 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 	if err != nil {
 		return exit{exitFailure, err}
 	}
+	named, err := extra(f.plugins)
+	if err != nil && left == nil { // what took over has to go on, be it with a plugin that fails
+		return err
+	}
 	ctx, s := catch(cmd.Context())
 	defer s.stop()
 	c, node, err := load(f.file, f.node)
@@ -55,10 +59,6 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 	}
 	log := newQueue(out)
 	defer log.close()
-	named, err := extra(f.plugins)
-	if err != nil {
-		return err
-	}
 	next, err := newSuccessor(s, log)
 	if err != nil {
 		return exit{exitFailure, err}

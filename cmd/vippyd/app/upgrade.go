@@ -34,6 +34,9 @@ func rehearse(f daemonFlags, std stdio) error {
 	if _, err := parseLevel(f.level); err != nil {
 		return err
 	}
+	if _, err := extra(f.plugins); err != nil {
+		return err
+	}
 	state, err := io.ReadAll(std.in)
 	if err != nil {
 		return exit{exitFailure, err}
