@@ -156,6 +156,53 @@ func TestSameVersionOtherPlan(t *testing.T) {
 	}
 }
 
+// TestHalfOwned: what two plans of one version put together in two ways may have no owner, and
+// then nobody says that it has.
+func TestHalfOwned(t *testing.T) {
+	m := meshOf(t, planOf(t, 5, 3, "a+b c d"), planOf(t, 5, 3, "a c b+d"), planOf(t, 5, 3, "a+b c d"))
+	m.watch(4 * time.Second)
+	if h := m.hosts(); !slices.Equal(h, []string{"d", "a", "c"}) {
+		t.Fatalf("addresses are at %q: the test needs another example", h)
+	}
+	for i, tt := range []struct{ group, why string }{
+		{"a+b", "node2 has a part of it by another plan, and nobody 10.0.0.98"},
+		{"b+d", "node1 has a part of it by another plan, and nobody 10.0.0.98"},
+	} {
+		n := m.nodes[i]
+		s := n.Status(m.now).Groups[n.plan.Find(tt.group)]
+		if len(s.Owners) > 0 || s.Waiting != tt.why {
+			t.Errorf("%s says of %s that %v have it, and %q, want %q", n.name, tt.group, s.Owners, s.Waiting, tt.why)
+		}
+	}
+}
+
+// TestOwnersOfParts: nodes that hold parts of a group by another plan own it where these are all
+// of it.
+func TestOwnersOfParts(t *testing.T) {
+	for _, tt := range []struct{ second, third, owners string }{
+		{"a", "b", "node2 node3"},
+		{"ab", "", "node2"},
+		{"a", "", ""},
+		{"", "b", ""},
+		{"", "", ""},
+	} {
+		ours, theirs := planOf(t, 2, 3, "a+b"), planOf(t, 1, 3, "a b")
+		n := New(time.Unix(1000, 0), Options{Name: "node1", Cluster: "test", Boot: 1, Keys: []Key{testKey()}, Plan: ours, Timing: testTiming()})
+		for i, held := range []string{tt.second, tt.third} {
+			p := n.peers[i+1]
+			p.table, p.state, p.ann.held = n.plans.learn(theirs), Live, newSet(len(theirs.Groups))
+			for _, letter := range held {
+				p.ann.held.add(theirs.Find(string(letter)))
+			}
+			p.interpret(len(ours.Groups), n.all)
+			n.heardHeld.or(p.held)
+		}
+		if got := strings.Join(n.Owners(ours.Groups[0].Key), " "); got != tt.owners {
+			t.Errorf("node2 has %q, node3 %q: the owners are %q, want %q", tt.second, tt.third, got, tt.owners)
+		}
+	}
+}
+
 // TestConflictSinceWePlan: a conflict that this node's own change brought is no older than that.
 func TestConflictSinceWePlan(t *testing.T) {
 	plan := planOf(t, 5, 2, "a b")

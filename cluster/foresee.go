@@ -62,20 +62,3 @@ func (n *Node) NextMove() (k vipgroup.Key, to string, ok bool) {
 func (n *Node) Successors() bool {
 	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.serves && p.state == Live && p.eligible })
 }
-
-// Owners are the heard nodes, this one included, that say they hold a group.
-func (n *Node) Owners(k vipgroup.Key) []string {
-	if g := n.plan.Group(k); g >= 0 {
-		return n.owners(g)
-	}
-	return nil
-}
-
-func (n *Node) owners(g int) (out []string) {
-	for i, p := range n.peers {
-		if i == n.self && n.holds.mine.has(g) || p != nil && p.isHeard() && p.held.has(g) || n.presumed(i, g) {
-			out = append(out, n.plan.Members()[i])
-		}
-	}
-	return out
-}

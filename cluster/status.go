@@ -186,6 +186,9 @@ func (n *Node) groupStatus(now time.Time, g int) GroupStatus {
 	if o := n.owner[g]; o != nobody {
 		out.Assigned = n.plan.Members()[o]
 	}
+	if why := n.halfOwned(g); why != "" {
+		out.Waiting = why
+	}
 	out.Owners = n.owners(g)
 	out.Contested = n.contested(now, g)
 	return out
