@@ -98,6 +98,8 @@ func (a *app) printEvent(out io.Writer, line json.RawMessage) error {
 func sentence(e ctlsocket.Event) string {
 	var parts []string
 	switch {
+	case e.Kind == "moved" && e.Node != "" && e.Node == e.Former:
+		parts = append(parts, fmt.Sprintf("%s: %s has it still, or again", e.Group, e.Node))
 	case e.Kind == "moved":
 		parts = append(parts, fmt.Sprintf("%s: %s -> %s", e.Group, cmp.Or(e.Former, "nobody"), cmp.Or(e.Node, "nobody")))
 	case e.Kind == "plan-changed":

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/vippy-ha/vippy/cluster"
 	"github.com/vippy-ha/vippy/plugin"
@@ -19,16 +18,16 @@ func (s *story) tellGroups(before, now *snapshot) {
 			was = before.status.Groups[j]
 		}
 		changed := s.step(&f, now, g, was, is)
-		s.tellOwner(now, g, is)
-		if len(is.Owners) > 0 && (is.Owners[0] != now.status.Name || s.doing[g.Key] == taken) {
-			s.owners[g.Key] = is.Owners[0]
+		mine = mine || changed
+		owner, self := ownerOf(now.status.Name, s.seen[g.Key], is.Owners), now.status.Name
+		if owner != s.seen[g.Key] {
+			s.tellOwner(now, g, is, owner)
+			if owner != "" && owner != self && !changed {
+				f.add(owner+" took", "", g)
+			}
 		}
-		if changed {
-			mine = true
-			continue
-		}
-		if verb := otherVerb(now.status.Name, was.Owners, is.Owners); verb != "" {
-			f.add(verb, "", g)
+		if owner != "" && (owner != self || s.doing[g.Key] == taken) {
+			s.owners[g.Key] = owner
 		}
 	}
 	for i, g := range before.status.Plan.Groups {
@@ -46,17 +45,25 @@ func (s *story) tellGroups(before, now *snapshot) {
 	f.tell(s.log)
 }
 
+// ownerOf is the one node of those that announce a group of which is told that it has it:
+// this one where it does, else the one that had it before. The others claim it, too, and
+// which of them keeps it is not known before the rest have let go.
+func ownerOf(self, before string, owners []string) string {
+	for _, name := range []string{self, before} {
+		if slices.Contains(owners, name) {
+			return name
+		}
+	}
+	if len(owners) == 0 {
+		return ""
+	}
+	return owners[0]
+}
+
 // tellOwner tells that another node has a group now, or that it has it no more. What this
 // node takes and gives up, step tells.
-func (s *story) tellOwner(now *snapshot, g vipgroup.Group, is cluster.GroupStatus) {
-	owner, self := "", now.status.Name
-	if len(is.Owners) > 0 {
-		owner = is.Owners[0]
-	}
-	was := s.seen[g.Key]
-	if owner == was {
-		return
-	}
+func (s *story) tellOwner(now *snapshot, g vipgroup.Group, is cluster.GroupStatus, owner string) {
+	was, self := s.seen[g.Key], now.status.Name
 	s.seen[g.Key] = owner
 	if !now.status.Mature || owner == self || owner == "" && was == self {
 		return
@@ -78,14 +85,6 @@ func whyMoved(now *snapshot, former string, is cluster.GroupStatus) string {
 		}
 	}
 	return is.Reason
-}
-
-// otherVerb says what other nodes did with a group, or "".
-func otherVerb(self string, was, is []string) string {
-	if slices.Equal(was, is) || slices.Contains(is, self) || len(is) == 0 {
-		return ""
-	}
-	return strings.Join(is, " and ") + " took"
 }
 
 // step follows what a group does at this node, through every stage in between, and says

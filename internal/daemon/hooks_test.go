@@ -49,7 +49,8 @@ func TestWhatConcernsHooks(t *testing.T) {
 	}
 }
 
-// Whoever has a group after a conflict says so, once and only then.
+// Whoever has a group after a conflict says so, once and only then; and who had it all the
+// time got it from nobody.
 func TestStoryOfAConflict(t *testing.T) {
 	plan := testPlan(t, 1, "10.0.0.1")
 	addr := plan.Groups[0].VIPs[0].Address.Addr()
@@ -57,6 +58,9 @@ func TestStoryOfAConflict(t *testing.T) {
 	mine := cluster.GroupStatus{Assigned: "a", Owners: []string{"a"}, Held: true}
 	both := cluster.GroupStatus{Assigned: "a", Owners: []string{"a", "b"}, Held: true}
 	theirs := cluster.GroupStatus{Assigned: "b", Owners: []string{"b"}}
+	bothThisLast := cluster.GroupStatus{Assigned: "a", Owners: []string{"b", "a"}, Held: true}
+	third := cluster.GroupStatus{Assigned: "c", Owners: []string{"c"}}
+	thirdToo := cluster.GroupStatus{Assigned: "c", Owners: []string{"b", "c"}}
 	rival := func(node string, after time.Duration) *snapshot {
 		s := shot(plan, []cluster.PeerStatus{{Node: "b", State: cluster.Live, Eligible: true, LastHeard: time.Unix(100, 0)}}, mine)
 		s.status.Rivals = []cluster.Rival{{Addr: addr, Node: node, MAC: "02:00:00:00:00:09", Last: time.Unix(100, 0).Add(after)}}
@@ -67,15 +71,20 @@ func TestStoryOfAConflict(t *testing.T) {
 		snapshots []*snapshot
 		want      []string
 	}{
-		"two owners until the other lets go":   {[]*snapshot{calm(), shot(plan, live, both), shot(plan, live, both), calm(), calm()}, []string{"still-owner g0"}},
-		"until this one does":                  {[]*snapshot{calm(), shot(plan, live, both), shot(plan, live, theirs), calm()}, nil},
-		"a foreign host":                       {[]*snapshot{calm(), rival("", 0), rival("", 0), calm(), calm()}, []string{"conflict g0", "still-owner g0"}},
-		"a node, until it says that it hasn't": {[]*snapshot{calm(), rival("b", time.Second), rival("b", -time.Second), calm()}, []string{"conflict g0", "still-owner g0"}},
+		"two owners until the other lets go":   {[]*snapshot{calm(), shot(plan, live, both), shot(plan, live, both), calm(), calm()}, []string{"still-owner g0: b no longer claims it"}},
+		"the other is the first of the plan":   {[]*snapshot{calm(), shot(plan, live, bothThisLast), calm()}, []string{"still-owner g0: b no longer claims it"}},
+		"until this one does":                  {[]*snapshot{calm(), shot(plan, live, both), shot(plan, live, theirs), calm()}, []string{"moved g0 from a to b: "}},
+		"between others":                       {[]*snapshot{shot(plan, live, third), shot(plan, live, thirdToo), shot(plan, live, third)}, []string{"moved g0 from  to c: "}},
+		"between others, and the other wins":   {[]*snapshot{shot(plan, live, third), shot(plan, live, thirdToo), shot(plan, live, theirs)}, []string{"moved g0 from  to c: ", "moved g0 from c to b: "}},
+		"a foreign host":                       {[]*snapshot{calm(), rival("", 0), rival("", 0), calm(), calm()}, []string{"conflict g0", "still-owner g0: a host that is no node of the plan no longer claims it"}},
+		"a node, until it says that it hasn't": {[]*snapshot{calm(), rival("b", time.Second), rival("b", -time.Second), calm()}, []string{"conflict g0", "still-owner g0: b no longer claims it"}},
 		"none":                                 {[]*snapshot{calm(), calm()}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, events := tellAll(t, tt.snapshots...)
-			got := slices.DeleteFunc(events, func(e string) bool { return !strings.HasPrefix(e, "still") && !strings.HasPrefix(e, "conflict") })
+			got := slices.DeleteFunc(events, func(e string) bool {
+				return !strings.HasPrefix(e, "still") && !strings.HasPrefix(e, "conflict") && !strings.HasPrefix(e, "moved")
+			})
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("told %v, want %v", got, tt.want)
 			}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vippy-ha/vippy/cluster"
@@ -45,21 +46,22 @@ func (s *story) tellRivals(now *snapshot) {
 // tellStillOwned tells that a dispute about a group of this node is over, and that this node
 // has it. What hooks do outside, the other one's may have undone.
 func (s *story) tellStillOwned(now *snapshot) {
-	disputed := map[vipgroup.Key]bool{}
+	disputed := map[vipgroup.Key]string{}
 	for i, g := range now.status.Plan.Groups {
-		if s.doing[g.Key] == taken && len(now.status.Groups[i].Owners) > 1 {
-			disputed[g.Key] = true
+		others := slices.DeleteFunc(slices.Clone(now.status.Groups[i].Owners), func(name string) bool { return name == now.status.Name })
+		if s.doing[g.Key] == taken && len(others) > 0 {
+			disputed[g.Key] = strings.Join(others, " and ")
 		}
 	}
 	for _, r := range now.status.Rivals {
 		if i := now.status.Plan.Owns(r.Addr.String()); i >= 0 && s.doing[now.status.Plan.Groups[i].Key] == taken && !concedes(now, r, i) {
-			disputed[now.status.Plan.Groups[i].Key] = true
+			disputed[now.status.Plan.Groups[i].Key] = whoIs(r)
 		}
 	}
 	for _, g := range now.status.Plan.Groups {
-		if s.disputed[g.Key] && !disputed[g.Key] && s.doing[g.Key] == taken {
+		if rival := s.disputed[g.Key]; rival != "" && disputed[g.Key] == "" && s.doing[g.Key] == taken {
 			s.log.Info("still has "+groupName(g)+": nobody else claims it any more", "group", g.Name)
-			s.emit(plugin.Event{Kind: plugin.StillOwner, Time: now.now, Group: g, PlanVersion: now.status.Plan.Version})
+			s.emit(plugin.Event{Kind: plugin.StillOwner, Time: now.now, Group: g, Reason: rival + " no longer claims it", PlanVersion: now.status.Plan.Version})
 		}
 	}
 	s.disputed = disputed

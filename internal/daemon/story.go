@@ -29,8 +29,8 @@ type story struct {
 	owners, seen map[vipgroup.Key]string
 	// conflicts has when each rival of an address was last told of.
 	conflicts map[conflict]time.Time
-	// disputed are groups that this node has and that somebody else claims, too.
-	disputed map[vipgroup.Key]bool
+	// disputed has who else claims a group that this node has.
+	disputed map[vipgroup.Key]string
 	// changes counts how often the groups that this node owns changed.
 	changes uint64
 }
@@ -76,7 +76,7 @@ func (s *story) stopping(now time.Time) {
 
 func (s *story) begin() {
 	s.doing, s.waits = map[vipgroup.Key]doing{}, map[vipgroup.Key]*wait{}
-	s.disputed = map[vipgroup.Key]bool{}
+	s.disputed = map[vipgroup.Key]string{}
 	s.owners, s.seen = map[vipgroup.Key]string{}, map[vipgroup.Key]string{}
 }
 

@@ -34,7 +34,7 @@ func tellAll(t *testing.T, snapshots ...*snapshot) (lines, events []string) {
 			if e.Node != "" || e.Former != "" {
 				text += " from " + e.Former + " to " + e.Node
 			}
-			if e.Kind == plugin.Moved || e.Kind == plugin.Peer {
+			if e.Kind == plugin.Moved || e.Kind == plugin.Peer || e.Kind == plugin.StillOwner {
 				text += ": " + e.Reason
 			}
 			events = append(events, text)

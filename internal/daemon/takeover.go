@@ -78,8 +78,8 @@ func (s *story) goOn(now *snapshot, changes uint64) {
 		if at := stageOf(now, g, is); at != idle {
 			s.doing[g.Key] = at
 		}
-		if len(is.Owners) > 0 {
-			s.owners[g.Key], s.seen[g.Key] = is.Owners[0], is.Owners[0]
+		if owner := ownerOf(now.status.Name, "", is.Owners); owner != "" {
+			s.owners[g.Key], s.seen[g.Key] = owner, owner
 		}
 	}
 }
