@@ -57,7 +57,7 @@ func TestAgedAcknowledgementStillBinds(t *testing.T) {
 // TestHalfIsNotHandedOver: a successor whose plan joins what this node's plan holds apart
 // gets nothing until it can have everything, else it would be handed over for ever.
 func TestHalfIsNotHandedOver(t *testing.T) {
-	ours, theirs := planOf(t, 1, 2, "a b"), planOf(t, 2, 2, "a+b")
+	ours, theirs := planOf(t, 1, 3, "a b"), planOf(t, 2, 3, "a+b")
 	now := time.Unix(1000, 0)
 	n := New(now, Options{Name: "node1", Cluster: "test", Boot: 1, Keys: []Key{testKey()}, Plan: ours, Timing: testTiming()})
 	p := n.peers[1]
@@ -73,6 +73,14 @@ func TestHalfIsNotHandedOver(t *testing.T) {
 	n.owner[b] = 1
 	if !n.taken(p, 1, a) || !n.taken(p, 1, b) {
 		t.Error("a and b would not go to node2, which claims both")
+	}
+	n.holds.drop(b, false)
+	n.holds.mine.del(b)
+	third := n.peers[2]
+	third.state, third.table = Live, n.plans.learn(ours)
+	third.held.add(b)
+	if n.taken(p, 1, a) {
+		t.Error("a would go to node2, which can't take it without b, which node3 has")
 	}
 }
 

@@ -167,6 +167,29 @@ func TestStandsBack(t *testing.T) {
 	}
 }
 
+// TestTwinsHoldsAreLeft: what another process with this node's name holds is not claimed,
+// although everybody else has released it; nor is it left alone for a recording of one.
+func TestTwinsHoldsAreLeft(t *testing.T) {
+	for _, recording := range []bool{false, true} {
+		r := freedRig(t, 3)
+		twin := &speaker{name: "node1", boot: 1000, plan: r.n.plan, deaf: recording}
+		twin.holds(0)
+		speak := func(times int) {
+			for range times {
+				r.sayFrom(twin, host(9))
+				r.pass(100 * time.Millisecond)
+			}
+		}
+		speak(3) // each knows the other
+		r.peers[0].frees(0)
+		r.say(r.peers[0])
+		speak(10)
+		if got := r.holding(0); got != recording {
+			t.Errorf("with a twin that is a recording (%v) it takes the group: %v", recording, got)
+		}
+	}
+}
+
 // TestStraysMeetAgain: two nodes that both knew a later process of the other believe each
 // other again, for each is told that it is heard.
 func TestStraysMeetAgain(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vippy-ha/vippy/cluster"
 	"github.com/vippy-ha/vippy/ctlsocket"
+	"github.com/vippy-ha/vippy/internal/config"
 	"github.com/vippy-ha/vippy/internal/guard"
 )
 
@@ -150,6 +151,26 @@ func TestAGrantTheGuardDidNotGet(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A turn grants another lifetime if its announcement went out, and else what the last one
+// left: who can't speak must not go on for ever.
+func TestOnlyAnAnnouncementGrants(t *testing.T) {
+	l := &loop{parts: parts{guard: unguarded{}}, config: &config.Config{Lifetime: time.Second}, kernel: &kernel{plumber: &scriptedPlumber{}}}
+	boot := time.Hour
+	l.extend(boot, false, false, 0)
+	if l.grant != 0 {
+		t.Errorf("without a word it is granted %v", l.grant-boot)
+	}
+	l.extend(boot, true, false, 0)
+	l.extend(boot+400*time.Millisecond, false, false, 0)
+	if l.grant != boot+time.Second {
+		t.Errorf("400 ms after its last announcement it is granted %v, want what is left of a second", l.grant-boot-400*time.Millisecond)
+	}
+	l.extend(boot+400*time.Millisecond, true, false, 0)
+	if l.grant != boot+1400*time.Millisecond {
+		t.Errorf("with an announcement it is granted %v, want a second", l.grant-boot-400*time.Millisecond)
+	}
 }
 
 func TestNoGuardIsAnAlarm(t *testing.T) {

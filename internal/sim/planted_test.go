@@ -52,11 +52,13 @@ func TestPlantedInTheWorld(t *testing.T) {
 	}
 }
 
-// A bug is a patch of package cluster: testdata/bugs has one in each file.
+// A bug is a patch of a package, which is cluster unless it says otherwise: testdata/bugs
+// has one in each file.
 type bug struct {
 	name, why string
+	in        string // the package's folder
 	seeds     int
-	unit      string // or the unit test of the core that finds it
+	unit      string // or the unit test of that package that finds it
 	mode      string
 	edits     []edit
 }
@@ -69,7 +71,7 @@ func readBug(t *testing.T, path string) bug {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := bug{name: strings.TrimSuffix(filepath.Base(path), ".txt")}
+	b := bug{name: strings.TrimSuffix(filepath.Base(path), ".txt"), in: "cluster"}
 	var e *edit
 	var to *string
 	for _, l := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
@@ -86,6 +88,8 @@ func readBug(t *testing.T, path string) bug {
 			*to += l + "\n"
 		case word == "why":
 			b.why = rest
+		case word == "in":
+			b.in = rest
 		case word == "mode":
 			b.mode = rest
 		case word == "unit":
@@ -107,7 +111,7 @@ func (b bug) plant(t *testing.T, dir string) string {
 	t.Helper()
 	patched := map[string]string{}
 	for _, e := range b.edits {
-		path, err := filepath.Abs(filepath.Join("../../cluster", e.file))
+		path, err := filepath.Abs(filepath.Join("../..", b.in, e.file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,8 +125,8 @@ func (b bug) plant(t *testing.T, dir string) string {
 		}
 		old, with := strings.TrimSuffix(e.old, "\n"), strings.TrimSuffix(e.new, "\n")
 		if n := strings.Count(text, old); n != 1 {
-			t.Fatalf("bug %s: cluster/%s has the text to replace %d times, not once; adapt testdata/bugs/%s.txt:\n%s",
-				b.name, e.file, n, b.name, old)
+			t.Fatalf("bug %s: %s/%s has the text to replace %d times, not once; adapt testdata/bugs/%s.txt:\n%s",
+				b.name, b.in, e.file, n, b.name, old)
 		}
 		patched[path] = strings.Replace(text, old, with, 1)
 	}
@@ -167,7 +171,7 @@ func TestPlantedInTheCore(t *testing.T) {
 				return
 			}
 			binary := filepath.Join(dir, "sim.test")
-			build := exec.Command("go", "test", "-c", "-overlay", b.plant(t, dir), "-o", binary, ".")
+			build := exec.Command("go", "test", "-c", "-ldflags=-s -w", "-overlay", b.plant(t, dir), "-o", binary, ".")
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("the patched core must build: %v\n%s", err, out)
 			}
@@ -195,7 +199,7 @@ func TestPlantedInTheCore(t *testing.T) {
 // rule prevents, others now make up for in whatever the seeds bring about.
 func (b bug) missedByUnit(t *testing.T, dir string) {
 	t.Helper()
-	out, err := exec.Command("go", "test", "-overlay", b.plant(t, dir), "-run", "^"+b.unit+"$", "../../cluster").CombinedOutput()
+	out, err := exec.Command("go", "test", "-vet=off", "-ldflags=-s -w", "-overlay", b.plant(t, dir), "-run", "^"+b.unit+"$", "../../"+b.in).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "--- FAIL: "+b.unit) {
 		t.Errorf("%s: %s doesn't see it (%v)\n%.2000s", b.why, b.unit, err, out)
 	}
