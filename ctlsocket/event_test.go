@@ -211,7 +211,7 @@ func TestSlowFollower(t *testing.T) {
 // Streams are counted apart: who has many of them open can still ask for the status, and
 // at some point gets no more.
 func TestManyStreams(t *testing.T) {
-	d := &fake{}
+	d := &fake{status: full()}
 	d.Add(Event{Kind: "taken"})
 	path, _ := start(t, d)
 	for range streamsPerUser {
@@ -232,6 +232,9 @@ func TestManyStreams(t *testing.T) {
 	err := c.Events(t.Context(), 0, true, func(Event) error { return nil })
 	if !errors.As(err, &refused) || refused.Code != 503 || refused.Hint != "at most 64 per user" {
 		t.Errorf("one stream too many: %v", err)
+	}
+	if err := c.Tenure(t.Context(), "web", func(Tenure) error { return nil }); !errors.As(err, &refused) || refused.Message != "too many streams" {
+		t.Errorf("one stream too many of another kind: %v", err)
 	}
 	if got := collect(t, c, 0); len(got) != 1 {
 		t.Errorf("what ends at once is no stream: %q", got)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -526,6 +527,26 @@ func dialAs(uid int) func(path string) (net.Conn, error) {
 		}()
 		r := <-done
 		return r.c, r.err
+	}
+}
+
+// Who is refused is told who may; and after the end nobody gets anything.
+func TestRefusalsWithoutASocket(t *testing.T) {
+	caller := context.WithValue(t.Context(), connKey{}, &guardedConn{peer: process{uid: 1002}})
+	for _, c := range []struct {
+		s    *server
+		code int
+		want string
+	}{
+		{&server{owner: 0}, 403, `{"error":"user 1002 may read, but not change anything","hint":"only root may: use sudo"}`},
+		{&server{owner: 1001}, 403, `{"error":"user 1002 may read, but not change anything","hint":"only root and user 1001 may: use sudo"}`},
+		{&server{owner: 1002, ended: true}, 503, `{"error":"the daemon is stopping"}`},
+	} {
+		w := httptest.NewRecorder()
+		c.s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/drain", nil).WithContext(caller))
+		if w.Code != c.code || w.Body.String() != c.want {
+			t.Errorf("%+v: %d %s, want %d %s", c.s, w.Code, w.Body, c.code, c.want)
+		}
 	}
 }
 

@@ -129,6 +129,7 @@ type fakeKernel struct {
 	refuse   error        // whatever should be added
 	broken   error        // ends Run
 	stuck    vipgroup.VIP // can't be removed
+	jammed   bool         // nothing can
 	ops      []netplumb.Op
 	deleted  []vipgroup.VIP
 	changed  chan struct{}
@@ -156,7 +157,7 @@ func (k *fakeKernel) Set(d netplumb.Desired) uint64 {
 	k.seq++
 	k.desired = d
 	for v := range k.have {
-		if !slices.Contains(d.VIPs, v) && v != k.stuck {
+		if !slices.Contains(d.VIPs, v) && v != k.stuck && !k.jammed {
 			k.world.write("%s removes %s", k.node, v.Address)
 			k.ops = append(k.ops, netplumb.Op{Kind: netplumb.Remove, Address: v.Address, Link: v.Interface})
 			delete(k.have, v)
@@ -176,6 +177,13 @@ func (k *fakeKernel) Set(d netplumb.Desired) uint64 {
 	}
 	k.tell()
 	return k.seq
+}
+
+// jam makes the kernel remove nothing from now on.
+func (k *fakeKernel) jam() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.jammed = true
 }
 
 func (k *fakeKernel) tell() {

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/vippy-ha/vippy/cluster"
 	"github.com/vippy-ha/vippy/ctlsocket"
 )
 
@@ -209,6 +210,92 @@ func TestRebalance(t *testing.T) {
 			}
 		}
 		endAll(t, nodes)
+	})
+}
+
+// What is ordered and doesn't come is told as that, with where it is.
+func TestMoveThatDoesNotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		nodes := trio(t, &w)
+		owner := nodes[0].loop.Status().Groups[0].Owner
+		for _, n := range nodes {
+			if n.name == owner {
+				n.kernel.jam()
+			}
+		}
+		to := map[string]string{"a": "b", "b": "c", "c": "a"}[owner]
+		_, err := nodes[0].do(ctlsocket.Move, ctlsocket.Command{Group: "web", Node: to})
+		if !saysNo(err, http.StatusConflict, fmt.Sprintf("web did not come to %s: it is on %s (vippyctl explain web, on %s)", to, owner, to)) {
+			t.Errorf("got %v", err)
+		}
+		for _, n := range nodes {
+			n.stop()
+			<-n.ended // one of them can't clear its kernel
+		}
+	})
+}
+
+// A balance that can't be reached, or not in time, is told with what was done of it.
+func TestRebalanceThatEnds(t *testing.T) {
+	uneven := func(t *testing.T, w *world) []*fakeNode {
+		nodes := trio(t, w)
+		for _, verb := range []ctlsocket.Verb{ctlsocket.Drain, ctlsocket.Undrain} {
+			if _, err := nodes[2].do(verb, ctlsocket.Command{}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		return nodes
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		nodes := uneven(t, &w)
+		var first string // the node that gives the first group is not the one that gives the second
+		if err := nodes[0].loop.inLoop(t.Context(), func(time.Time) {
+			k, _, _ := nodes[0].loop.node.NextMove()
+			first = nodes[0].loop.node.Owners(k)[0]
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range nodes {
+			if n.name != first {
+				n.kernel.jam()
+			}
+		}
+		_, err := nodes[0].do(ctlsocket.Rebalance, ctlsocket.Command{})
+		if !saysNo(err, http.StatusConflict, "moved 1 group; then: ") || !saysNo(err, http.StatusConflict, "did not come to c: it is on ") {
+			t.Errorf("got %v", err)
+		}
+		for _, n := range nodes {
+			n.stop()
+			<-n.ended
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		nodes := uneven(t, &w)
+		turn := nodes[0].loop.ordering.turn
+		turn <- struct{}{} // somebody else's order takes its time
+		time.AfterFunc(rebalanceWithin+time.Second, func() { <-turn })
+		_, err := nodes[0].do(ctlsocket.Rebalance, ctlsocket.Command{})
+		if !saysNo(err, http.StatusConflict, "moved 1 group, and more are to be moved (vippyctl rebalance, once more)") {
+			t.Errorf("got %v", err)
+		}
+		endAll(t, nodes)
+	})
+}
+
+// An order that this program doesn't know is denied by name, and changes nothing.
+func TestOrderOfTheFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		n := w.start(t, "a", planText)
+		time.Sleep(time.Second)
+		if _, err := n.loop.carryOut(t.Context(), cluster.Order{Kind: 77}, "b"); !saysNo(err, http.StatusConflict, "vippyd test at a doesn't know this order (upgrade it)") {
+			t.Errorf("got %v", err)
+		}
+		endAll(t, []*fakeNode{n})
 	})
 }
 

@@ -183,6 +183,65 @@ func TestHandoverFits(t *testing.T) {
 	}
 }
 
+// unsteady is a guard that is being replaced.
+type unsteady struct{ guardian }
+
+func (unsteady) Steady() bool { return false }
+
+// An upgrade waits for all of these, and names the one that doesn't end.
+func TestUpgradeWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		n, _ := upgradable(t, &w)
+		l := n.loop
+		another, err := config.Parse("vippy.conf", []byte(planText))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.inLoop(t.Context(), func(time.Time) {
+			for want, spoil := range map[string]func() (undo func()){
+				"this daemon is stopping": func() func() {
+					l.leaving.asked = true
+					return func() { l.leaving.asked = false }
+				},
+				"a new plan is coming into force": func() func() {
+					was := l.config
+					l.config = another
+					return func() { l.config = was }
+				},
+				"the guard is being replaced": func() func() {
+					was := l.guard
+					l.guard = unsteady{was}
+					return func() { l.guard = was }
+				},
+				"addresses are being moved": func() func() {
+					l.kernel.dirty = true
+					return func() { l.kernel.dirty = false }
+				},
+				"this host is too busy": func() func() {
+					was := l.grant
+					l.grant = l.boottime()
+					return func() { l.grant = was }
+				},
+			} {
+				if got := l.unready(); got != "" {
+					t.Errorf("before %q it says %q", want, got)
+				}
+				undo := spoil()
+				if got := l.unready(); got != want {
+					t.Errorf("it says %q, want %q", got, want)
+				}
+				undo()
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // An upgrade would end the hooks that run, and forget those that wait.
 func TestUpgradeWaitsForHooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
