@@ -21,6 +21,11 @@ const maxSocketPath = 107
 // shortSecret is the length below which a secret is worth a notice.
 const shortSecret = 16
 
+// sampleSecret stands in the examples, so it is no secret.
+const sampleSecret = "change this to a long random text"
+
+const makeSecret = "`openssl rand -base64 24` makes a good one"
+
 // defaults returns what a file that names nothing gets.
 func defaults(path string) *Config {
 	return &Config{
@@ -138,8 +143,11 @@ func (w *walker) secret(n node) {
 }
 
 func (w *walker) addSecret(key, text string) {
-	if len(text) < shortSecret {
-		w.notice("%s: shorter than %d characters, so it can be guessed", key, shortSecret)
+	switch {
+	case text == sampleSecret:
+		w.notice("%s: this is the text of the examples, which everybody knows: %s", key, makeSecret)
+	case len(text) < shortSecret:
+		w.notice("%s: shorter than %d characters, so it can be guessed: %s", key, shortSecret, makeSecret)
 	}
 	w.cfg.Secrets = append(w.cfg.Secrets, NewSecret(text))
 }

@@ -131,8 +131,9 @@ func newHost(t *testing.T) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Notices) > 0 {
-		t.Errorf("the config of README.md gives notices: %q", c.Notices)
+	prose, _ := os.ReadFile(filepath.Join(top, "README.md"))
+	if len(c.Notices) != 1 || !strings.Contains(string(prose), "\nnotice: "+c.Notices[0]+"\n") {
+		t.Errorf("the config of README.md gives other notices than it shows: %q", c.Notices)
 	}
 	status := ctlsocket.Status{Identity: "web1", State: ctlsocket.State{Mature: true, Active: true}}
 	for _, g := range c.Plan.Groups {
