@@ -17,6 +17,8 @@ type tenant struct {
 	mu sync.Mutex
 	// known: the loop has looked.
 	known, owner bool
+	// lapsed: it had the group, lost it, and the reader doesn't know yet.
+	lapsed bool
 	// until is the CLOCK_BOOTTIME up to which that is granted.
 	until time.Duration
 	// changed has a token when that is news.
@@ -54,18 +56,30 @@ func (t *tenant) set(owner bool, until time.Duration) {
 	if t.known && t.owner == owner {
 		return
 	}
-	t.known, t.owner = true, owner
+	t.known, t.owner, t.lapsed = true, owner, t.lapsed || t.owner
+	t.stir()
+}
+
+// stir is for a tenant that is locked.
+func (t *tenant) stir() {
 	select {
 	case t.changed <- struct{}{}:
 	default:
 	}
 }
 
+// get is what to tell next. A reader who was too slow to see the group go is told of that
+// first, be it back: meanwhile another node had it.
 func (t *tenant) get(now time.Duration) ctlsocket.Tenure {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	out := ctlsocket.Tenure{Group: t.group}
-	if t.owner && t.until > now {
+	lapsed := t.lapsed
+	t.lapsed = false
+	switch {
+	case lapsed && t.owner:
+		t.stir()
+	case t.owner && t.until > now:
 		out.Owner, out.RemainingMS = true, (t.until - now).Milliseconds()
 	}
 	return out

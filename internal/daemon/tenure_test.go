@@ -193,3 +193,39 @@ func TestTenureIsOfTheWholeGroup(t *testing.T) {
 		}
 	})
 }
+
+// Who reads too slowly to see a group go and come back is told that it went.
+func TestTenureOfASlowReader(t *testing.T) {
+	x := &tenant{group: "web", changed: make(chan struct{}, 1)}
+	const now, until = time.Hour, time.Hour + time.Second
+	// Each step is what happens before the next reading, and what that tells.
+	for i, step := range []struct {
+		had   []bool
+		owner bool
+	}{
+		{nil, false},
+		{[]bool{true}, true},
+		{[]bool{false, true}, false},
+		{nil, true},
+		{nil, true},
+		{[]bool{false, true, false, true}, false},
+		{nil, true},
+		{[]bool{false}, false},
+		{[]bool{true, false}, false},
+		{[]bool{true}, true},
+	} {
+		for _, owner := range step.had {
+			x.set(owner, until)
+		}
+		select {
+		case <-x.changed:
+		default:
+		}
+		if got := x.get(now); got.Owner != step.owner || got.Owner != (got.RemainingMS > 0) {
+			t.Errorf("step %d tells %+v, want owner %v", i, got, step.owner)
+		}
+		if soon := len(x.changed) > 0; soon != (x.owner && !step.owner) {
+			t.Errorf("step %d is told on at once: %v", i, soon)
+		}
+	}
+}
