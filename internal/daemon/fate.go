@@ -96,7 +96,16 @@ func (s *story) step(f *fates, now *snapshot, g vipgroup.Group, was, is cluster.
 	}
 	s.wait(f, now, g, is)
 	if at == to {
-		return false
+		if at != taken || was.Since.IsZero() || is.Since.Equal(was.Since) {
+			return false
+		}
+		// What others did meanwhile outside has to be done anew.
+		const reason = "it was away for a moment"
+		for _, k := range []plugin.Kind{plugin.Releasing, plugin.Released, plugin.Taking, plugin.Taken} {
+			event(k, reason)
+		}
+		f.add("took", reason, g)
+		return true
 	}
 	s.doing[g.Key] = to
 	switch to {

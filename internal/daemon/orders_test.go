@@ -213,6 +213,41 @@ func TestRebalance(t *testing.T) {
 	})
 }
 
+// A group that goes away and comes back before anybody looks is released and taken all the
+// same: hooks of the other node may have run.
+func TestAwayForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		nodes := trio(t, &w)
+		owner := nodes[0].loop.Status().Groups[0].Owner
+		var home *fakeNode
+		for _, n := range nodes {
+			if n.name == owner {
+				home = n
+			}
+		}
+		told, _ := home.loop.Events(0)
+		last := told[len(told)-1].Seq
+		for _, to := range []string{map[string]string{"a": "b", "b": "c", "c": "a"}[owner], owner} {
+			if _, err := home.do(ctlsocket.Move, ctlsocket.Command{Group: "web", Node: to}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		var got []string
+		news, _ := home.loop.Events(last)
+		for _, e := range news {
+			if e.Group == "web" {
+				got = append(got, e.Kind)
+			}
+		}
+		if want := []string{"releasing", "released", "taking", "taken"}; !slices.Equal(got, want) {
+			t.Errorf("its events are %v, want %v", got, want)
+		}
+		endAll(t, nodes)
+	})
+}
+
 // What is ordered and doesn't come is told as that, with where it is.
 func TestMoveThatDoesNotCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
