@@ -63,7 +63,16 @@ func TestFaultLines(t *testing.T) {
 		{`interval: fast`, `4:11: interval: expected a number of seconds, found "fast"`},
 		{`interval: [1]`, `4:11: interval: expected a number of seconds, found a list`},
 		{`interval:`, `4:11: interval: expected a number of seconds, found nothing`},
-		{`interval: 1 s`, `4:11: interval: expected a number of seconds, found "1 s"`},
+		{`interval: 1 s`, `4:11: interval: expected a number of seconds, found "1 s": write 1`},
+		{`interval: 100ms`, `4:11: interval: expected a number of seconds, found "100ms": write 0.1`},
+		{`chat_interface: 10.8.3.300`, `4:17: chat_interface: "10.8.3.300" is not an address`},
+		{`witness: 10.8.03.1`, `4:10: witness: "10.8.03.1" is not an address; write it without leading zeros`},
+		{` cluster: a`, `4:2: not YAML or JSON here: value is not allowed in this context; indent a line like its neighbours, and put text that has a colon in quotes`},
+		{`cluster: a: b`, `4:10: not YAML or JSON here: mapping value is not allowed in this context; indent a line like its neighbours, and put text that has a colon in quotes`},
+		{`cluster: @a`, `4:10: not YAML or JSON here: '@' is a reserved character; text that starts with it goes in quotes`},
+		{`cluster: {a`, `4:11: not YAML or JSON here: could not find flow map content; a comment starts with #, and text that has a bracket goes in quotes`},
+		{`peers: [a`, `4:8: not YAML or JSON here: sequence end token ']' not found; a bracket that opens here is not closed`},
+		{`cluster: "a`, `4:10: not YAML or JSON here: could not find end character of double-quoted text; a quote that opens here is not closed`},
 		{`lifetime: 1.5`, `4:11: lifetime: 1.5 is not whole; expected a whole number of seconds`},
 		{`lifetime: 0`, `4:11: lifetime: "0" is out of range; expected a whole number of seconds from 1 to 3600`},
 		{`stale: 0.3`, `4:1: stale: 0.3 s is less than 3 interval + 0.05 = 0.35 s: raise stale, or lower interval (0.1 s) to at most 0.083 s`},
@@ -119,7 +128,7 @@ func TestFaultLines(t *testing.T) {
 		{`checks: { a: { file: /flag, when: gone } }`, `4:35: checks.a.when: "gone" is none of there, missing`},
 		{`checks: { a: { command: x, exit_codes: nagois } }`, `4:40: checks.a.exit_codes: "nagois" is none of plain, nagios; did you mean "nagios"?`},
 		{`plugins: [ping]`, `4:11: plugins[0]: "ping" is not an absolute path: start it with /`},
-		{`plugins: /bin/ping`, `4:10: plugins: expected a list of plugins, each the path of a program or an object, found "/bin/ping"`},
+		{`plugins: /bin/ping`, `4:10: plugins: expected a list of plugins, each the path of a program or an object, found "/bin/ping": put it in brackets [ ], or behind a dash`},
 		{`plugins: [ { name: x } ]`, `4:12: plugins[0]: command is missing`},
 		{`plugins: [ /a/x, { command: [ /b/x ] } ]`, `4:18: plugins[1]: another plugin is called "x", too: give one of them another name`},
 		{`plugins: [ /a/x, { command: [ /b/y ], on_fail: nothing } ]`, `4:48: plugins[1].on_fail: "nothing" is not one of "bar", "penalty N" or "ignore"`},
@@ -153,7 +162,10 @@ func TestFaultVIPs(t *testing.T) {
 	for _, c := range []struct{ group, want string }{
 		{`[ { interface: eth0, ip: 10.8.3.395/24 } ]`, `vips[0][0].ip: "10.8.3.395/24" is not an address`},
 		{`[ { interface: eth0, ip: 10.8.3.1/33 } ]`, `vips[0][0].ip: "10.8.3.1/33": its length "33" is out of range; expected a number from 1 to 32`},
-		{`[ { interface: eth0, ip: 10.8.3.1/255.255.255.0 } ]`, `vips[0][0].ip: "10.8.3.1/255.255.255.0": its length "255.255.255.0" is out of range; expected a number from 1 to 32`},
+		{`[ { interface: eth0, ip: 10.8.3.1/255.255.255.0 } ]`, `vips[0][0].ip: "10.8.3.1/255.255.255.0": its length "255.255.255.0" is out of range; expected a number from 1 to 32; write 10.8.3.1/24`},
+		{`[ { interface: eth0, ip: 10.8.3.1/255.0.255.0 } ]`, `vips[0][0].ip: "10.8.3.1/255.0.255.0": its length "255.0.255.0" is out of range; expected a number from 1 to 32`},
+		{`[ { interface: eth0, ip: 10.8.3.010/24 } ]`, `vips[0][0].ip: "10.8.3.010/24" is not an address; write it without leading zeros`},
+		{`[ { interface: eth0, ip: www.example.org } ]`, `vips[0][0].ip: "www.example.org" is not an address; names are not looked up`},
 		{`[ { interface: eth0, ip: "fd00::1/129" } ]`, `vips[0][0].ip: "fd00::1/129": its length "129" is out of range; expected a number from 1 to 128`},
 		{`[ { interface: eth0, ip: 10.8.3.1/0 } ]`, `vips[0][0].ip: "10.8.3.1/0" has the prefix /0, which would route everything to the interface`},
 		{`[ { interface: eth0, ip: 10.8.3.0/24 } ]`, `vips[0][0].ip: "10.8.3.0/24" is its network's own address, not a host's`},
@@ -170,7 +182,7 @@ func TestFaultVIPs(t *testing.T) {
 		{`[ { ip: 10.8.3.1 } ]`, `vips[0][0]: interface is missing`},
 		{`[ { interface: eth0 } ]`, `vips[0][0]: ip is missing`},
 		{`[ { interface: "", ip: 10.8.3.1 } ]`, `vips[0][0].interface: is empty; expected an interface's name`},
-		{`[ { interface: "eth0:1", ip: 10.8.3.1 } ]`, `vips[0][0].interface: "eth0:1" is not an interface's name`},
+		{`[ { interface: "eth0:1", ip: 10.8.3.1 } ]`, `vips[0][0].interface: "eth0:1" is not an interface's name; an address needs no alias, write eth0`},
 		{`[ { interface: eth0, ip: 10.8.3.1, state: preplumbed } ]`, `vips[0][0].state: "preplumbed" is refused: an address that stays on every host has as many owners as hosts; remove state and let vippy add and remove the address`},
 		{`[ node4, { interface: eth0, ip: 10.8.3.1 } ]`, `vips[0][0]: "node4" is not one of nodes; did you mean "node1"?`},
 		{`[ node1, node1, { interface: eth0, ip: 10.8.3.1 } ]`, `vips[0][1]: "node1" is preferred twice`},
@@ -182,7 +194,9 @@ func TestFaultVIPs(t *testing.T) {
 		{`{ nmae: x }`, `vips[0]: unknown key "nmae"; did you mean "name"?`},
 		{`{ name: x, checks: [web] }`, `vips[0].checks[0]: "web" is not one of checks: there are none`},
 		{`{ name: x, preempt: 1 }`, `vips[0].preempt: expected true or false, found 1`},
-		{`10.8.3.1/24`, `vips[0]: expected an object with name, prefer, addresses, preempt, preempt_delay, partition, checks, plumb, found "10.8.3.1/24"`},
+		{`10.8.3.1/24`, `vips[0]: expected a group such as [ { interface: eth0, ip: 10.8.3.195/24 } ], found "10.8.3.1/24"`},
+		{`[ 10.8.3.1/24 ]`, `vips[0][0]: "10.8.3.1/24" is an address, and needs its interface: { interface: eth0, ip: 10.8.3.1/24 }`},
+		{`{ interface: eth0, ip: 10.8.3.1/24 }`, `vips[0]: expected a group, found one address: put it in brackets, [ { interface: eth0, ip: 10.8.3.195/24 } ], or behind addresses`},
 		{`[ 10 ]`, `vips[0][0]: expected an object with interface, ip, state, found 10`},
 		{`{ name: x }, { name: x }`, `vips[1]: the name "x" is used twice (first at 3:9)`},
 		{`[ { interface: eth0, ip: 10.8.3.1/24 } ], [ { interface: eth0, ip: 10.8.3.1 } ]`, `vips[1][0].ip: 10.8.3.1 is given twice (first at 3:30)`},
@@ -195,6 +209,24 @@ func TestFaultVIPs(t *testing.T) {
 		_, got, _ := strings.Cut(err.Error(), ": ")
 		if got != c.want {
 			t.Errorf("%s\n got %s\nwant %s", c.group, got, c.want)
+		}
+	}
+}
+
+// TestFaultNodes: what is wrong with nodes is said once, and not again wherever one is named.
+func TestFaultNodes(t *testing.T) {
+	for nodes, want := range map[string]string{
+		"node1":         `nodes: expected a list of node names, found "node1": put it in brackets [ ], or behind a dash`,
+		"{ node1: 1 }":  `nodes: expected a list of node names, found an object: put it in brackets [ ], or behind a dash`,
+		"[node1 node2]": `nodes[0]: "node1 node2" holds a space`,
+		"":              `nodes: expected a list of node names, found nothing`,
+		"[]":            `nodes: is empty: list the names of all nodes`,
+	} {
+		_, err := Parse("f", []byte("secret: a secret text of length\nnodes: "+nodes+"\nvips: [ [ node1, { interface: eth0, ip: 10.8.3.195/24 } ] ]\n"))
+		if err == nil {
+			t.Errorf("%s: no fault found", nodes)
+		} else if _, got, _ := strings.Cut(err.Error(), ": "); got != want {
+			t.Errorf("%s\n got %s\nwant %s", nodes, got, want)
 		}
 	}
 }
@@ -224,6 +256,15 @@ func TestManyFaults(t *testing.T) {
 	fs := AsFaults(err)
 	if len(fs) != maxFaults+1 || fs[maxFaults].Text != "and 902 more" {
 		t.Errorf("%d faults, the last %v", len(fs), fs[len(fs)-1])
+	}
+}
+
+// TestHugeFile: of a file that is too large nobody is told how large it would be, for it isn't read.
+func TestHugeFile(t *testing.T) {
+	path := write(t, t.TempDir(), "f", strings.Repeat("a", 3*MaxSize), 0o600)
+	_, err := Load(path, "node1")
+	if want := path + ": has more than 1048576 bytes, which no config needs: is it the right file?"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

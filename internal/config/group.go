@@ -24,13 +24,23 @@ func (w *walker) vips(n node) {
 	w.list(n, "groups", func(e node) {
 		g := draft{at: e, plumb: true}
 		g.Preempt = true
-		if seq, ok := e.ast.(*ast.SequenceNode); ok {
+		seq, isList := e.ast.(*ast.SequenceNode)
+		_, isText := scalarText(e.ast)
+		switch {
+		case isList:
 			w.groupList(e, seq, &g, owners)
-		} else if w.object(e, w.groupFields(&g, owners)) == nil {
+		case isText:
+			w.fault(e, "expected a group such as [ { interface: eth0, ip: 10.8.3.195/24 } ], found %s", describe(e))
+			return
+		case isOneAddress(e):
+			w.fault(e, "expected a group, found one address: put it in brackets, [ { interface: eth0, ip: 10.8.3.195/24 } ], or behind addresses")
+			return
+		case w.object(e, w.groupFields(&g, owners)) == nil:
 			return
 		}
 		w.addGroup(&g, names)
 	})
+	w.overlaps(owners)
 	if len(w.plan.Groups) > vipgroup.MaxGroups {
 		w.fault(n, "%d groups; a plan has at most %d", len(w.plan.Groups), vipgroup.MaxGroups)
 	}
@@ -43,6 +53,9 @@ func (w *walker) groupList(n node, seq *ast.SequenceNode, g *draft, owners map[n
 		e := n.element(v, i)
 		if s, ok := scalarText(v); ok && addresses > 0 {
 			w.fault(e, "%s stands behind an address; preferred nodes come first", quote(s))
+		} else if ok && isAddress(s) {
+			addresses++
+			w.fault(e, "%s is an address, and needs its interface: { interface: eth0, ip: %s }", quote(s), printable(s))
 		} else if ok {
 			w.prefer(e, g)
 		} else {

@@ -206,7 +206,7 @@ func (w *walker) nodes(n node) {
 	switch {
 	case len(w.plan.Nodes) > vipgroup.MaxNodes:
 		w.fault(n, "%d nodes; a cluster has at most %d", len(w.plan.Nodes), vipgroup.MaxNodes)
-	case len(w.plan.Nodes) == 0 && !w.faulty("nodes") && len(first) == 0:
+	case len(w.plan.Nodes) == 0 && !w.faultyBelow(n):
 		w.fault(n, "is empty: list the names of all nodes")
 	}
 }
@@ -216,7 +216,7 @@ func (w *walker) nodeName(n node) (string, bool) {
 	s, ok := w.text(n, "a node's name")
 	if ok {
 		w.later = append(w.later, func() {
-			if !slices.Contains(w.plan.Nodes, s) {
+			if len(w.plan.Nodes) > 0 && !slices.Contains(w.plan.Nodes, s) {
 				w.fault(n, "%s is not one of nodes%s", quote(s), didYouMean(s, w.plan.Nodes))
 			}
 		})

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/vippy-ha/vippy/vipgroup"
 )
@@ -58,6 +57,8 @@ func (w *walker) chatInterface(n node) {
 				if err := ipv4Host(addr); err != nil {
 					w.fault(e, "%s %v", quote(s), err)
 				}
+			} else if dotted(s) {
+				w.fault(e, "%s is not an address%s", quote(s), insteadOf(s))
 			} else if err := vipgroup.InterfaceName(s); err != nil {
 				w.fault(e, "%s %v", quote(s), err)
 			}
@@ -98,17 +99,6 @@ func (w *walker) address(n node) (netip.Addr, bool) {
 	return addr, true
 }
 
-// insteadOf is what to write instead of what is no address, where that is known.
-func insteadOf(s string) string {
-	if p, err := netip.ParsePrefix(s); err == nil {
-		return "; write " + p.Addr().String() + " without the prefix"
-	}
-	if strings.ContainsFunc(s, unicode.IsLetter) && !strings.Contains(s, ":") {
-		return "; names are not looked up"
-	}
-	return ""
-}
-
 // prefix returns an address with its prefix length; without one it is a host's own.
 func (w *walker) prefix(n node) (p netip.Prefix, written string, ok bool) {
 	s, ok := w.text(n, "an address such as 10.8.3.195/24")
@@ -126,10 +116,10 @@ func (w *walker) prefix(n node) (p netip.Prefix, written string, ok bool) {
 	if err != nil {
 		text, length, _ := strings.Cut(s, "/")
 		if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
-			w.fault(n, "%s: its length %s is out of range; expected a number from 1 to %d", quote(s), quote(length), addr.BitLen())
+			w.fault(n, "%s: its length %s is out of range; expected a number from 1 to %d%s", quote(s), quote(length), addr.BitLen(), insteadOf(s))
 			return p, s, false
 		}
-		w.fault(n, "%s is not an address", quote(s))
+		w.fault(n, "%s is not an address%s", quote(s), insteadOf(s))
 		return p, s, false
 	}
 	return p, s, true
@@ -241,7 +231,11 @@ func (w *walker) link(n node) (string, bool) {
 		return "", false
 	}
 	if err := vipgroup.InterfaceName(s); err != nil {
-		w.fault(n, "%s %v", quote(s), err)
+		hint := ""
+		if name, _, alias := strings.Cut(s, ":"); alias && name != "" {
+			hint = "; an address needs no alias, write " + printable(name)
+		}
+		w.fault(n, "%s %v%s", quote(s), err, hint)
 		return "", false
 	}
 	return s, true

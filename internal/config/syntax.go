@@ -39,7 +39,7 @@ func parseYAML(name string, data []byte) (ast.Node, *Fault) {
 		return nil, f
 	}
 	if len(data) > MaxSize {
-		return fail(nil, "%d bytes; a config has at most %d", len(data), MaxSize)
+		return fail(nil, "has more than %d bytes, which no config needs: is it the right file?", MaxSize)
 	}
 	if at := invalidByte(data); at >= 0 {
 		line := data[:at][bytes.LastIndexByte(data[:at], '\n')+1:]
@@ -98,7 +98,7 @@ func syntaxText(message string) string {
 	case message == "non-map value is specified", message == "unexpected key name":
 		return "expected `key: value` (a colon needs a space after it)"
 	}
-	return "not YAML or JSON here: " + message
+	return "not YAML or JSON here: " + message + syntaxHint(message)
 }
 
 type badToken struct {

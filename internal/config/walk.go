@@ -176,7 +176,11 @@ func withKeys(known []string) string {
 func (w *walker) list(n node, what string, read func(node)) {
 	seq, ok := n.ast.(*ast.SequenceNode)
 	if !ok {
-		w.fault(n, "expected a list of %s, found %s", what, describe(n))
+		hint := ": put it in brackets [ ], or behind a dash"
+		if _, nothing := n.ast.(*ast.NullNode); nothing || n.ast == nil || isScalar(n) {
+			hint = ""
+		}
+		w.fault(n, "expected a list of %s, found %s%s", what, describe(n), hint)
 		return
 	}
 	for i, v := range seq.Values {
@@ -295,6 +299,12 @@ func (w *walker) integer(n node, what string, low, high int64) (int64, bool) {
 
 // seconds returns a duration that is written as a number of seconds.
 func (w *walker) seconds(n node, low, high float64) (time.Duration, bool) {
+	if s, ok := scalarText(n.ast); ok {
+		if d, ok := withUnit(s); ok {
+			w.fault(n, "expected a number of seconds, found %s: write %s", describe(n), trim(d.Seconds()))
+			return 0, false
+		}
+	}
 	f, ok := w.number(n, "a number of seconds", low, high)
 	return time.Duration(math.Round(f * float64(time.Second))), ok
 }
