@@ -64,7 +64,7 @@ func (n *node) starve(length time.Duration) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		urgent()
+		urgent(answerBudget)
 		begin := now()
 		err := n.proc.signal(unix.SIGSTOP)
 		until := unix.NsecToTimespec(int64(begin.add(length)))

@@ -71,7 +71,7 @@ func lookOut(hosts []*Host) (_ *lookout, err error) {
 func (l *lookout) run() {
 	defer close(l.done)
 	runtime.LockOSThread() // for good: the thread keeps what urgent sets
-	urgent()
+	urgent(answerBudget)
 	fds := []unix.PollFd{{Fd: int32(l.bell), Events: unix.POLLIN}}
 	for _, s := range l.socks {
 		fds = append(fds, unix.PollFd{Fd: int32(s.GetFd()), Events: unix.POLLIN})

@@ -3,11 +3,13 @@ package lab
 import (
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // bench is a cluster without daemons: the test moves the addresses.
@@ -226,5 +228,24 @@ func TestFocus(t *testing.T) {
 	pr.focus(nil)
 	if pr.turn() != resolution(len(targets)) {
 		t.Errorf("without a focus each is probed every %v", pr.turn())
+	}
+}
+
+// A real-time thread without a budget spins in Go's runtime for another that it keeps from the
+// processor, for up to a second in which no daemon runs there.
+func TestUrgentHasABudget(t *testing.T) {
+	policy := make(chan uint32)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		urgent(answerBudget)
+		attr, err := unix.SchedGetAttr(0, 0)
+		if err != nil {
+			t.Error(err)
+			attr = &unix.SchedAttr{}
+		}
+		policy <- attr.Policy
+	}()
+	if p := <-policy; p == unix.SCHED_FIFO || p == unix.SCHED_RR {
+		t.Errorf("the scheduling class is %d, which has no budget", p)
 	}
 }

@@ -91,7 +91,7 @@ func probe(p *port, vips []netip.Addr) (*prober, error) {
 // thread of its own: Go's timers are about a millisecond coarse.
 func (pr *prober) send(ctx context.Context) {
 	runtime.LockOSThread() // for good: the thread keeps what is set here
-	urgent()
+	urgent(probeBudget)
 	round, next := 0, now()
 	for ctx.Err() == nil {
 		next = next.add(tick)
@@ -139,20 +139,28 @@ func (pr *prober) turn() time.Duration {
 	return time.Duration((len(pr.targets)+share-1)/share) * tick
 }
 
-// urgent puts the calling thread before the others, as far as the kernel lets it: a client on
-// a machine of its own would not wait for the nodes either. How late the probe is all the same
-// stands beside every result.
+// urgent puts the calling thread before the others for so much of each millisecond, as far as
+// the kernel lets it: a client on a machine of its own would not wait for the nodes either. How
+// late the probe is all the same stands beside every result.
 //
-// It does so by the weight and the short slice (sched_setattr(2), sched_runtime) of an ordinary
-// thread, never by a real-time class: a thread of Go that comes back from the kernel may spin
-// until another, such as the runtime's monitor, lets go of its goroutine. A real-time thread then
-// keeps the processor from the very one that it waits for, and from every daemon, until the
-// kernel throttles it: up to a second.
-func urgent() {
+// The class has to be one with a budget (SCHED_DEADLINE, sched(7)), not SCHED_FIFO: a thread
+// of Go that comes back from the kernel may spin until another, such as the runtime's monitor,
+// lets go of its goroutine. Without a budget it keeps the processor from the very thread that
+// it waits for, and from every daemon, for up to a second.
+func urgent(budget time.Duration) {
 	unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: -20, Runtime: uint64(100 * time.Microsecond)}
-	_ = unix.SchedSetAttr(0, &attr, 0) // who may not goes on as it is
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_DEADLINE, Flags: unix.SCHED_FLAG_RESET_ON_FORK,
+		Runtime: uint64(budget), Deadline: uint64(time.Millisecond), Period: uint64(time.Millisecond)}
+	if unix.SchedSetAttr(0, &attr, 0) != nil { // more threads than processors can bear, or not allowed
+		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -20)
+	}
 }
+
+// The budgets, of which those of a cluster of three fit on two processors.
+const (
+	probeBudget  = 400 * time.Microsecond
+	answerBudget = 250 * time.Microsecond
+)
 
 // control runs f on the descriptor of a connection.
 func control(c *net.UDPConn, f func(fd int) error) error {

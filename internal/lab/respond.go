@@ -56,7 +56,7 @@ func (r *responder) run(number byte) {
 	defer close(r.done)
 	defer unix.Close(r.socket)
 	runtime.LockOSThread() // for good: the thread keeps what urgent sets
-	urgent()
+	urgent(answerBudget)
 	buf, oob := make([]byte, 64), make([]byte, unix.CmsgSpace(unix.SizeofInet4Pktinfo))
 	for !r.ended.Load() {
 		n, oobn, _, from, err := unix.Recvmsg(r.socket, buf[:len(buf)-1], oob, 0)
