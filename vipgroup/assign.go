@@ -1,6 +1,9 @@
 package vipgroup
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // A View is what one node knows when it decides: which nodes are candidates, and who
 // holds what. All slices are indexed like the plan's Nodes and Groups; those by node may
@@ -51,7 +54,7 @@ const (
 	NextPreferred Reason = "next preferred node"
 	// KeptByHolder: the holder keeps what no rule above moves.
 	KeptByHolder Reason = "already there"
-	// EvenLoad: nobody had it, and this candidate had the fewest groups.
+	// EvenLoad: nobody had it, and this candidate had not yet its share of the groups.
 	EvenLoad Reason = "evens the load"
 )
 
@@ -61,36 +64,91 @@ type Assignment []Decision
 // Assign says which node should have each group of p, as far as v tells.
 //
 // It goes over the groups twice. First it decides what does not depend on other groups:
-// eligibility, penalty, preference and the present holder. Then it deals out what is
-// left, in the order of keys, each group to the candidate that has the fewest by then.
+// eligibility, penalty, preference and the present holder. Then it deals out what is left,
+// in the order of keys: each group goes to the candidate with its highest rendezvous weight
+// among those that have not yet got their share, so that in the end the load is even.
 //
-// So nodes may see each other's work in progress: once a node holds the first few, in
-// the order of keys, of the groups that were dealt to it, the rest is dealt as before.
+// So nodes may see each other's work in progress, which they do in any order, as one
+// address falls silent after the other: whoever holds some of the groups that were dealt to
+// it has so much less room for the rest, which is dealt as before. Where the candidates are
+// not the same for all groups there are no such shares, and each group goes to the one that
+// has the fewest; then the rest is dealt as before if each node holds the first of its own.
 func Assign(p Plan, v View) Assignment {
 	out := make(Assignment, len(p.Groups))
 	load := make([]int, len(p.Nodes))
-	free := 0
+	free, set, mixed := 0, nodeSet(0), false
 	for i := range p.Groups {
 		out[i] = pin(p, v, i, v.holder(i), Pull)
-		if n := out[i].Owner; n >= 0 {
-			load[n]++
-		} else if out[i].Reason == EvenLoad {
+		if out[i].Owner >= 0 {
+			load[out[i].Owner]++
+		}
+		switch out[i].Reason {
+		case EvenLoad:
 			free++
+			fallthrough
+		case KeptByHolder: // also one that was dealt just now
+			its, _ := candidates(v, i, Pull)
+			mixed = mixed || set != 0 && its != set
+			set = its
 		}
 	}
 	if free == 0 {
 		return out
 	}
+	var q quota
+	if !mixed {
+		q = share(load, set, free)
+	}
 	seeds := nodeSeeds(p.Nodes)
 	for i := range out {
-		if out[i].Owner < 0 && out[i].Reason == EvenLoad {
+		if out[i].Reason == EvenLoad {
 			set, _ := candidates(v, i, Pull)
-			n := set.fewest(load, seeds, p.Groups[i].Key.Uint64())
+			n := q.deal(set, load, seeds, p.Groups[i].Key.Uint64())
 			out[i].Owner = n
 			load[n]++
 		}
 	}
 	return out
+}
+
+// A quota is how many groups the nodes get to which all free ones are dealt: so many in all
+// have room for each that they are filled up to base, and extra of them for one more.
+type quota struct{ base, extra int }
+
+// share divides the free groups among the nodes of a set, whose load is what they have.
+func share(load []int, set nodeSet, free int) quota {
+	room := func(base int) (sum int) {
+		for s := set; s != 0; s &= s - 1 {
+			sum += max(0, base-load[s.first()])
+		}
+		return sum
+	}
+	base := free
+	for s := set; s != 0; s &= s - 1 {
+		base += load[s.first()]
+	}
+	for base /= bits.OnesCount64(uint64(set)); room(base) > free; {
+		base-- // some have more than their share
+	}
+	return quota{base: base, extra: free - room(base)}
+}
+
+// deal picks a node of the set for the group with a key.
+func (q *quota) deal(set nodeSet, load []int, seeds []uint64, key uint64) int {
+	open := nodeSet(0)
+	for s := set; s != 0; s &= s - 1 {
+		if n := s.first(); load[n] < q.base || load[n] == q.base && q.extra > 0 {
+			open |= 1 << n
+		}
+	}
+	if open == 0 {
+		open = set.least(load)
+	}
+	n := open.heaviest(seeds, key)
+	if load[n] == q.base && q.extra > 0 {
+		q.extra--
+	}
+	return n
 }
 
 // holder returns who has group i, or -1.
@@ -192,18 +250,28 @@ func (s nodeSet) has(n int) bool { return n >= 0 && s&(1<<n) != 0 }
 func (s nodeSet) single() bool   { return s != 0 && s&(s-1) == 0 }
 func (s nodeSet) first() int     { return bits.TrailingZeros64(uint64(s)) }
 
-// fewest returns the node of the set, which must not be empty, with the lowest load.
-// Between equals the highest rendezvous weight for the key wins, so that each group has
-// its own order of nodes and a node that is gone changes nothing between the others.
-func (s nodeSet) fewest(load []int, seeds []uint64, key uint64) int {
+// least returns the nodes of the set that have the lowest load.
+func (s nodeSet) least(load []int) (out nodeSet) {
+	lowest := math.MaxInt
+	for ; s != 0; s &= s - 1 {
+		switch n := s.first(); {
+		case load[n] < lowest:
+			out, lowest = 1<<n, load[n]
+		case load[n] == lowest:
+			out |= 1 << n
+		}
+	}
+	return out
+}
+
+// heaviest returns the node of the set, which must not be empty, with the highest rendezvous
+// weight for the key: each group has its own order of nodes, and a node that is gone changes
+// nothing between the others.
+func (s nodeSet) heaviest(seeds []uint64, key uint64) int {
 	best, weight := -1, uint64(0)
 	for ; s != 0; s &= s - 1 {
 		n := s.first()
-		if best >= 0 && load[n] > load[best] {
-			continue
-		}
-		w := mix(key ^ seeds[n])
-		if best < 0 || load[n] < load[best] || w > weight {
+		if w := mix(key ^ seeds[n]); best < 0 || w > weight {
 			best, weight = n, w
 		}
 	}
