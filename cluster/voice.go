@@ -153,13 +153,14 @@ func (n *Node) speaks(now time.Time) bool {
 }
 
 // hurried says whether announcements must come quicker than one per interval: while a
-// claim is open, or a peer seems not to have heard the last ones.
+// claim is open, or a peer seems not to have heard the last ones: the acknowledgement of one
+// that speaks just before this node is two intervals old when the next one comes.
 func (n *Node) hurried(now time.Time) bool {
 	if !n.claims.open.empty() {
 		return true
 	}
 	for _, p := range n.peers {
-		if p != nil && p.isHeard() && now.Sub(p.toldAt) > n.bounds.interval*3/2 {
+		if p != nil && p.isHeard() && now.Sub(p.toldAt) > 2*n.bounds.interval {
 			return true
 		}
 	}
