@@ -24,18 +24,36 @@ type space struct {
 func newSpace(name string) (*space, error) {
 	s := &space{name: name, calls: make(chan func()), done: make(chan struct{})}
 	ready := make(chan error)
-	go s.live(ready)
+	go aside(func() { s.live(ready) })
 	if err := <-ready; err != nil {
 		return nil, fmt.Errorf("namespace %s: %w", name, err)
 	}
 	return s, nil
 }
 
-// live runs the calls. It never unlocks the thread, so that the runtime ends the thread
-// with the goroutine instead of lending it to others.
+// aside runs f on a thread that ends with it: the runtime does that to one that is still
+// locked when its goroutine ends. But it never ends the first thread of a process, which
+// would stay in the namespace for as long as the process lives: that one is held until f has
+// got another.
+func aside(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		f()
+		return
+	}
+	defer runtime.UnlockOSThread()
+	other := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		close(other)
+		f()
+	}()
+	<-other
+}
+
+// live runs the calls.
 func (s *space) live(ready chan<- error) {
 	defer close(s.done)
-	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		ready <- fmt.Errorf("unshare: %w", err)
 		return
