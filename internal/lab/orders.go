@@ -31,19 +31,28 @@ func (c *cluster) drain(ctx context.Context, n *node, verb ctlsocket.Verb) error
 	return c.order(ctx, n, ctlsocket.Command{Verb: verb, Node: n.name})
 }
 
-// move has one of a node's groups go to another node, by order of a third one. A group that
-// prefers a node would not stay.
-func (c *cluster) move(ctx context.Context, n *node) error {
+// movable returns one of a node's groups that would stay where it is moved, which one that
+// prefers a node would not, and another node to have it.
+func (c *cluster) movable(n *node) (g group, to *node, err error) {
 	owners, err := c.owners()
+	if err != nil {
+		return group{}, nil, err
+	}
+	i := slices.IndexFunc(c.groups, func(g group) bool { return owners[g.name] == n.name && g.prefer == "" })
+	j := slices.IndexFunc(c.nodes, func(o *node) bool { return o != n && o.sound() && !o.voter })
+	if i < 0 || j < 0 {
+		return group{}, nil, fmt.Errorf("%s has no group that could be moved, or there is no other node", n.name)
+	}
+	return c.groups[i], c.nodes[j], nil
+}
+
+// move has one of a node's groups go to another node, by order of a third one.
+func (c *cluster) move(ctx context.Context, n *node) error {
+	g, to, err := c.movable(n)
 	if err != nil {
 		return err
 	}
-	to := slices.IndexFunc(c.nodes, func(o *node) bool { return o != n && o.sound() && !o.voter })
-	g := slices.IndexFunc(c.groups, func(g group) bool { return owners[g.name] == n.name && g.prefer == "" })
-	if g < 0 || to < 0 {
-		return fmt.Errorf("%s has no group that could be moved, or there is no other node", n.name)
-	}
-	c.moved = moved{c.groups[g].name, c.nodes[to].name}
+	c.moved = moved{g.name, to.name}
 	return c.order(ctx, n, ctlsocket.Command{Verb: ctlsocket.Move, Group: c.moved.group, Node: c.moved.to})
 }
 

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/vippy-ha/vippy/ctlsocket"
 )
 
 // A soak does faults at random for a long time, one or two at once, and looks in the end
@@ -68,9 +71,8 @@ var (
 	// the same instant, until the first announcement by ARP.
 	voiceless  = []string{"mute", "firewall"}
 	unreleased = []string{"freeze", "kill-both"}
-	// unfit faults do nothing, allow two owners, or are orders: one that another fault refuses
-	// would be no fault of the daemons.
-	unfit = []string{"none", "split", "drain", "move"}
+	// unfit faults do nothing, or allow two owners.
+	unfit = []string{"none", "split"}
 )
 
 // soak does faults at random, then takes the lab down to see what is left of it. ok says
@@ -115,18 +117,11 @@ func (s *soak) run(ctx context.Context, length time.Duration) error {
 			}
 		}
 	}
-	after, err := s.usage(ctx)
-	if err != nil {
-		return err
+	leaks, err := s.atRest(ctx, before, s.usage, restLimit)
+	for _, leak := range leaks {
+		s.wrong(leak)
 	}
-	for name, end := range after {
-		g := Growth{before[name], end}
-		s.report.Usage[name] = g
-		if grown := g.leaks(); grown != "" {
-			s.wrong(fmt.Sprintf("the %s leaks: %s", name, grown))
-		}
-	}
-	return nil
+	return err
 }
 
 func (s *soak) wrong(what string) {
@@ -188,7 +183,7 @@ func (s *soak) step(ctx context.Context, blows []blow) (wrong string, err error)
 		story = append(story, b.fault+" "+b.victim.name)
 		s.screen.doing(b.fault, b.victim.name)
 		s.report.Faults[b.fault]++
-		if err := s.strike(ctx, b); err != nil {
+		if err := s.strike(ctx, b, len(blows) == 1); err != nil {
 			return "", err
 		}
 		watch = max(watch, s.times().of(b.fault).watch)
@@ -197,10 +192,7 @@ func (s *soak) step(ctx context.Context, blows []blow) (wrong string, err error)
 		return "", err
 	}
 	for _, b := range blows {
-		if b.mend == "" {
-			continue
-		}
-		if err := s.inflict(ctx, b.mend, b.victim); err != nil {
+		if err := s.mend(ctx, b); err != nil {
 			return "", err
 		}
 	}
@@ -228,19 +220,43 @@ func (s *soak) step(ctx context.Context, blows []blow) (wrong string, err error)
 }
 
 // strike does a fault, where there is something to do it to: who holds what follows from
-// times, which no seed repeats.
-func (s *soak) strike(ctx context.Context, b blow) error {
-	if b.fault == "meddle" || b.fault == "contest" {
+// times, which no seed repeats. alone says that nothing else is wrong.
+func (s *soak) strike(ctx context.Context, b blow, alone bool) error {
+	switch b.fault {
+	case "meddle", "contest":
 		if _, err := s.prey(b.victim); err != nil {
+			return nil
+		}
+	case "move":
+		if _, _, err := s.movable(b.victim); err != nil {
 			return nil
 		}
 	}
 	err := s.inflict(ctx, b.fault, b.victim)
-	if errors.Is(err, errStarvedLab) {
+	if errors.Is(err, errStarvedLab) || !alone && isRefusal(err) {
 		s.screen.say("    %v", err)
 		return nil
 	}
 	return err
+}
+
+// isRefusal says whether an order was refused, or may not have arrived, which another fault
+// may be the reason for.
+func isRefusal(err error) bool {
+	var refused *ctlsocket.Error
+	return errors.As(err, &refused) && (refused.Code == http.StatusConflict || refused.Code == http.StatusGatewayTimeout)
+}
+
+// mend undoes what a blow left. A drained node undrains itself, which no other fault can
+// keep it from.
+func (s *soak) mend(ctx context.Context, b blow) error {
+	switch b.mend {
+	case "":
+		return nil
+	case "undrain":
+		return b.victim.do(ctx, ctlsocket.Undrain)
+	}
+	return s.inflict(ctx, b.mend, b.victim)
 }
 
 // table is the report for people.

@@ -2,14 +2,19 @@ package lab
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vippy-ha/vippy/ctlsocket"
 )
 
 // A short soak goes well, and finds nothing that leaks or is left.
@@ -101,6 +106,25 @@ func TestSoakDraws(t *testing.T) {
 	}
 }
 
+// An order that is refused while another fault goes on is no fault; whatever else goes wrong
+// with it is.
+func TestRefusedOrders(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{fmt.Errorf("node1: move: %w", &ctlsocket.Error{Code: http.StatusConflict, Message: "node2 is not heard"}), true},
+		{fmt.Errorf("node1: drain: %w", &ctlsocket.Error{Code: http.StatusGatewayTimeout, Message: "no answer"}), true},
+		{fmt.Errorf("node1: move: %w", &ctlsocket.Error{Code: http.StatusUnprocessableEntity, Message: "no such group"}), false},
+		{fmt.Errorf("node1: drain: %w", &ctlsocket.NoAnswer{}), false},
+	} {
+		if got := isRefusal(tt.err); got != tt.want {
+			t.Errorf("%v is a refusal: %v", tt.err, got)
+		}
+	}
+}
+
 // What grows more than comes and goes is called a leak, by its name.
 func TestLeaks(t *testing.T) {
 	begin := usage{MemoryKB: 10000, Threads: 8, Files: 20, Goroutines: 30}
@@ -120,6 +144,32 @@ func TestLeaks(t *testing.T) {
 		tt.grow(&end)
 		if got := (Growth{begin, end}).leaks(); (got == "") != (tt.want == "") || !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%s: %q", tt.name, got)
+		}
+	}
+}
+
+// What ends a moment later, as a plugin that has to be killed, is no leak.
+func TestAtRest(t *testing.T) {
+	little, much := usage{Files: 20, Goroutines: 30}, usage{Files: 26, Goroutines: 45}
+	for _, tt := range []struct {
+		ends  int // at that look
+		limit time.Duration
+		want  []string
+	}{
+		{1, 0, nil},
+		{3, time.Hour, nil},
+		{3, 0, []string{"the daemon leaks: files 20, then 26, goroutines 30, then 45"}},
+	} {
+		s := &soak{report: &SoakReport{Usage: map[string]Growth{}}}
+		looks := 0
+		got, err := s.atRest(t.Context(), map[string]usage{"daemon": little}, func(context.Context) (map[string]usage, error) {
+			if looks++; looks < tt.ends {
+				return map[string]usage{"daemon": much}, nil
+			}
+			return map[string]usage{"daemon": little}, nil
+		}, tt.limit)
+		if err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("what ends at look %d, within %v: %v, %v", tt.ends, tt.limit, got, err)
 		}
 	}
 }

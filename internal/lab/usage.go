@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -106,6 +107,35 @@ func (g Growth) leaks() string {
 	note("files", g.Begin.Files, g.End.Files, 4)
 	note("goroutines", g.Begin.Goroutines, g.End.Goroutines, 8)
 	return strings.Join(out, ", ")
+}
+
+// restLimit is how long what a fault began may take to end: a plugin that doesn't heed its end
+// is killed in the end.
+const restLimit = 10 * time.Second
+
+// atRest compares what is used with what was before, and says what leaks: what has grown and
+// doesn't end within a limit.
+func (s *soak) atRest(ctx context.Context, before map[string]usage, look func(context.Context) (map[string]usage, error), limit time.Duration) ([]string, error) {
+	for begin := now(); ; {
+		after, err := look(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var leaks []string
+		for _, name := range slices.Sorted(maps.Keys(after)) {
+			g := Growth{before[name], after[name]}
+			s.report.Usage[name] = g
+			if grown := g.leaks(); grown != "" {
+				leaks = append(leaks, fmt.Sprintf("the %s leaks: %s", name, grown))
+			}
+		}
+		if len(leaks) == 0 || begin.since() >= limit {
+			return leaks, nil
+		}
+		if err := pause(ctx, pollEvery); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // namespaces are the inodes of the network namespaces of a wire, by which processes in them
