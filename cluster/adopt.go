@@ -81,6 +81,7 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 	}
 	n.majority = n.newMajority()
 	as := n.depart(oldPlan, oldPeers)
+	n.estrange(oldPeers)
 
 	parted := parts(oldPlan, p, oldPeers)
 	for _, x := range n.peers {

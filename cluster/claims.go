@@ -385,8 +385,12 @@ func (n *Node) refusal(now time.Time, g int, begin uint64) string {
 	return ""
 }
 
-// complete says whether every node of the plan is live or gone by farewell.
+// complete says whether every node of the plan is live or gone by farewell, and no other may
+// take anything.
 func (n *Node) complete() bool {
+	if n.hasRival() {
+		return false
+	}
 	for _, p := range n.peers {
 		if p != nil && p.serves && p.state != Live && !p.farewell {
 			return false

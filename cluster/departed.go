@@ -41,18 +41,19 @@ func (n *Node) depart(old vipgroup.Plan, peers []*peer) (as func(member int) int
 	}
 }
 
-// receiveDeparted takes an announcement of a node that our plan doesn't have any more.
-func (n *Node) receiveDeparted(now time.Time, i int, e envelope, r *reader) Refusal {
-	d := &n.departed[i]
-	a := &n.incoming
+// receiveDeparted takes the incoming announcement of a node that our plan doesn't have, maybe
+// any more.
+func (n *Node) receiveDeparted(now time.Time, e envelope) Refusal {
+	i := slices.IndexFunc(n.departed, func(d departed) bool { return d.name == string(e.sender) })
+	if i < 0 {
+		return UnknownNode
+	}
+	d, a := &n.departed[i], &n.incoming
 	if e.boot != d.boot {
 		return UnknownNode
 	}
 	if e.seq <= d.seq {
 		return Replayed
-	}
-	if !r.announcement(a) {
-		return Malformed
 	}
 	t := n.plans.tables[a.digest]
 	if t == nil || t.same || a.digest != d.digest {

@@ -92,10 +92,10 @@ const maxDirect = 8
 // nothing here depends on who asks; but as it may be a recording, it is answered sparingly.
 func (n *Node) serveStranger(now time.Time, r *reader, to netip.AddrPort) {
 	q, ok := r.planRequest()
-	if !ok || now.Sub(n.strangers) < n.timing.Interval/16 {
+	if !ok || now.Sub(n.servedAt) < n.timing.Interval/16 {
 		return
 	}
-	n.strangers = now
+	n.servedAt = now
 	n.servePlan(q, to)
 }
 
@@ -136,12 +136,16 @@ func (n *Node) takePart(p planPart) {
 // delivers must not keep this node from the others.
 const maxUnanswered = 16
 
-// fetchPlans asks the heard peers in turn for a plan that is not known here, and returns
+// fetchPlans asks those that are heard in turn for a plan that is not known here, and returns
 // when to ask again.
 func (n *Node) fetchPlans(now time.Time) (wake time.Time) {
 	f := &n.plans.fetch
+	from := n.announcers()
 	var ask []int // who has a plan that is not known here
-	for i, p := range n.peers {
+	for i, p := range from {
+		if i >= len(n.peers) && len(ask) > 0 {
+			break // strangers wait until all peers' plans are known
+		}
 		if p != nil && p.isHeard() && p.table == nil && p.from.IsValid() {
 			if _, refused := f.refused[p.ann.digest]; !refused {
 				ask = append(ask, i)
@@ -153,13 +157,13 @@ func (n *Node) fetchPlans(now time.Time) (wake time.Time) {
 	}
 	pause := n.timing.Interval / 4
 	due := now.Sub(f.asked) >= pause
-	if stuck := due && f.unanswered >= maxUnanswered; stuck || !slices.ContainsFunc(ask, func(i int) bool { return n.peers[i].ann.digest == f.digest }) {
-		*f = fetch{digest: n.nextFetch(ask), refused: f.refused, from: nobody}
+	if stuck := due && f.unanswered >= maxUnanswered; stuck || !slices.ContainsFunc(ask, func(i int) bool { return from[i].ann.digest == f.digest }) {
+		*f = fetch{digest: n.nextFetch(from, ask), refused: f.refused, from: nobody}
 		due = true
 	}
 	if due {
 		// The next one that has it: the last may not have heard the question.
-		ask = slices.DeleteFunc(ask, func(i int) bool { return n.peers[i].ann.digest != f.digest })
+		ask = slices.DeleteFunc(ask, func(i int) bool { return from[i].ann.digest != f.digest })
 		next := ask[0]
 		if f.asked.IsZero() && slices.Contains(ask, f.from) {
 			next = f.from
@@ -169,26 +173,37 @@ func (n *Node) fetchPlans(now time.Time) (wake time.Time) {
 		f.from, f.asked = next, now
 		f.unanswered++
 		q := planRequest{digest: f.digest, offset: len(f.data)}
-		n.direct = append(n.direct, Datagram{To: n.peers[next].from, Data: n.sealed(kindPlanRequest, q.append)})
+		n.direct = append(n.direct, Datagram{To: from[next].from, Data: n.sealed(kindPlanRequest, q.append)})
 	}
 	return f.asked.Add(pause)
 }
 
-// nextFetch chooses a plan of those that some peers announce: the highest version first, and
+// nextFetch chooses a plan of those that some announce: the highest version first, and
 // after one that can't be had, the next.
-func (n *Node) nextFetch(ask []int) vipgroup.Digest {
+func (n *Node) nextFetch(from []*peer, ask []int) vipgroup.Digest {
 	slices.SortStableFunc(ask, func(i, j int) int {
-		a, b := &n.peers[i].ann, &n.peers[j].ann
+		a, b := &from[i].ann, &from[j].ann
 		return cmp.Or(cmp.Compare(b.version, a.version), bytes.Compare(a.digest[:], b.digest[:]))
 	})
-	last := slices.IndexFunc(ask, func(i int) bool { return n.peers[i].ann.digest == n.plans.fetch.digest })
+	last := slices.IndexFunc(ask, func(i int) bool { return from[i].ann.digest == n.plans.fetch.digest })
 	next := ask[0]
 	for _, i := range ask[last+1:] {
-		if last >= 0 && n.peers[i].ann.digest != n.plans.fetch.digest {
+		if last >= 0 && from[i].ann.digest != n.plans.fetch.digest {
 			next = i
 			break
 		}
 	}
 	slices.Sort(ask)
-	return n.peers[next].ann.digest
+	return from[next].ann.digest
+}
+
+// announcers are those whose plan must be known: the peers, and strangers that live.
+func (n *Node) announcers() []*peer {
+	all := n.peers
+	for _, s := range n.strangers {
+		if s.sure {
+			all = append(all[:len(all):len(all)], s.peer)
+		}
+	}
+	return all
 }

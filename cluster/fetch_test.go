@@ -87,7 +87,7 @@ func TestNewer(t *testing.T) {
 
 // TestNewerFromTheAbsent: what somebody had who isn't heard any more is not offered.
 func TestNewerFromTheAbsent(t *testing.T) {
-	r, s, other := stranger(t)
+	r, s, other := otherPlanRig(t)
 	r.serve(time.Second, func(vipgroup.Digest) []byte { return other.Share() })
 	if _, _, ok := r.n.Newer(); !ok {
 		t.Fatal("a plan of a peer that is heard isn't offered")
@@ -102,7 +102,7 @@ func TestNewerFromTheAbsent(t *testing.T) {
 // TestInterfacesTravel: a fetched plan has the interface names of who sent it, and is the
 // same plan all the same.
 func TestInterfacesTravel(t *testing.T) {
-	r, _, other := stranger(t)
+	r, _, other := otherPlanRig(t)
 	named := other
 	named.Groups = slices.Clone(other.Groups)
 	for i := range named.Groups {
@@ -229,7 +229,7 @@ func TestStuckTransfer(t *testing.T) {
 
 // TestShorterHint: a transfer goes on with another peer, who names its interfaces otherwise.
 func TestShorterHint(t *testing.T) {
-	r, s, other := stranger(t)
+	r, s, other := otherPlanRig(t)
 	r.peers[1].plan = other
 	long := append(other.Encode(), []byte(`["`+strings.Repeat("x", 1500)+`"]`)...)
 	turn := 0
@@ -246,7 +246,7 @@ func TestShorterHint(t *testing.T) {
 
 // TestRefusedPlanIsTold: a plan that can't be one is an alarm that says why, once it is there.
 func TestRefusedPlanIsTold(t *testing.T) {
-	r, s, other := stranger(t)
+	r, s, other := otherPlanRig(t)
 	r.serve(time.Second, func(vipgroup.Digest) []byte {
 		return []byte(`{"nodes":["` + strings.Repeat("a", 500) + `"]}`)
 	})

@@ -187,6 +187,7 @@ func (n *Node) judgeHolds(now time.Time) {
 			}
 		}
 	}
+	n.contestStrangers(now)
 	n.handOver(now)
 }
 

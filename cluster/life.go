@@ -321,6 +321,13 @@ func (n *Node) barsBut(now time.Time, asked func(g int) bool) []int {
 			}
 		}
 	}
+	if n.hasRival() {
+		for g := range n.all.all {
+			if !n.holds.mine.has(g) && n.leftTo(g) != nil {
+				set(g, vipgroup.Barred)
+			}
+		}
+	}
 	for _, g := range n.delays {
 		if !asked(g) && n.waits(now, g) {
 			set(g, vipgroup.Barred)

@@ -39,7 +39,9 @@ type Node struct {
 	peers []*peer // by place among the plan's members; nil for ourselves
 	// departed are former peers that may still hold something.
 	departed []departed
-	twins    []twin
+	// strangers speak, and are no nodes of our plan.
+	strangers []*stranger
+	twins     []twin
 	// outcasts are heard and not believed.
 	outcasts []outcast
 	bounds   bounds
@@ -65,8 +67,8 @@ type Node struct {
 	voice    voice
 	direct   []Datagram // unicast messages of this turn
 	orders   orders
-	// strangers is when a request for our plan was last answered to who isn't believed.
-	strangers time.Time
+	// servedAt is when a request for our plan was last answered to who isn't believed.
+	servedAt time.Time
 
 	sharing [][]byte        // this node's neighbours, yet to be told
 	parted  []NeighbourPart // what others shared since the last Ready
@@ -108,6 +110,11 @@ func (n *Node) digestChanged() {
 		p.noteStrange()
 		p.interpret(len(n.plan.Groups), n.all)
 		n.noteHeard(p)
+	}
+	for _, s := range n.strangers {
+		s.table = n.plans.tables[s.ann.digest]
+		s.interpret(len(n.plan.Groups), n.all)
+		n.noteHeard(s.peer)
 	}
 	n.stale = true
 }
@@ -225,13 +232,7 @@ func (n *Node) receive(now time.Time, in Packet) Refusal {
 		}
 		return DuplicateName
 	case i < 0:
-		if what == kindPlanRequest {
-			n.serveStranger(now, &r, in.From)
-		}
-		if at := slices.IndexFunc(n.departed, func(d departed) bool { return d.name == string(e.sender) }); at >= 0 && what == kindAnnouncement {
-			return n.receiveDeparted(now, at, e, &r)
-		}
-		return UnknownNode
+		return n.receiveUnknown(now, what, e, &r, in.From)
 	}
 	p := n.peers[i]
 	switch what {
@@ -311,34 +312,42 @@ func (n *Node) receiveAnnouncement(now time.Time, p *peer, e envelope, r *reader
 			p.strange = p.last // nobody will know any more
 		}
 	}
-	p.ann, n.incoming = n.incoming, p.ann
-	p.ann.boot, p.ann.seq = e.boot, e.seq
-	p.seq, p.said, p.last, p.from, p.farewell = e.seq, e.seq, now, from, p.ann.farewell
+	if n.takeIn(now, p, e, from) {
+		n.stale = true
+	}
 	if p.ann.answer {
 		p.asks = true
 	}
+	p.noteStrange()
+	if first := n.born.Add(listenFirst * p.ann.interval); n.voice.last.IsZero() && first.After(n.voice.speakAt) {
+		n.voice.speakAt = first // its next announcement takes longer than ours
+	}
+	n.noteHolding(now, p)
+	n.life.blipped = false
+	return ""
+}
+
+// takeIn makes the incoming announcement a node's newest, and says whether anything changed
+// that an assignment depends on.
+func (n *Node) takeIn(now time.Time, p *peer, e envelope, from netip.AddrPort) (changed bool) {
+	p.ann, n.incoming = n.incoming, p.ann
+	p.ann.boot, p.ann.seq = e.boot, e.seq
+	p.seq, p.said, p.last, p.from, p.farewell = e.seq, e.seq, now, from, p.ann.farewell
 	if p.table == nil || p.table.plan.Digest() != p.ann.digest {
 		p.table = n.plans.tables[p.ann.digest]
 	}
 	if p.table == nil {
 		n.plans.forget(n.planUsed)
 	}
-	p.noteStrange()
-	if first := n.born.Add(listenFirst * p.ann.interval); n.voice.last.IsZero() && first.After(n.voice.speakAt) {
-		n.voice.speakAt = first // its next announcement takes longer than ours
-	}
 	p.stampStarts(&n.clock)
-	if p.interpret(len(n.plan.Groups), n.all) {
-		n.stale = true
-	}
+	changed = p.interpret(len(n.plan.Groups), n.all)
 	n.noteHeard(p)
-	n.noteHolding(now, p)
-	n.life.blipped = false
-	return ""
+	return changed
 }
 
 func (n *Node) planUsed(d vipgroup.Digest) bool {
 	return slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.ann.digest == d }) ||
+		slices.ContainsFunc(n.strangers, func(s *stranger) bool { return s.ann.digest == d }) ||
 		slices.ContainsFunc(n.departed, func(x departed) bool { return x.digest == d })
 }
 

@@ -166,6 +166,11 @@ func (t *table) covers(group int, theirs set) bool {
 	return t.whole[group] && !slices.ContainsFunc(t.their[group], func(i int) bool { return !theirs.has(i) })
 }
 
+// meets says whether the table's plan has any address of our plan.
+func (t *table) meets() bool {
+	return t.same || slices.ContainsFunc(t.their, func(theirs []int) bool { return len(theirs) > 0 })
+}
+
 // overlap returns the groups of the table's plan that share an address with our group.
 func (t *table) overlap(group int) []int {
 	if t.same {

@@ -76,8 +76,8 @@ func TestServePlan(t *testing.T) {
 	}
 }
 
-// stranger is a rig whose node2 has a plan that node1 doesn't know, and holds nothing.
-func stranger(t *testing.T) (r *rig, s *speaker, other vipgroup.Plan) {
+// otherPlanRig is a rig whose node2 has a plan that node1 doesn't know, and holds nothing.
+func otherPlanRig(t *testing.T) (r *rig, s *speaker, other vipgroup.Plan) {
 	r = newRig(t, testPlan(t, 3, 90))
 	other = testPlan(t, 3, 100)
 	other.Version = 2
@@ -92,7 +92,7 @@ func stranger(t *testing.T) (r *rig, s *speaker, other vipgroup.Plan) {
 // TestFetchPlan: a node asks for the plan that it lacks until it has it, through losses
 // and copies, and claims nothing before.
 func TestFetchPlan(t *testing.T) {
-	r, s, other := stranger(t)
+	r, s, other := otherPlanRig(t)
 	data := other.Encode()
 	asked, turns := 0, 0
 	for r.n.plans.tables[other.Digest()] == nil {
@@ -132,7 +132,7 @@ func TestBrokenPlan(t *testing.T) {
 		"another plan": testPlan(t, 3, 5).Encode(),
 		"nothing":      nil,
 	} {
-		r, s, other := stranger(t)
+		r, s, other := otherPlanRig(t)
 		r.until("asks for the plan", 2*time.Second, func() bool { return len(r.messages(kindPlanRequest)) > 0 })
 		r.part(s, planPart{other.Digest(), len(data), 0, data})
 		r.never(name+": asks again", time.Second, func() bool { return len(r.messages(kindPlanRequest)) > 0 })
@@ -144,7 +144,7 @@ func TestBrokenPlan(t *testing.T) {
 
 // TestPlanPartsOfAnotherTransfer: a part counts only when it continues the one under way.
 func TestPlanPartsOfAnotherTransfer(t *testing.T) {
-	r, s, other := stranger(t)
+	r, s, other := otherPlanRig(t)
 	data := other.Encode()
 	for range 20 {
 		r.part(s, planPart{other.Digest(), len(data), 0, data})
@@ -156,7 +156,7 @@ func TestPlanPartsOfAnotherTransfer(t *testing.T) {
 
 // TestForgetsPlans: a plan that no peer announces any more is dropped.
 func TestForgetsPlans(t *testing.T) {
-	r, s, other := stranger(t)
+	r, s, other := otherPlanRig(t)
 	r.n.plans.learn(other)
 	r.pass(time.Second)
 	if r.n.plans.tables[other.Digest()] == nil {

@@ -102,6 +102,9 @@ func (n *Node) whyBarred(g int) string {
 	if n.life.unknown != "" {
 		why = append(why, n.life.unknown)
 	}
+	if s := n.leftTo(g); s != nil {
+		why = append(why, fmt.Sprintf("%s may take it by plan %d", s.name, s.ann.version))
+	}
 	if n.majority.groups.has(g) && !n.majority.has {
 		why = append(why, n.noMajority())
 	}

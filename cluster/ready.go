@@ -86,6 +86,7 @@ func (n *Node) judgePeers(now time.Time) {
 			n.majority.known.or(p.held)
 		}
 	}
+	n.judgeStrangers(now)
 }
 
 // judgeBounds takes the largest timings among the nodes heard.

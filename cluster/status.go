@@ -119,6 +119,7 @@ func (n *Node) Status(now time.Time) Status {
 		}
 		out.Alarms = append(out.Alarms, n.peerAlarms(now, p)...)
 	}
+	out.Alarms = append(out.Alarms, n.strangerAlarms()...)
 	for g := range n.plan.Groups {
 		s := n.groupStatus(now, g)
 		out.Groups = append(out.Groups, s)

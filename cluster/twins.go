@@ -178,13 +178,19 @@ func (n *Node) twinHolds(now time.Time, g int) bool {
 const unbelieved = 1 << 63
 
 // acknowledgeStrays lists the processes that are heard and not believed: our own twins,
-// those of peers, and processes of absent peers whose boot id is too low for those who knew
-// a later one. Two that knew each other's twin would else never believe each other again.
+// those of peers, processes of absent peers whose boot id is too low for those who knew a
+// later one, and strangers. Two that knew each other's twin would else never believe each
+// other again, and two strangers never know that the other is no recording.
 func (n *Node) acknowledgeStrays(now time.Time, to []heard) []heard {
 	recent := func(t time.Time) bool { return now.Sub(t) <= n.bounds.stale-n.bounds.stand }
 	for _, t := range n.twins {
 		if recent(t.last) {
 			to = append(to, heard{n.id, t.boot, t.seq | unbelieved})
+		}
+	}
+	for _, s := range n.strangers {
+		if s.isHeard() {
+			to = append(to, heard{s.id, s.boot, s.said | unbelieved})
 		}
 	}
 	for _, p := range n.peers {
