@@ -28,6 +28,7 @@ func stampFrames(raw syscall.RawConn) error {
 type frameReader struct {
 	raw      syscall.RawConn
 	buf, oob []byte
+	woken    time.Time
 }
 
 func newFrameReader(raw syscall.RawConn) *frameReader {
@@ -38,10 +39,15 @@ func newFrameReader(raw syscall.RawConn) *frameReader {
 // the socket is closed.
 func (r *frameReader) next() (frame []byte, at time.Time, err error) {
 	var n, oobn int
+	waited := false
 	e := r.raw.Read(func(fd uintptr) bool {
+		if waited {
+			r.gather()
+		}
 		for {
 			n, oobn, _, _, err = unix.Recvmsg(int(fd), r.buf, r.oob, 0)
 			if err != unix.EINTR {
+				waited = true
 				return err != unix.EAGAIN
 			}
 		}
@@ -55,6 +61,20 @@ func (r *frameReader) next() (frame []byte, at time.Time, err error) {
 		return nil, time.Time{}, err
 	}
 	return r.buf[:n], arrived(time.Now(), r.oob[:oobn]), nil
+}
+
+// gatherWithin is the time between two frames of a burst, such as the announcements of a hundred
+// addresses that move.
+const gatherWithin = time.Millisecond
+
+// gather lets the frames of a burst come together: to be woken for each costs several times
+// what reading it does, just when the processor has addresses to move. The first frame after a
+// lull is read at once.
+func (r *frameReader) gather() {
+	if time.Since(r.woken) < gatherWithin {
+		time.Sleep(gatherWithin / 4)
+	}
+	r.woken = time.Now()
 }
 
 // stampTrusted is the longest wait in a socket that is believed: the stamp is of a clock that
