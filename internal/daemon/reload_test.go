@@ -64,6 +64,26 @@ func TestReloadTouchesOnlyWhatChanged(t *testing.T) {
 	})
 }
 
+// The one key that waits for the next start is said to, and the rest of the file counts.
+func TestReloadOfNotifyRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		n := w.start(t, "a", soloText)
+		time.Sleep(10 * time.Second)
+		n.setFile(soloText + "notify_rate: 50\ninterval: 0.05\n")
+		message, err := n.loop.Do(t.Context(), reloadCommand)
+		if err != nil || !strings.Contains(message, "notify_rate changes with the next start") {
+			t.Errorf("%q, %v", message, err)
+		}
+		if c := n.loop.config; c.NotifyRate != 1000 || c.Interval != 50*time.Millisecond {
+			t.Errorf("notify_rate is %d, interval %v", c.NotifyRate, c.Interval)
+		}
+		if err := n.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestReloadRefused(t *testing.T) {
 	tests := []struct {
 		name, file string
