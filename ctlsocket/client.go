@@ -48,6 +48,8 @@ func (e *NoAnswer) Error() string {
 		return fmt.Sprintf("no daemon at %s: is vippyd running?", e.Socket)
 	case errors.Is(e.Err, fs.ErrPermission):
 		return fmt.Sprintf("no permission to ask the daemon at %s: use sudo, or join the group %s", e.Socket, SocketGroup)
+	case errors.Is(e.Err, syscall.EINVAL) && len(e.Socket) > maxPath:
+		return fmt.Sprintf("%s is no path of a socket: it has more than %d bytes", e.Socket, maxPath)
 	case errors.Is(e.Err, context.DeadlineExceeded):
 		return fmt.Sprintf("the daemon at %s does not answer: is it stopped or hung?", e.Socket)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -67,6 +68,20 @@ func (a *app) complete(c *cobra.Command) error {
 		}
 	})
 	return err
+}
+
+// completion is cobra's command of that name. For a shell that it doesn't know it would say
+// how it is used, on standard output, and that all was well.
+func completion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Args = nil
+			c.RunE = func(*cobra.Command, []string) error {
+				return errors.New("completion takes a SHELL: bash, zsh or fish (vippyctl completion -h)")
+			}
+		}
+	}
 }
 
 // offer asks the daemon for the words for a placeholder; without one there are none.

@@ -26,8 +26,9 @@ SIGTERM does, and wait for that. It is out until it is started again (systemctl 
 To keep it in the cluster, but without groups, use drain.
 
 Exit status: 0 it has ended; 1 it goes on, or was started again at once.`,
-		Example: "  sudo vippyctl leave",
-		Args:    noArgs,
+		Example:    "  sudo vippyctl leave",
+		SuggestFor: []string{"stop", "exit", "quit", "shutdown"},
+		Args:       noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), changeTime)
 			defer cancel()

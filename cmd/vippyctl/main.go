@@ -32,6 +32,7 @@ var errNo = errors.New("the answer is no")
 // run is the whole program.
 func run(args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
+	completion(root)
 	// Cobra takes nil for "look at os.Args".
 	root.SetArgs(append([]string{}, args...))
 	root.SetOut(stdout)
@@ -110,6 +111,7 @@ Exit status: 0 yes or done; 1 the answer is bad; 2 wrong usage, no daemon, can't
 				"and the exit status is 1. Groups that did not change are not touched."),
 		a.upgrade(), a.wait(), a.run(),
 		version())
+	root.SetFlagErrorFunc(flagError)
 	if err := a.complete(root); err != nil {
 		panic("vippyctl: " + err.Error()) // a flag that there isn't
 	}
@@ -118,7 +120,7 @@ Exit status: 0 yes or done; 1 the answer is bad; 2 wrong usage, no daemon, can't
 
 // knownCommand refuses a word that is none of the commands and names the nearest one.
 func knownCommand(root *cobra.Command, args []string) error {
-	if len(args) == 0 {
+	if len(args) == 0 || args[0] == "" {
 		return nil
 	}
 	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
@@ -133,6 +135,14 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("%s takes no arguments, not %q (vippyctl %s -h)", cmd.Name(), args[0], cmd.Name())
 	}
 	return nil
+}
+
+// flagError adds the next step to an error of the flags that has none.
+func flagError(cmd *cobra.Command, err error) error {
+	if strings.HasPrefix(err.Error(), "invalid argument") { // which says what is a valid one
+		return err
+	}
+	return fmt.Errorf("%w (%s -h)", err, cmd.CommandPath())
 }
 
 // A format is the value of the flag -o.

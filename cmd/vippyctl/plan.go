@@ -68,7 +68,12 @@ Lines with - are those of the plan that rules, lines with + those of the other.
 Exit status: 0 no difference; 1 there is one; 2 no daemon, or it can't tell.`,
 		Example: `  vippyctl plan diff
   vippyctl plan diff new.conf`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return errors.New("plan diff takes one FILE at most (vippyctl plan diff -h)")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return ask(cmd, a, "/plan", printPlanDiff)

@@ -113,6 +113,7 @@ Exit status: 0 ordered to stop; 1 failure; 78 config refused.`,
 		SilenceUsage:               true,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return runDaemon(cmd, d, std, plugins) },
 	}
+	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.DisableDefaultCmd = true
 	d.add(root)
 	root.AddCommand(newCheck(std), newLab(std), newVersion(), newRehearse(std))
@@ -133,6 +134,14 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("no command %q: did you mean %s?", args[0], strings.Join(near, " or "))
 	}
 	return fmt.Errorf("no command %q (vippyd -h lists them)", args[0])
+}
+
+// flagError adds the next step to an error of the flags that has none.
+func flagError(cmd *cobra.Command, err error) error {
+	if strings.HasPrefix(err.Error(), "invalid argument") { // which says what is a valid one
+		return err
+	}
+	return fmt.Errorf("%w (%s -h)", err, cmd.CommandPath())
 }
 
 func isFile(path string) bool {

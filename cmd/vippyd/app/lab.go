@@ -60,7 +60,8 @@ so; 2 can't tell, as where the kernel refuses namespaces.`,
 }
 
 func runLab(ctx context.Context, o lab.Options, std stdio) error {
-	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	// SIGPIPE: nobody reads on, as behind a pipe to head. It takes itself down all the same.
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
 	defer stop()
 	o.Stdin, o.Stdout, o.Stderr = std.in, std.out, std.err
 	ok, err := lab.Run(ctx, o)
