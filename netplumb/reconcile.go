@@ -54,7 +54,9 @@ func (w *worker) see(have []Observed) {
 	for at := range w.plan {
 		_, now := present[at]
 		_, before := w.present[at]
-		w.report = w.report || now != before
+		// What appeared unasked is removed next, and told then: to have told that it is here
+		// would have made who rightly has it give it up.
+		w.report = w.report || now != before && (before || w.wanted[at])
 	}
 	w.present = present
 	w.differs = true

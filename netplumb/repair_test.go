@@ -75,6 +75,41 @@ func TestWhatAppearsUnaskedIsRemoved(t *testing.T) {
 	}
 }
 
+// What appears unasked is removed before anybody is told of it: this node would announce that
+// it has it, and who rightly has it would let go.
+func TestWhatAppearsUnaskedIsNotReported(t *testing.T) {
+	alone := newNamespace(t)
+	plan := vips(t, "10.1.2.3/32 on lo", "10.1.2.4/32 on lo")
+	alone.must(alone.enter(func() error {
+		k, err := openKernel()
+		if err != nil {
+			return err
+		}
+		defer k.close()
+		o := newOrders()
+		w := newWorker(k, &events{}, newSpeaker(1000), o, newReports(), newCensus())
+		defer w.speaker.close()
+		o.set(granted(plan[:1], plan))
+		w.turn()
+		w.reports.take()
+		alone.add("10.1.2.4/32", "lo")
+		w.suspect = true
+		removed := false
+		for w.suspect || w.differs {
+			w.turn()
+			r := w.reports.take()
+			if len(r.Present) != 1 || r.Present[0] != plan[0] {
+				t.Errorf("present: %v, want what was granted", r.Present)
+			}
+			removed = removed || len(r.Ops) == 1 && r.Ops[0].Kind == Remove && r.Ops[0].Address == plan[1].Address
+		}
+		if !removed {
+			t.Error("nobody is told that it was removed")
+		}
+		return nil
+	}))
+}
+
 // A deletion whose event found no room is made up for: that events were lost is reason
 // enough to look. Those that were not lost are no reason here, being like our own.
 func TestLostEventsAreMadeUpFor(t *testing.T) {

@@ -56,8 +56,8 @@ type kernel struct {
 	plumber
 	groups  map[vipgroup.Key]*holding
 	desired netplumb.Desired
-	managed map[netip.Addr]bool // those of desired.Managed
-	hold    []vipgroup.Key      // as last desired
+	managed map[netip.Addr]*holding // whose those of desired.Managed are
+	hold    []vipgroup.Key          // as last desired
 	// dirty: the desired addresses must be computed anew.
 	dirty bool
 	// unseen: the groups changed since a report was last compared with them.
@@ -67,6 +67,8 @@ type kernel struct {
 	report netplumb.Report
 	// present has the addresses of the newest report. It is replaced, never changed.
 	present map[netip.Addr]bool
+	// strays are what somebody else had added by the newest report.
+	strays []vipgroup.VIP
 }
 
 func newKernel(p plumber, plan vipgroup.Plan, lifetime time.Duration) *kernel {
@@ -86,11 +88,11 @@ func (k *kernel) adopt(plan vipgroup.Plan) {
 		}
 		k.groups[g.Key] = &holding{group: g, told: nothingTold}
 	}
-	k.managed, k.desired.Managed = map[netip.Addr]bool{}, nil
+	k.managed, k.desired.Managed = map[netip.Addr]*holding{}, nil
 	manage := func(g vipgroup.Group) {
 		for _, v := range vips(g) {
-			if !k.managed[v.Address.Addr()] {
-				k.managed[v.Address.Addr()] = true
+			if k.managed[v.Address.Addr()] == nil {
+				k.managed[v.Address.Addr()] = k.groups[g.Key]
 				k.desired.Managed = append(k.desired.Managed, v)
 			}
 		}
@@ -203,6 +205,7 @@ func (k *kernel) observe() (r netplumb.Report, news []cluster.Report) {
 	r = k.plumber.Report()
 	same := slices.Equal(r.Present, k.report.Present)
 	quiet := same && !k.unseen && r.Seq == k.report.Seq && slices.Equal(r.Lost, k.report.Lost)
+	k.strays = k.straysIn(r)
 	k.report = r
 	k.report.Ops, k.report.Deleted, k.report.Errors = nil, nil, nil
 	if !same {
@@ -303,7 +306,7 @@ func (k *kernel) whyNotEmpty() string {
 }
 
 // manages says whether an address is one of the plan's.
-func (k *kernel) manages(addr netip.Addr) bool { return k.managed[addr] }
+func (k *kernel) manages(addr netip.Addr) bool { return k.managed[addr] != nil }
 
 // listen names the links on which frames matter beside those of the addresses.
 func (k *kernel) listen(links []string) {

@@ -45,6 +45,7 @@ func (l *loop) kernelNews(now time.Time) (worth bool) {
 	l.ballots.judgeFailures(now, l.node, groups, report.Failed)
 	l.ballots.judgeDeleted(now, l.node, groups, report.Deleted)
 	l.warn(now, report.Deleted)
+	l.warnOfStrays(now, l.kernel.strays)
 	l.node.Witness(now, l.witnesses())
 	if len(news) > 0 {
 		l.story.stir(now)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/vippy-ha/vippy/netplumb"
 	"github.com/vippy-ha/vippy/vipgroup"
 )
 
@@ -79,5 +80,36 @@ func (l *loop) warn(now time.Time, deleted []vipgroup.VIP) {
 		l.log.Warn(fmt.Sprintf("another program deleted %s from %s; it is claimed anew. Keep that program from it: "+
 			"for systemd-networkd set KeepConfiguration=yes in the .network file of %[2]s, for NetworkManager run nmcli device set %[2]s managed no", what, link),
 			"link", link)
+	}
+}
+
+// straysIn lists the addresses that a report is the first to have, or to have had removed, of
+// groups that are not held and were seen gone: nobody here added them.
+func (k *kernel) straysIn(r netplumb.Report) (out []vipgroup.VIP) {
+	note := func(addr netip.Prefix, link string) {
+		h := k.managed[addr.Addr()]
+		if h != nil && !k.present[addr.Addr()] && !h.held && h.told.present == 0 {
+			out = append(out, vipgroup.VIP{Address: addr, Interface: link})
+		}
+	}
+	for _, v := range r.Present {
+		note(v.Address, v.Interface)
+	}
+	for _, op := range r.Ops {
+		if op.Kind == netplumb.Remove {
+			note(op.Address, op.Link)
+		}
+	}
+	return out
+}
+
+// warnOfStrays says what becomes of addresses that somebody else added, once a minute and link.
+func (l *loop) warnOfStrays(now time.Time, strays []vipgroup.VIP) {
+	for _, v := range strays {
+		if !l.due(now, "appeared on "+v.Interface) {
+			continue
+		}
+		l.log.Warn(fmt.Sprintf("another program put %v on %s, which is not this node's: it is removed. "+
+			"Take it out of what configures %[2]s: vippyd alone adds it, where it belongs", v.Address.Addr(), v.Interface), "link", v.Interface)
 	}
 }

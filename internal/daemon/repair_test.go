@@ -1,10 +1,16 @@
 package daemon
 
 import (
+	"bytes"
+	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/vippy-ha/vippy/netplumb"
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 func TestADeletedAddressComesBack(t *testing.T) {
@@ -26,6 +32,42 @@ func TestADeletedAddressComesBack(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Whoever adds an address by hand is told why it is gone again, be it that it was seen first
+// or removed at once.
+func TestStraysAreTold(t *testing.T) {
+	plan := testPlan(t, 1, "10.0.0.1", "10.0.0.2")
+	one, two := plan.Groups[plan.Owns("10.0.0.1")], plan.Groups[plan.Owns("10.0.0.2")]
+	first, second := one.VIPs[0], two.VIPs[0]
+	p := &scriptedPlumber{}
+	k := newKernel(p, plan, time.Second)
+	var out bytes.Buffer
+	l := &loop{kernel: k, log: slog.New(slog.NewTextHandler(&out, nil)), complaints: map[string]time.Time{}}
+	now := time.Unix(1000, 0)
+	step := func(what string, hold []vipgroup.Key, told bool, present []vipgroup.VIP, ops ...netplumb.Op) {
+		t.Helper()
+		now = now.Add(complainAgain)
+		k.desire(hold, time.Duration(now.Unix()))
+		p.report = netplumb.Report{Seq: uint64(len(p.set)), Present: present, Ops: ops}
+		k.observe()
+		out.Reset()
+		l.warnOfStrays(now, k.strays)
+		if got := out.String(); strings.Contains(got, "another program put 10.0.0.1 on eth0") != told || told != (got != "") {
+			t.Errorf("%s: the log says %q, want a warning: %v", what, got, told)
+		}
+	}
+	remove := netplumb.Op{Kind: netplumb.Remove, Address: netip.MustParsePrefix("10.0.0.1/32"), Link: "eth0"}
+	hold := []vipgroup.Key{one.Key}
+	step("nothing is there", nil, false, nil)
+	step("it is added by hand", nil, true, []vipgroup.VIP{first})
+	step("and removed", nil, false, nil, remove)
+	step("it is added by hand and removed at once", nil, true, nil, remove)
+	step("it is taken", hold, false, []vipgroup.VIP{first})
+	step("the other one, too", []vipgroup.Key{one.Key, two.Key}, false, []vipgroup.VIP{first, second})
+	step("it is given up", []vipgroup.Key{two.Key}, false, []vipgroup.VIP{second}, remove)
+	step("it is taken, and given up before it was seen", hold, false, []vipgroup.VIP{second})
+	step("so it is seen late", nil, false, []vipgroup.VIP{first, second})
 }
 
 // meddle deletes everything that a node has each millisecond for a while, and returns how
