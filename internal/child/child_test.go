@@ -194,8 +194,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A run that is over, for whatever reason, leaves nobody of its group behind, and what a
-// child of its holds open is not waited for.
+// A run that is over, for whatever reason, leaves nobody of its group behind, nor, of one that
+// is killed, who left it; and what a child of its holds open is not waited for.
 func TestLeavesNobody(t *testing.T) {
 	for name, test := range map[string]struct {
 		script string
@@ -204,6 +204,8 @@ func TestLeavesNobody(t *testing.T) {
 	}{
 		"success": {`sleep 1000 & echo $!`, time.Minute, ""},
 		"timeout": {`sleep 1000 & echo $!; wait`, time.Second, "not done within 1s"},
+		"fled":    {`setsid sleep 1000 & echo $!; wait`, time.Second, "not done within 1s"},
+		"fled on": {`setsid sh -c 'setsid sleep 1000 & echo $!; wait'`, time.Second, "not done within 1s"},
 		"stopped": {`sleep 1000 & echo $!; : >"$1"; wait`, time.Minute, "context canceled"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,8 +5,10 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -100,9 +102,38 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Exited is closed when the program has ended. Its children may live on.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Kill kills the whole process group, after a success too: nothing may pile up. It is
-// not for after Reap.
-func (p *Process) Kill() { _ = unix.Kill(-p.PID(), unix.SIGKILL) }
+// Kill kills the whole process group, after a success too: nothing may pile up. Of a program
+// that runs it also kills what has left the group, as far as who started that runs, too. It
+// is not for after Reap.
+func (p *Process) Kill() {
+	fled := halt(p.PID(), p.PID())
+	_ = unix.Kill(-p.PID(), unix.SIGKILL)
+	for _, pid := range fled {
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+}
+
+// halt stops a process and all that come from it, and returns those that are not in a process
+// group. Who is stopped starts no other, and lets no number become another's (proc(5),
+// children).
+func halt(pid, group int) (others []int) {
+	_ = unix.Kill(pid, unix.SIGSTOP)
+	tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
+	for _, path := range tasks {
+		list, _ := os.ReadFile(path) // of a thread that has just ended there is none
+		for _, word := range strings.Fields(string(list)) {
+			child, err := strconv.Atoi(word)
+			if err != nil {
+				continue
+			}
+			if at, err := unix.Getpgid(child); err == nil && at != group {
+				others = append(others, child)
+			}
+			others = append(others, halt(child, group)...)
+		}
+	}
+	return others
+}
 
 // Reap waits until a killed program is gone, and returns how it ended: nil for exit
 // status 0. It is gone at once, unless it waits in the kernel for a dead disk or file

@@ -39,7 +39,7 @@ type Result struct {
 }
 
 // Run runs a program until it ends by itself, has run for limit, or ctx is cancelled;
-// then it is killed with its process group, or known to be stuck in the kernel: a slot
+// then it is killed with all that it started, or known to be stuck in the kernel: a slot
 // starts no other beside that. The program reads input from stdin; the Spec's own files
 // are not used.
 func (s *Slot) Run(ctx context.Context, spec Spec, input []byte, limit time.Duration) Result {
