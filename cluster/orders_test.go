@@ -228,6 +228,26 @@ func TestOrderedNodeStops(t *testing.T) {
 	}
 }
 
+// TestOrderedNodeIsTakenOut: who is taken out of the plan meanwhile doesn't either.
+func TestOrderedNodeIsTakenOut(t *testing.T) {
+	m := obedient(t, 3, 3)
+	m.drop = func(_ int, data []byte) bool { return kindOf(data) == kindOrder }
+	if _, d := m.nodes[0].Order(m.now, "node3", Order{Kind: OrderUndrain}); d != nil {
+		t.Fatal(d)
+	}
+	next := testPlan(t, 2, 3)
+	next.Version = 2
+	next, err := vipgroup.NewPlan(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.nodes[0].Adopt(m.now, next)
+	m.run(50 * time.Millisecond)
+	if len(m.replies) != 1 || m.replies[0].Verdict != Unanswered || m.replies[0].Text != "node3 is in the plan no more" {
+		t.Errorf("the answer is %+v", m.replies)
+	}
+}
+
 // TestOrderOverUpgrade: an order whose answer was lost with the program is carried out by the
 // next one, and one that was answered isn't.
 func TestOrderOverUpgrade(t *testing.T) {
