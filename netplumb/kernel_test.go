@@ -1,6 +1,7 @@
 package netplumb
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -237,6 +238,36 @@ func TestCarrierIsNoticed(t *testing.T) {
 	p.until("with carrier", func(r Report) bool { return r.Links[0].Carrier })
 	net.a.down("eth0")
 	p.until("down", func(r Report) bool { return !r.Links[0].Up })
+}
+
+// The kernel holds events of the carrier back when there are many: links are looked at all the
+// same.
+func TestCarrierIsPolled(t *testing.T) {
+	net := newLAN(t)
+	plan := vips(t, "10.1.2.3/32 on eth0")
+	net.a.must(net.a.enter(func() error {
+		k, err := openKernel()
+		if err != nil {
+			return err
+		}
+		defer k.close()
+		o := newOrders()
+		w := newWorker(k, &events{}, newSpeaker(1000), o, newReports(), newCensus()) // no event reaches it
+		defer w.speaker.close()
+		o.set(granted(plan, plan))
+		w.turn()
+		if !w.links["eth0"].carries() {
+			return errors.New("the link carries nothing from the first")
+		}
+		net.b.down("eth0")
+		for late := Boottime() + patience; w.links["eth0"].carries(); w.turn() {
+			if Boottime() > late {
+				return errors.New("never noticed")
+			}
+			time.Sleep(w.wake() - Boottime())
+		}
+		return nil
+	}))
 }
 
 func TestErrorsNameTheAddressAndTheNextStep(t *testing.T) {

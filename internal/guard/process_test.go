@@ -353,6 +353,9 @@ func (s *standing) has() bool {
 func TestAKilledDaemon(t *testing.T) {
 	s := start(t)
 	s.t.Logf("the guard takes %s", memory(t, s.guard))
+	if got, want := oomScore(t, s.guard), sparedScore(t); got != want {
+		t.Errorf("the guard's oom_score_adj is %s, want %s", got, want)
+	}
 	// What is meant to stop the daemon is nothing to its guard.
 	for _, sig := range []syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT} {
 		if err := unix.Kill(s.guard, sig); err != nil {
@@ -437,6 +440,28 @@ func TestGoodbye(t *testing.T) {
 	if s.hearFarewell() {
 		t.Error("the guard said farewell although the daemon did")
 	}
+}
+
+// sparedScore is the least oom_score_adj that a child of this process may give itself.
+func sparedScore(t *testing.T) string {
+	t.Helper()
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &caps[0]); err != nil {
+		t.Fatal(err)
+	}
+	if caps[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0 {
+		return "-1000"
+	}
+	return oomScore(t, os.Getpid())
+}
+
+func oomScore(t *testing.T, pid int) string {
+	t.Helper()
+	score, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(score))
 }
 
 // memory returns what the kernel says a process takes.
