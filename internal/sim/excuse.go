@@ -83,6 +83,12 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 	oneway := w.cutWithin(a, b, memory) || w.cutWithin(b, a, memory)
 	dumb := w.idleWithin(a, memory) || w.idleWithin(b, memory)
 	nochat := w.mutedWithin(a, b, memory) || w.mutedWithin(b, a, memory)
+	if oneway && (w.lacks(a, b) || w.lacks(b, a)) {
+		// A stranger that doesn't hear this node can't prove that it lives, so its chat counts
+		// for nothing, and ARP alone ends nothing between nodes of different plans.
+		return excuse{why: "one-way link and a stranger", most: stale + 2*i + slack,
+			endless: w.cutWithin(a, b, 0) || w.cutWithin(b, a, 0)}
+	}
 	if oneway && nochat {
 		// The link is cut one way and chat the other way: neither questions nor
 		// packets pass. A third, isolation or the returning chat ends it.
@@ -137,6 +143,11 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 		return e
 	}
 	return excuse{}
+}
+
+// lacks says whether the plan of a has no place for b.
+func (w *World) lacks(a, b int) bool {
+	return w.hosts[a].plan.plan.Member(w.hosts[b].name) < 0
 }
 
 // excuseSingle is for addresses that only a majority may serve. No cut is an excuse, only

@@ -148,6 +148,7 @@ var drawnSeeds = []struct {
 	{326965180666, Links, "two halves of what a node with another plan claims were given up in turn, by two that each waited for the other"},
 	{326965179725, Majority, "a suspended host whose processes were frozen as well goes on when these do"},
 	{329832494192, Links, "two nodes whose plans lack each other took what a third lost, and neither heard the other's claim"},
+	{335505144736, Links, "a link that is cut one way keeps two nodes whose plans lack each other from agreeing for as long as it lasts"},
 }
 
 func TestDrawnSeeds(t *testing.T) {
