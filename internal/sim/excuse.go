@@ -147,7 +147,7 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 
 // lacks says whether the plan of a has no place for b.
 func (w *World) lacks(a, b int) bool {
-	return w.hosts[a].plan.plan.Member(w.hosts[b].name) < 0
+	return w.hosts[a].plan.plan.Member(w.hosts[b].as) < 0
 }
 
 // excuseSingle is for addresses that only a majority may serve. No cut is an excuse, only
