@@ -144,6 +144,11 @@ func TestObjections(t *testing.T) {
 		{"the objector doesn't say what it heard", func(r *rig, named, objector *speaker) {
 			objector.heard["node2"] = heard{idOf("node5"), 0, 0}
 		}, true},
+		{"neither hears the named one, whom the objector remembers", func(r *rig, named, objector *speaker) {
+			p := r.peer(named)
+			p.boot, p.said = 0, 0 // this process never heard it
+			objector.heard["node2"] = heard{idOf("node5"), 0, 0}
+		}, true},
 		{"we too hear the named one claim", func(r *rig, named, objector *speaker) {
 			named.claims(0)
 			r.say(named)

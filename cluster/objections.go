@@ -26,7 +26,8 @@ func (n *Node) refuses(q *peer) bool {
 }
 
 // valid says whether an objection still binds: it doesn't when this node heard the one
-// that it names at least as new as the objector did, as neither holding nor claiming.
+// that it names at least as new as the objector did, as neither holding nor claiming. One that
+// the objector doesn't hear any more it may remember from before this process began.
 func (n *Node) valid(q *peer, o *objection, g int) bool {
 	i := slices.IndexFunc(n.peers, func(p *peer) bool { return p != nil && p.id == o.named })
 	if i < 0 || n.peers[i] == q {
@@ -34,7 +35,7 @@ func (n *Node) valid(q *peer, o *objection, g int) bool {
 	}
 	k := n.peers[i]
 	heard := q.hears[i]
-	if heard.boot != k.boot || k.said < heard.seq {
+	if heard.boot == 0 || heard.boot != k.boot || k.said < heard.seq {
 		return true
 	}
 	return k.held.has(g) || k.claimed.has(g)

@@ -105,7 +105,8 @@ func (d *director) recalled(bound time.Duration) {
 	}
 	least, gap := w.cfg.patience(), time.Duration(w.check.gap)
 	most := least*101/100 + 3*w.cfg.Interval + 20*time.Millisecond
-	least = least*99/100 - w.cfg.Interval
+	// What it acknowledged last, which proves that it lived, may be two intervals older.
+	least = least*99/100 - 2*w.cfg.Interval
 	if f.Kind == Lose && gap > 0 && !filtered && w.cfg.Loss == 0 && !w.cfg.Attacker && (gap < least || gap > most) {
 		w.fail("P2", "%s, which a switch remembers, left an address without an owner for %v, not %v to %v", w.describe(f), gap, least, most)
 	}

@@ -149,6 +149,9 @@ var drawnSeeds = []struct {
 	{326965179725, Majority, "a suspended host whose processes were frozen as well goes on when these do"},
 	{329832494192, Links, "two nodes whose plans lack each other took what a third lost, and neither heard the other's claim"},
 	{335505144736, Links, "a link that is cut one way keeps two nodes whose plans lack each other from agreeing for as long as it lasts"},
+	{338059519135, Majority, "an objection for the sake of a holder that neither hears any more was void to a process that never heard it"},
+	{338022413246, Single, "a node whose own plan lacks it says nothing, so that others ask before they take"},
+	{337658453295, Memory, "what proves that a lost holder lived may be two intervals old"},
 }
 
 func TestDrawnSeeds(t *testing.T) {
