@@ -327,6 +327,34 @@ func TestManyAreHandedOverInTurn(t *testing.T) {
 	}
 }
 
+// TestWhatNobodyTakesMakesWay: a successor that claims and never takes ends up with all that it
+// was promised, not only with the first few that were to be on their way.
+func TestWhatNobodyTakesMakesWay(t *testing.T) {
+	const groups = 3 * handedAtOnce
+	r := newRig(t, testPlan(t, 2, groups))
+	successor := r.peers[0]
+	successor.ann.eligible = false
+	r.pass(1500 * time.Millisecond)
+	successor.ann.eligible = true
+	for g := range groups {
+		successor.claims(g)
+	}
+	r.n.Drain(r.now, Drain{})
+	given := func() (count int) {
+		for g := range groups {
+			if !r.holding(g) {
+				count++
+			}
+		}
+		return count
+	}
+	r.until("gave up the first ones", 300*time.Millisecond, func() bool { return given() > 0 })
+	if first := given(); first > handedAtOnce {
+		t.Errorf("%d at once, at most %d should be", first, handedAtOnce)
+	}
+	r.until("gave up all", 3*time.Second, func() bool { return given() == groups })
+}
+
 // TestHandOverOfWhatGoes: addresses that the kernel doesn't remove keep no others here.
 func TestHandOverOfWhatGoes(t *testing.T) {
 	m := formed(t, 2, 50)

@@ -23,3 +23,28 @@ func TestCalmPace(t *testing.T) {
 		}
 	}
 }
+
+// TestChangesArePaced: a change that peers may wait for is said at once, and the next one no
+// sooner than a millisecond after it.
+func TestChangesArePaced(t *testing.T) {
+	r := matureRig(t, 2, 1)
+	change := func(reason string) (said bool) {
+		before := r.said.seq
+		if reason != "" {
+			r.n.Vote(r.now, Vote{Source: "test", Bar: true, Reason: reason})
+		}
+		r.ready()
+		return r.said.seq > before
+	}
+	if !change("the first") {
+		t.Error("a change is not said at once")
+	}
+	r.now = r.now.Add(minGap / 2)
+	if change("the second") || r.out.Wake.After(r.now.Add(minGap/2)) {
+		t.Errorf("half a millisecond later the next one is said, or not before %v", r.out.Wake.Sub(r.now))
+	}
+	r.now = r.now.Add(minGap / 2)
+	if !change("") {
+		t.Error("after a millisecond it is not said")
+	}
+}
