@@ -74,9 +74,13 @@ func (d *director) filter(host int) {
 // patience is how long the answers of a memory are believed.
 func (c *Config) patience() time.Duration { return c.Lifetime + 1050*time.Millisecond + c.Stale }
 
-// filtered closes a living host, which moves nothing (P3).
+// filtered closes a living host, which moves nothing (P3). It has only ARP to hear that others
+// live, and where a fifth of all frames is lost, the seven answers of stale - T once are, too:
+// then it claims, and who hears that it is deaf gives way.
 func (d *director) filtered() {
-	d.w.Calm("P3", 0)
+	if d.w.cfg.Loss <= 50 {
+		d.w.Calm("P3", 0)
+	}
 	if d.rng.IntN(2) == 0 {
 		d.remember()
 	}

@@ -151,6 +151,7 @@ var drawnSeeds = []struct {
 	{335505144736, Links, "a link that is cut one way keeps two nodes whose plans lack each other from agreeing for as long as it lasts"},
 	{338059519135, Majority, "an objection for the sake of a holder that neither hears any more was void to a process that never heard it"},
 	{338022413246, Single, "a node whose own plan lacks it says nothing, so that others ask before they take"},
+	{340513550342, Memory, "without chat, and with a fifth of all frames lost, a holder was unheard for long enough"},
 	{337658453295, Memory, "what proves that a lost holder lived may be two intervals old"},
 }
 
