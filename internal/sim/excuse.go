@@ -164,6 +164,8 @@ func (w *World) excuseSingle(a, b int) excuse {
 			e = excuse{why: "suspended host went on", most: w.clocked(int64(w.cfg.Stale)) + int64(20*time.Millisecond)}
 			if w.forsakenWithin(h.id, int64(20*time.Millisecond)) { // killed meanwhile, with its guard or without one: only the kernel is left
 				e.most = w.clocked(int64(w.cfg.Lifetime)) + sweepMax
+			} else if w.idleWithin(h.id, int64(20*time.Millisecond)) { // its daemon hangs: the guard ends that
+				e.most = w.clocked(int64(w.cfg.Lifetime)) + int64(20*time.Millisecond)
 			}
 		}
 		if w.now-h.wentOn <= e.most {

@@ -152,6 +152,7 @@ var drawnSeeds = []struct {
 	{338059519135, Majority, "an objection for the sake of a holder that neither hears any more was void to a process that never heard it"},
 	{338022413246, Single, "a node whose own plan lacks it says nothing, so that others ask before they take"},
 	{340513550342, Memory, "without chat, and with a fifth of all frames lost, a holder was unheard for long enough"},
+	{341014929197, Majority, "of a suspended host that goes on while its daemon hangs, the guard removes what it had"},
 	{337658453295, Memory, "what proves that a lost holder lived may be two intervals old"},
 }
 
