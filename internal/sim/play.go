@@ -247,7 +247,7 @@ func Play(c Config, m Mode) (*World, *Violation) {
 		return w, w.violation
 	}
 	w.EndAll()
-	if w.Settle(bound) != nil || w.Run(bound) != nil {
+	if w.rest(bound) != nil {
 		return w, w.violation
 	}
 	w.Calm("P3", 0)

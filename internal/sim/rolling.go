@@ -181,12 +181,26 @@ func (h *host) follow() {
 		case !h.alive(): // nor does the disk
 			h.w.after(int64(h.w.cfg.Interval)/4, keep)
 		default:
-			h.following = false
+			h.following, h.w.followed = false, h.w.now
 			h.w.note(h.id, fmt.Sprintf("follows plan %d", h.w.plans[i].plan.Version), -1)
 			h.adopt(i)
 		}
 	}
 	h.w.after(delay, keep)
+}
+
+// rest runs until every address has its owner and no plan waits for a disk, nor did one within
+// the bound: with a plan that is followed something may move.
+func (w *World) rest(bound time.Duration) *Violation {
+	follows := func(h *host) bool { return h.following }
+	for {
+		if w.Settle(bound) != nil || w.Run(bound) != nil {
+			return w.violation
+		}
+		if w.now-w.followed >= int64(bound) && !slices.ContainsFunc(w.hosts, follows) {
+			return nil
+		}
+	}
 }
 
 // retime gives a host timings that are shorter by so many per cent.

@@ -113,6 +113,7 @@ type World struct {
 	byKey    map[vipgroup.Key]int
 	plans    []planning
 	rotation rotation
+	followed int64 // when a host last went over to a plan that it heard of
 	// foreignKey is a secret that somebody mistyped.
 	foreignKey cluster.Key
 	check      checker
