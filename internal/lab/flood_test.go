@@ -72,6 +72,29 @@ func TestFloodReachesTheChat(t *testing.T) {
 	}
 }
 
+// A flood whose turns are late is as large all the same, and comes at most twice as fast
+// afterwards.
+func TestFloodMakesUpForLateTurns(t *testing.T) {
+	const most = 2 * floodRate / 1000
+	for _, late := range []time.Duration{0, 300 * time.Microsecond, time.Millisecond, 20 * time.Millisecond} {
+		const length = 2 * time.Second
+		sent, at := 0, time.Duration(0)
+		for turn := 1; at < length; turn++ {
+			n := floodTurn(at, sent) * floodBurst
+			if n > most {
+				t.Fatalf("%d datagrams at once, %v late: want at most %d", n, late, most)
+			}
+			sent += n
+			if at += time.Millisecond; turn%100 == 0 {
+				at += late
+			}
+		}
+		if rate := float64(sent) / length.Seconds(); rate < 100_000 || rate > floodRate {
+			t.Errorf("every hundredth turn %v late: %.0f datagrams a second, want 100,000 to %d", late, rate, floodRate)
+		}
+	}
+}
+
 // Forged datagrams, as many as there may be, cost no node an address.
 func TestDrillFloods(t *testing.T) {
 	kernel(t)
