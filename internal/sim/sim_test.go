@@ -22,14 +22,31 @@ var (
 	rolling = flag.Bool("sim.rolling", false, "let operators change plan, timings and secret in every world")
 )
 
-// fixedSeeds are run every time: each once found what its line says, in the core or in
-// the checker. A seed means something else as the core changes, so the story behind the
+// A keptSeed is run every time: it once found what its line says, in the core or in the
+// checker. A seed means something else as the core changes, so the story behind the
 // important ones is also told by a script in testdata.
-var fixedSeeds = []struct {
+type keptSeed struct {
 	seed uint64
 	mode Mode
 	why  string
-}{
+}
+
+// replay runs each seed in the world that is drawn for it, as change leaves that: without
+// what was not yet in the worlds when the seed found something.
+func replay(t *testing.T, seeds []keptSeed, change func(*Config, Mode)) {
+	t.Helper()
+	for _, s := range seeds {
+		c := DrawFor(s.seed, s.mode)
+		change(&c, s.mode)
+		if _, v := Play(c, s.mode); v != nil {
+			t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
+		}
+	}
+}
+
+// fixedSeeds are those of a world with multicast, whose programs are never replaced and
+// whose operators do nothing.
+var fixedSeeds = []keptSeed{
 	{1159, Torture, "a claim in a plan that the objector didn't know got no objection"},
 	{1034, Torture, "a holder didn't let go to a holder whose plan it couldn't fetch"},
 	{5294, Torture, "a process started on a host that receives nothing took everything"},
@@ -77,47 +94,30 @@ var fixedSeeds = []struct {
 }
 
 func TestFixedSeeds(t *testing.T) {
-	for _, s := range fixedSeeds {
-		// What they found needs no guard; a world with guards goes another way. And they were
-		// found before programs were replaced, and with multicast.
-		for _, noGuard := range []bool{true, false} {
-			c := DrawFor(s.seed, s.mode)
-			c.NoGuard, c.Upgrades, c.Pests, c.Share, c.Unicast, c.Drop = noGuard, false, s.mode == Pests, false, false, false
+	// What they found needs no guard; a world with guards goes another way.
+	for _, noGuard := range []bool{true, false} {
+		replay(t, fixedSeeds, func(c *Config, m Mode) {
+			c.NoGuard, c.Upgrades, c.Pests, c.Share, c.Unicast, c.Drop = noGuard, false, m == Pests, false, false, false
 			c.Orders, c.Balance, c.Rolling = false, false, false
-			if _, v := Play(c, s.mode); v != nil {
-				t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
-			}
-		}
+		})
 	}
 }
 
-// unicastSeeds once found what their lines say where the nodes talk by unicast only.
-var unicastSeeds = []struct {
-	seed uint64
-	mode Mode
-	why  string
-}{
+// unicastSeeds are those where the nodes talk by unicast only.
+var unicastSeeds = []keptSeed{
 	{500334, Pests, "a twin that is in no list of peers never heard that others have what it has"},
 	{500928, Pests, "the same, after the first one was suspended"},
 	{12, Majority, "the checker forgot that a process was yet to be started after a cut"},
 }
 
 func TestUnicastSeeds(t *testing.T) {
-	for _, s := range unicastSeeds {
-		c := DrawFor(s.seed, s.mode)
+	replay(t, unicastSeeds, func(c *Config, _ Mode) {
 		c.Unicast, c.Share, c.Drop, c.Rolling = true, false, false, false
-		if _, v := Play(c, s.mode); v != nil {
-			t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
-		}
-	}
+	})
 }
 
-// rollingSeeds once found what their lines say where operators change plan, timings and secret.
-var rollingSeeds = []struct {
-	seed uint64
-	mode Mode
-	why  string
-}{
+// rollingSeeds are those where operators change plan, timings and secret.
+var rollingSeeds = []keptSeed{
 	{1005, Links, "a node took what it was cut off from, as those between didn't have it in their plan and so didn't object"},
 	{1017, Links, "the same, with loss and without guards"},
 	{2027, Links, "the checker took a host that isn't in the plan for a way round a cut"},
@@ -129,22 +129,13 @@ var rollingSeeds = []struct {
 }
 
 func TestRollingSeeds(t *testing.T) {
-	for _, s := range rollingSeeds {
-		c := DrawFor(s.seed, s.mode)
+	replay(t, rollingSeeds, func(c *Config, _ Mode) {
 		c.Rolling, c.Drop, c.Orders = true, false, false
-		if _, v := Play(c, s.mode); v != nil {
-			t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
-		}
-	}
+	})
 }
 
-// drawnSeeds once found what their lines say in the very world that is drawn for them, with all
-// that operators do in it.
-var drawnSeeds = []struct {
-	seed uint64
-	mode Mode
-	why  string
-}{
+// drawnSeeds are those of the very world that is drawn, with all that operators do in it.
+var drawnSeeds = []keptSeed{
 	{326965180666, Links, "two halves of what a node with another plan claims were given up in turn, by two that each waited for the other"},
 	{326965179725, Majority, "a suspended host whose processes were frozen as well goes on when these do"},
 	{329832494192, Links, "two nodes whose plans lack each other took what a third lost, and neither heard the other's claim"},
@@ -158,11 +149,7 @@ var drawnSeeds = []struct {
 }
 
 func TestDrawnSeeds(t *testing.T) {
-	for _, s := range drawnSeeds {
-		if _, v := Play(DrawFor(s.seed, s.mode), s.mode); v != nil {
-			t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
-		}
-	}
+	replay(t, drawnSeeds, func(*Config, Mode) {})
 }
 
 // TestFresh runs seeds that nobody saw before. With -sim.hours it is the long search.
