@@ -261,10 +261,9 @@ func (w *walker) knownGroups(words []reference) (known []string) {
 func (w *walker) hooks(n node) {
 	w.entries(n, HookEvents, func(event string, v node) {
 		h := Hook{Event: event, Timeout: 10 * time.Second}
-		switch v.ast.(type) {
-		case *ast.MappingNode, *ast.MappingValueNode:
+		if _, ok := v.ast.(*ast.MappingNode); ok {
 			w.complete(v, w.object(v, w.hookFields(&h)), "command")
-		default:
+		} else {
 			h.Command = w.command(v)
 		}
 		w.cfg.Hooks = append(w.cfg.Hooks, h)

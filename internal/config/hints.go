@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,19 +65,11 @@ func withUnit(s string) (time.Duration, bool) {
 
 // isOneAddress says whether an object is { interface, ip } where a group should be.
 func isOneAddress(n node) bool {
-	var values []*ast.MappingValueNode
-	switch a := n.ast.(type) {
-	case *ast.MappingNode:
-		values = a.Values
-	case *ast.MappingValueNode:
-		values = []*ast.MappingValueNode{a}
-	}
-	for _, kv := range values {
-		if key, _ := scalarText(kv.Key); key == "interface" || key == "ip" {
-			return true
-		}
-	}
-	return false
+	object, ok := n.ast.(*ast.MappingNode)
+	return ok && slices.ContainsFunc(object.Values, func(kv *ast.MappingValueNode) bool {
+		key, _ := scalarText(kv.Key)
+		return key == "interface" || key == "ip"
+	})
 }
 
 // overlaps notes addresses of one network that differ in its length, which is a slip of

@@ -40,9 +40,7 @@ func parse(name string, data []byte) (*walker, error) {
 
 // file reads the file's top object and then checks what depends on several keys.
 func (w *walker) file(n node) {
-	switch n.ast.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
-	default:
+	if _, ok := n.ast.(*ast.MappingNode); !ok {
 		// Not described: a file without a colon may hold nothing but the secret.
 		w.fault(n, "expected `key: value` lines or an object in braces")
 		return

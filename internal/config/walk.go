@@ -131,18 +131,13 @@ func (w *walker) object(n node, fs fields) map[string]node {
 // where each key stands. Unknown keys (where known lists the others) and repeated ones
 // are faults.
 func (w *walker) entries(n node, known []string, read func(key string, v node)) map[string]node {
-	var values []*ast.MappingValueNode
-	switch a := n.ast.(type) {
-	case *ast.MappingNode:
-		values = a.Values
-	case *ast.MappingValueNode:
-		values = []*ast.MappingValueNode{a}
-	default:
+	object, ok := n.ast.(*ast.MappingNode)
+	if !ok {
 		w.fault(n, "expected an object%s, found %s", withKeys(known), describe(n))
 		return nil
 	}
-	seen := make(map[string]node, len(values))
-	for _, kv := range values {
+	seen := make(map[string]node, len(object.Values))
+	for _, kv := range object.Values {
 		key, ok := scalarText(kv.Key)
 		at := n.child(kv.Key, printable(key))
 		first, dup := seen[key]
@@ -326,7 +321,7 @@ func describe(n node) string {
 		return quote(a.Value)
 	case *ast.LiteralNode:
 		return "a block of text"
-	case *ast.MappingNode, *ast.MappingValueNode:
+	case *ast.MappingNode:
 		return "an object"
 	case *ast.SequenceNode:
 		return "a list"
