@@ -43,6 +43,13 @@ func (c *cluster) firewall(n *node) error {
 	return c.drop(n.space, []rule{{hostInput, toPort(chatPort)}, {hostOutput, toPort(chatPort)}})
 }
 
+// firewallIn drops what the others chat on its way into the host, as a packet filter does to
+// which nobody has added the port: the node speaks, and hears by ARP alone.
+func (c *cluster) firewallIn(n *node) error {
+	n.cut = true
+	return c.drop(n.space, []rule{{hostInput, toPort(chatPort)}})
+}
+
 // dropMulticast makes the switch one that carries no IPv4 multicast at all.
 func (w *wire) dropMulticast() (*filter, error) {
 	var rules []rule

@@ -94,6 +94,7 @@ func TestFilters(t *testing.T) {
 		{"nothing", func() error { return nil }, nil, false},
 		{"mute", func() error { return c.mute(a) }, []way{ways[0]}, false},
 		{"firewall", func() error { return c.firewall(a) }, []way{ways[0], ways[1]}, true},
+		{"firewall-in", func() error { return c.firewallIn(a) }, []way{ways[1]}, false},
 		{"one-way-in", func() error { return c.oneWayIn(a) }, []way{ways[1], ways[3]}, false},
 		{"one-way-out", func() error { return c.oneWayOut(a) }, []way{ways[0], ways[2]}, false},
 		{"both ways", func() error { return errors.Join(c.oneWayIn(a), c.oneWayOut(a)) }, ways[:4], false},

@@ -34,7 +34,7 @@ var drill = []scenario{
 	{faults: []string{"one-way-in"}, mend: "heal"},
 	{faults: []string{"one-way-out"}, mend: "heal"},
 	{faults: []string{"starve"}},
-	{faults: []string{"freeze"}, mend: "return"},
+	{faults: []string{"freeze", "thaw"}, mend: "return-all"},
 	{faults: []string{"meddle"}},
 	{faults: []string{"contest"}},
 	{faults: []string{"foreign-key"}, mend: "return"},
@@ -46,6 +46,7 @@ var drill = []scenario{
 	{faults: []string{"deaf"}, mend: "heal"},
 	{faults: []string{"mute"}, mend: "heal"},
 	{faults: []string{"firewall"}, mend: "heal"},
+	{faults: []string{"firewall-in"}, mend: "heal"},
 	{faults: []string{"memory"}, mend: "heal"},
 	{faults: []string{"flood"}, mend: "heal"},
 	{faults: []string{"restart"}},
@@ -149,6 +150,8 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		return c.mute(n)
 	case "firewall":
 		return c.firewall(n)
+	case "firewall-in":
+		return c.firewallIn(n)
 	case "twin":
 		return c.double(n)
 	case "twin-idle":
@@ -172,6 +175,8 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		return n.starve(starved)
 	case "freeze":
 		return n.freeze(ctx)
+	case "thaw":
+		return n.thaw()
 	case "meddle":
 		return c.meddle(n)
 	case "contest":

@@ -89,6 +89,15 @@ func (n *node) freeze(ctx context.Context) error {
 	return errors.Join(n.signalGuard(pid, unix.SIGSTOP), n.proc.signal(unix.SIGSTOP))
 }
 
+// thaw lets a frozen daemon and its guard go on, as a paused container does, the daemon first:
+// whatever it is about to write, its addresses are elsewhere by now. Its guard ends it, unless
+// the daemon was quicker to notice and starts over.
+func (n *node) thaw() error {
+	pid := n.frozen
+	n.frozen, n.hung = 0, false
+	return errors.Join(n.proc.signal(unix.SIGCONT), n.signalGuard(pid, unix.SIGCONT))
+}
+
 // endFrozen kills a stopped guard: it would outlive its daemon. It goes first, while the
 // daemon, stopped too, can't have waited for it: the process id is still its own.
 func (n *node) endFrozen() error {

@@ -307,8 +307,8 @@ func TestBounds(t *testing.T) {
 // The drill is CONTRACT's, in its order.
 func TestFaultNames(t *testing.T) {
 	want := []string{"none", "stop", "return", "drain", "undrain", "move", "kill", "kill-guard", "kill-both", "hang", "wake", "link-down", "link-up",
-		"cut", "heal", "split", "one-way-in", "one-way-out", "starve", "freeze", "meddle", "contest", "foreign-key", "reload",
-		"upgrade", "bump", "clash", "rekey", "deaf", "mute", "firewall", "memory", "flood", "restart", "twin", "twin-idle", "all-peers-dead", "service", "plugins"}
+		"cut", "heal", "split", "one-way-in", "one-way-out", "starve", "freeze", "thaw", "meddle", "contest", "foreign-key", "reload",
+		"upgrade", "bump", "clash", "rekey", "deaf", "mute", "firewall", "firewall-in", "memory", "flood", "restart", "twin", "twin-idle", "all-peers-dead", "service", "plugins"}
 	if diff := cmp.Diff(want, FaultNames()); diff != "" {
 		t.Error(diff)
 	}

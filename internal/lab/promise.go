@@ -136,7 +136,7 @@ func (t times) of(fault string) promise {
 	case "one-way-in": // whoever can't hear the holders is let have what it claims
 		p.moves, p.lasts, p.takesAll = others, true, true
 		p.bounds = both(100*time.Millisecond, t.lost())
-	case "mute", "firewall":
+	case "mute", "firewall", "firewall-in":
 		// Longer than an address is believed whose host says nothing.
 		p.moves, p.lasts, p.sameGuard = nothing, true, true
 		p.watch = t.remembered() + t.stale

@@ -125,7 +125,7 @@ func TestDrillOfTroubledNodes(t *testing.T) {
 	kernel(t)
 	path := build(t, "")
 	tempdir(t)
-	for _, wanted := range [][]string{{"meddle", "contest", "reload"}, {"bump", "clash", "rekey"}, {"freeze", "foreign-key"}, {"drain", "undrain", "move"}, {"one-way-in", "firewall", "twin"}} {
+	for _, wanted := range [][]string{{"meddle", "contest", "reload"}, {"bump", "clash", "rekey"}, {"freeze", "foreign-key"}, {"drain", "undrain", "move"}, {"one-way-in", "firewall-in", "twin"}} {
 		t.Run(strings.Join(wanted, " "), func(t *testing.T) {
 			noLeak(t)
 			drillGoesWell(t, Options{Vippyd: path, Faults: wanted})

@@ -61,7 +61,7 @@ var (
 	// lethal faults end the daemon or the guard of their victim, or what they run.
 	lethal = []string{"upgrade", "stop", "kill", "kill-guard", "kill-both", "hang", "freeze", "foreign-key", "restart"}
 	// network faults are between hosts. Two of them at once are a full cut, or near one.
-	network = []string{"link-down", "cut", "one-way-in", "one-way-out", "deaf", "mute", "firewall", "memory"}
+	network = []string{"link-down", "cut", "one-way-in", "one-way-out", "deaf", "mute", "firewall", "firewall-in", "memory"}
 	// alone are the faults beside which there may be no other: a node without any peer, and a
 	// link that is cut one way while another's daemon and guard are dead (README: limits). A
 	// flood leaves little time for anything else.
@@ -69,7 +69,7 @@ var (
 	// voiceless faults keep a node from chatting, and those of unreleased leave addresses that
 	// nobody released. Of both at once, two nodes that can't talk may claim the same address in
 	// the same instant, until the first announcement by ARP.
-	voiceless  = []string{"mute", "firewall"}
+	voiceless  = []string{"mute", "firewall", "firewall-in"}
 	unreleased = []string{"freeze", "kill-both"}
 	// unfit faults do nothing, or allow two owners.
 	unfit = []string{"none", "split"}
@@ -151,7 +151,7 @@ func (s *soak) drawBlow(may func(blow) bool) blow {
 	for {
 		sc := drill[s.random.IntN(len(drill))]
 		b := blow{fault: sc.faults[0], mend: sc.mend, victim: s.nodes[s.random.IntN(len(s.nodes))]}
-		if len(sc.faults) > 1 {
+		if b.mend == "" && len(sc.faults) > 1 {
 			b.mend = sc.faults[1]
 		}
 		switch {
