@@ -47,9 +47,10 @@ func (a *app) printEvents(cmd *cobra.Command, follow bool) error {
 		ctx, cancel = context.WithTimeout(ctx, askTime)
 		defer cancel()
 	}
-	var failed error // to print, which is no fault of the daemon
+	last := uint64(0) // the number of the newest event that was told
+	var failed error  // to print, which is no fault of the daemon
 	tell := func(line json.RawMessage) error {
-		failed = a.printEvent(out, line)
+		last, failed = a.printEvent(out, line)
 		return failed
 	}
 	if !follow {
@@ -60,11 +61,11 @@ func (a *app) printEvents(cmd *cobra.Command, follow bool) error {
 		return err
 	}
 	for {
-		err := a.client.Lines(ctx, ctlsocket.EventsPath(0, true), tell)
+		err := a.client.Lines(ctx, ctlsocket.EventsPath(last, true), tell)
 		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
 			return cmp.Or(failed, err)
 		}
-		// Another program may go on in its place (vippyctl upgrade), and remembers nothing yet.
+		// Another program may go on in its place (vippyctl upgrade), and with its events.
 		before := now
 		if now, err = a.client.Status(ctx); err != nil {
 			return fmt.Errorf("the daemon ended: %w", err)
@@ -72,26 +73,30 @@ func (a *app) printEvents(cmd *cobra.Command, follow bool) error {
 		if now.Program.Since.Equal(before.Program.Since) {
 			return errors.New("the daemon ended")
 		}
+		if now.Program.Boot != before.Program.Boot {
+			last = 0 // started anew, it counts anew
+		}
 	}
 }
 
-func (a *app) printEvent(out io.Writer, line json.RawMessage) error {
-	if a.output == "json" {
-		_, err := fmt.Fprintf(out, "%s\n", line)
-		return err
-	}
+// printEvent returns the event's number.
+func (a *app) printEvent(out io.Writer, line json.RawMessage) (uint64, error) {
 	var e ctlsocket.Event
 	if err := json.Unmarshal(line, &e); err != nil {
-		return fmt.Errorf("%s told something else than an event: %w (is it another version?)", a.client.Socket, err)
+		return 0, fmt.Errorf("%s told something else than an event: %w (is it another version?)", a.client.Socket, err)
+	}
+	if a.output == "json" {
+		_, err := fmt.Fprintf(out, "%s\n", line)
+		return e.Seq, err
 	}
 	if e.Lost > 0 {
 		if _, err := fmt.Fprintf(out, "(%s before this one not remembered)\n", vipgroup.Count(int(e.Lost), "event")); err != nil {
-			return err
+			return e.Seq, err
 		}
 	}
 	text := fmt.Sprintf("%s  %-12s  %s", e.Time.Format("2006-01-02 15:04:05.000"), oneLine(e.Kind), oneLine(sentence(e)))
 	_, err := fmt.Fprintln(out, strings.TrimRight(text, " "))
-	return err
+	return e.Seq, err
 }
 
 // sentence says what an event is about, in the columns' last one.
