@@ -468,3 +468,45 @@ func TestEvents(t *testing.T) {
 		}
 	})
 }
+
+// Votes from another process stand until the plugin of that name votes here; those of a
+// plugin that there is no more are void.
+func TestInherit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turn := make(chan struct{})
+		r := plugin.NewRunner(nil, nil)
+		if err := r.Set([]plugin.Plugin{script{"check", func(ctx context.Context, host plugin.Host) error {
+			<-turn
+			host.Vote(plugin.Vote{Group: "web", Penalty: 5, Reason: "slow"}, plugin.Vote{Group: "mail"})
+			<-ctx.Done()
+			return nil
+		}}}); err != nil {
+			t.Fatal(err)
+		}
+		var stand []string
+		for _, b := range r.Inherit([]plugin.Ballot{
+			{Source: "plugin check", Vote: plugin.Vote{Bar: true, Reason: "no disk"}},
+			{Source: "plugin check", Vote: plugin.Vote{Group: "web", Penalty: 5, Reason: "slow"}},
+			{Source: "plugin gone", Vote: plugin.Vote{Bar: true, Reason: "no disk"}},
+		}) {
+			stand = append(stand, text(b))
+		}
+		if got := strings.Join(stand, "; "); got != "plugin check: barred: no disk; plugin check [web]: penalty 5: slow" {
+			t.Errorf("what stands is %q", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		s := &stage{t: t, Runner: r}
+		s.want() // the daemon knows them
+		if got := r.Reports()[0].Votes; len(got) != 2 {
+			t.Errorf("the report has the votes %+v, want both", got)
+		}
+		turn <- struct{}{}
+		s.want("plugin check: healthy", "plugin check [mail]: healthy")
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

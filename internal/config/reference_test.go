@@ -104,6 +104,8 @@ func TestReferenceExamples(t *testing.T) {
 		"Checks":  head + "vips: []\n%s",
 		"Plugins": head + "vips: []\n%s",
 		"Hooks":   head + "vips: []\n%s",
+
+		"A command where a group is": head + "%s",
 	}
 	snippet := regexp.MustCompile(`(?m)(?:^    .*\n)+`)
 	parsed := 0

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"github.com/vippy-ha/vippy/internal/config"
 	"github.com/vippy-ha/vippy/internal/hook"
 	"github.com/vippy-ha/vippy/internal/upgrade"
+	"github.com/vippy-ha/vippy/plugin"
 )
 
 // fakeSuccessor keeps what it was handed, and can't be started.
@@ -151,6 +154,69 @@ func TestUpgrade(t *testing.T) {
 
 func sameEvent(a, b ctlsocket.Event) bool {
 	return a.Seq == b.Seq && a.Kind == b.Kind && a.Time.Equal(b.Time) && a.Group == b.Group && slices.Equal(a.Addresses, b.Addresses)
+}
+
+// A critic votes once, or never.
+type critic struct{ votes []plugin.Vote }
+
+func (critic) Name() string { return "critic" }
+
+func (c critic) Run(ctx context.Context, host plugin.Host) error {
+	host.Vote(c.votes...)
+	<-ctx.Done()
+	return nil
+}
+
+// What a plugin said counts for the next program until the plugin says something there.
+func TestVotesAreHandedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		against := plugin.Vote{Group: "web", Penalty: 7, Reason: "slow"}
+		n := w.start(t, "a", soloText, func(n *fakeNode) { n.setPlugins(critic{[]plugin.Vote{against}}) })
+		time.Sleep(10 * time.Second)
+		penalties := func(n *fakeNode) string { return fmt.Sprint(n.loop.Plan().View.Penalties) }
+		before := penalties(n)
+		if !strings.Contains(before, ":7]") {
+			t.Fatalf("the penalties are %s", before)
+		}
+		var text []byte
+		var err error
+		if e := n.loop.inLoop(t.Context(), func(now time.Time) { text, err = json.Marshal(n.loop.handover(now)) }); e != nil || err != nil {
+			t.Fatal(e, err)
+		}
+		have := maps.Clone(n.kernel.have)
+		if err := n.end(); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			plugins []plugin.Plugin
+			want    string
+		}{
+			{[]plugin.Plugin{critic{}}, before},
+			{[]plugin.Plugin{critic{[]plugin.Vote{{}}}}, "map[]"},
+			{nil, "map[]"},
+		} {
+			next := w.start(t, "a", soloText, func(m *fakeNode) {
+				h, err := readHandover(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				m.setPlugins(c.plugins...)
+				m.kernel.have = maps.Clone(have)
+				now := m.kernel.boottime()
+				h.Term, h.Grant = now+h.Term-h.At, now+h.Grant-h.At
+				h.At, h.Turned = now-50*time.Millisecond, now-60*time.Millisecond
+				m.loop.former = h
+			})
+			time.Sleep(time.Second)
+			if got := penalties(next); got != c.want {
+				t.Errorf("with %v the penalties are %s, want %s", c.plugins, got, c.want)
+			}
+			if err := next.end(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 func TestReadHandover(t *testing.T) {

@@ -59,14 +59,17 @@ func (c *cluster) clash(ctx context.Context, n *node) error {
 	if err := errors.Join(c.configure(n), c.configure(second), c.reread(n), c.reread(second)); err != nil {
 		return err
 	}
-	return c.agree(ctx, func(st ctlsocket.Status) string {
-		for _, a := range st.Alarms {
-			if a.Name == ctlsocket.AlarmPlanConflict && strings.Contains(a.Detail, "preempt after") {
-				return ""
-			}
+	return c.agree(ctx, conflict)
+}
+
+// conflict says of a node that it doesn't know of a clash.
+func conflict(st ctlsocket.Status) string {
+	for _, a := range st.Alarms {
+		if a.Name == ctlsocket.AlarmPlanConflict && strings.Contains(a.Detail, "preempt after") {
+			return ""
 		}
-		return fmt.Sprintf("has no alarm that names the line that differs, but %v", st.Alarms)
-	})
+	}
+	return fmt.Sprintf("has no alarm that names the line that differs, but %v", st.Alarms)
 }
 
 // rekey gives the cluster another secret, step by step: each on all nodes before the next.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -75,7 +76,8 @@ func (r rollout) plan(n *node) ctlsocket.Plan {
 
 // Rolling a version bump through five nodes under traffic: it spreads from any one of them,
 // nothing that didn't change is touched, who was down and comes back with its old file goes
-// along, two bumps at once are told apart from one, and the secret can be changed meanwhile.
+// along, two bumps at once are told apart from one, also by who was down then, and the secret
+// can be changed meanwhile.
 func TestPlansTravel(t *testing.T) {
 	kernel(t)
 	path := build(t, "")
@@ -146,7 +148,21 @@ func TestPlansTravel(t *testing.T) {
 	if p := r.plan(n[4]); p.Version != c.conf.version || p.From != "state_dir" {
 		t.Errorf("%s has %+v, want plan %d that it kept", n[4].name, p, c.conf.version)
 	}
+	r.without("two nodes stop once more", n[3:], func() error {
+		return errors.Join(n[3].stop(t.Context()), n[4].stop(t.Context()))
+	})
 	r.without("two bumps at once", nil, func() error { return c.clash(t.Context(), n[2]) })
+	r.without("who was away comes back amidst them with the old file", nil, func() error {
+		return errors.Join(c.start(n[3]), c.start(n[4]))
+	})
+	if err := c.agree(t.Context(), conflict); err != nil {
+		t.Error(err)
+	}
+	for _, n := range n[3:] {
+		if p := r.plan(n); p.Version != c.conf.version || p.FileVersion >= p.Version || !strings.HasPrefix(p.From, "node") {
+			t.Errorf("%s has %+v, want one of the plans %d", n.name, p, c.conf.version)
+		}
+	}
 	r.without("one bump over both", nil, bump(n[4]))
 	for _, n := range n {
 		if st, err := n.ask(t.Context()); err != nil || slices.ContainsFunc(st.Alarms, func(a ctlsocket.Alarm) bool { return a.Name == ctlsocket.AlarmPlanConflict }) {
