@@ -86,12 +86,10 @@ func (t times) of(fault string) promise {
 		watch: t.stale + 5*t.interval}
 	both := func(gap, moved time.Duration) bounds { return bounds{gap, gap, moved} }
 	switch fault {
-	case "none", "starve", "reload":
-		p.moves, p.sameGuard = nothing, true
-	case "bump", "clash", "rekey":
+	case "none", "starve", "reload", "bump", "clash", "rekey":
 		p.moves, p.sameGuard, p.untouched = nothing, true, true
 	case "kill-guard", "upgrade":
-		p.moves = nothing
+		p.moves, p.untouched = nothing, true
 	case "stop":
 		p.empties = true
 	case "drain":
@@ -138,7 +136,7 @@ func (t times) of(fault string) promise {
 		p.bounds = both(100*time.Millisecond, t.lost())
 	case "mute", "firewall", "firewall-in":
 		// Longer than an address is believed whose host says nothing.
-		p.moves, p.lasts, p.sameGuard = nothing, true, true
+		p.moves, p.lasts, p.sameGuard, p.untouched = nothing, true, true, true
 		p.watch = t.remembered() + t.stale
 	case "flood":
 		// The nodes may not hear each other for as long as it lasts.
