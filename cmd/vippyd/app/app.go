@@ -99,8 +99,8 @@ func newRoot(std stdio, plugins []plugin.Plugin) *cobra.Command {
 		Short: "Keep every virtual address on exactly one node",
 		Long: `Keep every virtual address on exactly one node.
 
-Runs in the foreground and logs to stderr until SIGTERM or SIGINT, then hands over what
-it holds. SIGHUP reloads the config.
+Runs in the foreground and logs to stderr until SIGTERM, SIGINT or SIGQUIT, then hands
+over what it holds. SIGHUP reloads the config.
 
 Exit status: 0 ordered to stop; 1 failure; 78 config refused.`,
 		Example: `  vippyd                             with /etc/vippy.conf, as this host's name

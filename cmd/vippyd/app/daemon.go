@@ -126,7 +126,7 @@ func load(file, node string) (*config.Config, string, error) {
 	return c, host, err
 }
 
-// signals are the ones that a daemon understands. SIGQUIT is left to Go, which prints
+// signals are the ones that a daemon understands. SIGABRT is left to Go, which prints
 // all goroutines.
 type signals struct {
 	// reload has a value for SIGHUPs not yet answered.
@@ -138,13 +138,13 @@ type signals struct {
 	caught chan os.Signal
 }
 
-// catch returns a context that SIGTERM or SIGINT ends. stop gives the signals back and
+// catch returns a context that SIGTERM, SIGINT or SIGQUIT ends. stop gives the signals back and
 // waits for the goroutine that listens.
 func catch(parent context.Context) (context.Context, *signals) {
 	ctx, cancel := context.WithCancelCause(parent)
 	caught := make(chan os.Signal, 8)
 	s := &signals{reload: make(chan struct{}, 1), hurry: make(chan struct{}), caught: caught}
-	signal.Notify(caught, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	signal.Notify(caught, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP)
 	quit, done := make(chan struct{}), make(chan struct{})
 	s.stop = func() {
 		signal.Stop(caught)

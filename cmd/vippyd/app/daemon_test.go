@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -35,9 +36,24 @@ func TestSignals(t *testing.T) {
 	}
 	send(unix.SIGINT)
 	<-s.hurry
-	send(unix.SIGTERM) // a third one changes nothing
+	send(unix.SIGQUIT) // a third one changes nothing
 	send(unix.SIGHUP)
 	<-s.reload
+}
+
+// Each of the ancestor's signals that end it is an order to stop.
+func TestOrdersToStop(t *testing.T) {
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT} {
+		ctx, s := catch(t.Context())
+		if err := unix.Kill(os.Getpid(), sig); err != nil {
+			t.Fatal(err)
+		}
+		<-ctx.Done()
+		if got := context.Cause(ctx); got == nil || got.Error() != sig.String() {
+			t.Errorf("%v: the reason to stop is %v", sig, got)
+		}
+		s.stop()
+	}
 }
 
 // The node's name is the host's, or what is before its first dot if the plan has that.
