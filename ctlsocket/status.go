@@ -52,7 +52,7 @@ type Plan struct {
 	// FileVersion is that of the plan in the config file, as it was last read.
 	FileVersion uint64 `json:"file_version"`
 	// Note says what is to know about it, "" for nothing: that the file has a lower version
-	// and no effect, an address without an interface.
+	// and no effect, an address without an interface, or nobody to ask who of two nodes is cut off.
 	Note string `json:"note"`
 }
 

@@ -37,6 +37,8 @@ type snapshot struct {
 	drained *drain
 	plugins []plugin.Report
 	ruling  ruling
+	// unwitnessed: nothing can tell a lost peer from a link of this node's own that is dead.
+	unwitnessed bool
 	// unwanted are the groups that are about to go from this host.
 	unwanted map[vipgroup.Key]bool
 }
@@ -61,7 +63,8 @@ func (l *loop) snapshot(now time.Time) *snapshot {
 		plugins: l.runner.Reports(),
 		ruling:  l.ruling,
 
-		unwanted: l.kernel.unwanted(),
+		unwitnessed: len(l.config.Plan.Members()) == 2 && len(l.witnesses()) == 0,
+		unwanted:    l.kernel.unwanted(),
 	}
 }
 

@@ -83,7 +83,7 @@ func TestPlansTravel(t *testing.T) {
 				t.Errorf("%s has plan %+v", n.name, s.Plan)
 			}
 		}
-		if s := b.loop.Status().Plan; s.From != "file" || s.Note != "" {
+		if s := b.loop.Status().Plan; s.From != "file" || s.Note != unwitnessed {
 			t.Errorf("b's plan is %+v", s)
 		}
 		for _, n := range []*fakeNode{a, b} {

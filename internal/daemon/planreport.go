@@ -58,10 +58,17 @@ func changes(was, is vipgroup.Plan) (out []ctlsocket.PlanChange) {
 	return out
 }
 
+// unwitnessed is what two nodes need to know that have nobody else to ask.
+const unwitnessed = "two nodes without a default gateway can't tell a dead peer from a dead link of their own: name a host on the link as witness"
+
 func renderPlan(s *snapshot) ctlsocket.Plan {
 	p := s.status.Plan
+	note := s.ruling.note(p)
+	if s.unwitnessed {
+		note = strings.TrimPrefix(note+"; "+unwitnessed, "; ")
+	}
 	return ctlsocket.Plan{Version: p.Version, Digest: p.Digest().String(), From: s.ruling.From,
-		FileVersion: s.ruling.File.Version, Note: s.ruling.note(p)}
+		FileVersion: s.ruling.File.Version, Note: note}
 }
 
 // renderView says what the last assignment was made of.

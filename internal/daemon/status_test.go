@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -87,6 +88,33 @@ func TestInactiveReason(t *testing.T) {
 			if got != tt.want || st.Active != (tt.want == "") {
 				t.Errorf("active %v, reason %q; want %q", st.Active, got, tt.want)
 			}
+		})
+	}
+}
+
+// Two nodes that have nobody to ask can't tell which of them is cut off: the status says so.
+func TestTwoNodesAreAdvisedAWitness(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text string
+		want string
+	}{
+		"two nodes":           {planText, unwitnessed},
+		"with a witness":      {planText + "witness: 10.0.0.250\n", ""},
+		"with a third, voter": {planText + "partition: single\nvoters: [a, b, c]\n", ""},
+		"one node":            {soloText, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var w world
+				n := w.start(t, "a", tt.text)
+				time.Sleep(time.Second)
+				if got := n.loop.Status().Plan.Note; got != tt.want {
+					t.Errorf("%q, want %q", got, tt.want)
+				}
+				if err := n.end(); err != nil {
+					t.Error(err)
+				}
+			})
 		})
 	}
 }

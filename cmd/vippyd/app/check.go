@@ -129,7 +129,7 @@ func advice(c *config.Config, node string) (out []string) {
 		}
 	}
 	out = append(out, notRun(c)...)
-	if len(c.Plan.Nodes) == 2 && len(c.Witness) == 0 && !hasGateway("/proc/net/route") {
+	if len(c.Plan.Members()) == 2 && len(c.Witness) == 0 && !hasGateway("/proc/net/route") {
 		out = append(out, "two nodes without a default gateway can't tell a dead peer from a dead link of their own: "+
 			"name another address on the link as witness")
 	}
