@@ -257,7 +257,11 @@ func readBody(w http.ResponseWriter, r *http.Request, c *Command) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(c); err != nil {
-		return &Error{http.StatusBadRequest, strings.TrimPrefix(err.Error(), "json: "), hint}
+		what := strings.TrimPrefix(err.Error(), "json: ")
+		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+			what = fmt.Sprintf("%s: a %s is not what it takes", wrong.Field, wrong.Value)
+		}
+		return &Error{http.StatusBadRequest, what, hint}
 	}
 	return c.check()
 }

@@ -190,7 +190,7 @@ func TestRequests(t *testing.T) {
 		{"POST", "/drain", "{} {}", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of node, for"}`},
 		{"POST", "/drain", "null", 400, `{"error":"the request is not a JSON object","hint":"drain takes a JSON object of node, for"}`},
 		{"POST", "/drain", `{"groups": "web"}`, 400, `{"error":"unknown field \"groups\"","hint":"drain takes a JSON object of node, for"}`},
-		{"POST", "/drain", `{"for": "1h"}`, 400, `{"error":"cannot unmarshal string into Go struct field Command.for of type float64","hint":"drain takes a JSON object of node, for"}`},
+		{"POST", "/drain", `{"for": "1h"}`, 400, `{"error":"for: a string is not what it takes","hint":"drain takes a JSON object of node, for"}`},
 		{"POST", "/drain", `{"for": -1}`, 400, `{"error":"for: -1 is not a number of seconds from 1 to 31536000"}`},
 		{"POST", "/drain", `{"for": 0.5}`, 400, `{"error":"for: 0.5 is not a number of seconds from 1 to 31536000"}`},
 		{"POST", "/drain", `{"for": 1e9}`, 400, `{"error":"for: 1e+09 is not a number of seconds from 1 to 31536000"}`},
