@@ -161,6 +161,7 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	}
 	if fault == "contest" {
 		r.failIf(d.defended(victim))
+		r.failIf(d.told(ctx, victim))
 	}
 	if promised.untouched {
 		r.failIf(d.probe.unanswered())

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/vippy-ha/vippy/ctlsocket"
 )
 
 // A scope says whose addresses a fault may move.
@@ -237,6 +240,32 @@ func (d *driller) defended(victim *node) string {
 		return fmt.Sprintf("nobody heard %v being contested", vip)
 	case !bytes.Equal(last, victim.mac):
 		return fmt.Sprintf("the last to announce %v is %v and not %s", vip, last, victim.name)
+	}
+	return ""
+}
+
+// told says what the status of a node lacks that was contested, "" for nothing: whoever reads it
+// must find the stranger.
+func (d *driller) told(ctx context.Context, victim *node) string {
+	vip, err := d.prey(victim)
+	if err != nil {
+		return err.Error()
+	}
+	st, err := victim.ask(ctx)
+	if err != nil {
+		return fmt.Sprintf("%s: %v", victim.name, err)
+	}
+	for _, g := range st.Groups {
+		for _, a := range g.Addresses {
+			if a.Address.Addr() == vip && a.ContestedBy != stranger.String() {
+				return fmt.Sprintf("%s: the status has %v contested by %q and not by %v", victim.name, vip, a.ContestedBy, stranger)
+			}
+		}
+	}
+	if !slices.ContainsFunc(st.Alarms, func(a ctlsocket.Alarm) bool {
+		return a.Name == ctlsocket.AlarmContested && strings.Contains(a.Detail, vip.String())
+	}) {
+		return fmt.Sprintf("%s: no alarm names %v, which a stranger announced", victim.name, vip)
 	}
 	return ""
 }
