@@ -112,6 +112,15 @@ func (n *namespace) del(addr, link string) {
 	n.must(n.h.AddrDel(n.link(link), a))
 }
 
+// port opens a port for ARP on eth0 that nobody listens to.
+func (n *namespace) port(mac MAC) (p *port) {
+	n.t.Helper()
+	index := n.link("eth0").Attrs().Index
+	n.must(n.enter(func() (err error) { p, err = openPort(portID{link: "eth0"}, index, mac); return err }))
+	n.t.Cleanup(func() { _ = p.conn.Close() }) // its close would wait for a listener for ever
+	return p
+}
+
 // addresses returns the IPv4 addresses of a link, as "10.0.0.1/24".
 func (n *namespace) addresses(link string) []string {
 	n.t.Helper()

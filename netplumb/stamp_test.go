@@ -1,6 +1,7 @@
 package netplumb
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -9,13 +10,7 @@ import (
 // holder was taken for a sign of life after its release when it was read late.
 func TestFramesAreAsOldAsTheirArrival(t *testing.T) {
 	net := newLAN(t)
-	open := func(n *namespace, mac MAC) (p *port) {
-		index := n.link("eth0").Attrs().Index
-		n.must(n.enter(func() (err error) { p, err = openPort(portID{link: "eth0"}, index, mac); return err }))
-		t.Cleanup(func() { _ = p.conn.Close() }) // nobody listens, so close would wait for ever
-		return p
-	}
-	from, frames := open(net.b, them), newFrameReader(open(net.a, us).raw)
+	from, frames := net.b.port(them), newFrameReader(net.a.port(us).raw)
 	frame, err := probeFrame(them, vip)
 	net.b.must(err)
 	// The kernel begins to stamp a moment after the first socket asked for it; until then a
@@ -32,6 +27,56 @@ func TestFramesAreAsOldAsTheirArrival(t *testing.T) {
 		if sent.After(late) {
 			t.Fatalf("a frame sent before %v is said to have come %v later", sent, at.Sub(sent))
 		}
+	}
+}
+
+// Frames that come together are read in their order, none is lost, and the last one of a burst
+// waits for no other.
+func TestFramesOfABurstAreAllReadInOrder(t *testing.T) {
+	net := newLAN(t)
+	from, to := net.b.port(them), net.a.port(us)
+	const bursts, size = 50, 100
+	read := make(chan netip.Addr, size)
+	go func() {
+		defer close(read)
+		frames := newFrameReader(to.raw)
+		for {
+			frame, _, err := frames.next()
+			if err != nil {
+				return
+			}
+			if h, ok := parseARP(frame); ok && h.MAC == them {
+				read <- h.Target
+			}
+		}
+	}()
+	late := time.After(patience)
+	first := netip.MustParseAddr("10.2.0.0")
+	for burst, target := 0, first; burst < bursts; burst++ {
+		if burst%10 == 0 {
+			time.Sleep(2 * gatherWithin) // the next one begins after a lull
+		}
+		want := target
+		for range size {
+			frame, err := probeFrame(them, target)
+			net.b.must(err)
+			net.b.must(from.send(frame))
+			target = target.Next()
+		}
+		for ; want != target; want = want.Next() {
+			select {
+			case got, ok := <-read:
+				if !ok || got != want {
+					t.Fatalf("burst %d: read %v, want %v", burst, got, want)
+				}
+			case <-late:
+				t.Fatalf("burst %d: %v was never read", burst, want)
+			}
+		}
+	}
+	_ = to.conn.Close()
+	for more := range read {
+		t.Errorf("%v was read twice", more)
 	}
 }
 

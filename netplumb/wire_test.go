@@ -175,13 +175,8 @@ func TestLostAnswersAreTold(t *testing.T) {
 	net := newLAN(t)
 	s := newSpeaker(1000)
 	index := net.a.link("eth0").Attrs().Index
-	open := func(n *namespace, index int, mac MAC) (p *port) {
-		n.must(n.enter(func() (err error) { p, err = openPort(portID{link: "eth0"}, index, mac); return err }))
-		t.Cleanup(func() { _ = p.conn.Close() }) // nobody listens, so close would wait for ever
-		return p
-	}
-	s.ports[portID{link: "eth0"}] = open(net.a, index, us)
-	from := open(net.b, net.b.link("eth0").Attrs().Index, them)
+	s.ports[portID{link: "eth0"}] = net.a.port(us)
+	from := net.b.port(them)
 	frame, err := probeFrame(them, vip)
 	net.b.must(err)
 	flood := func(n int) {
