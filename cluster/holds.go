@@ -303,4 +303,5 @@ func (n *Node) noteGone(now time.Time, g int) {
 	}
 	n.signs.held(g, n.self, n.boot, now)
 	n.signs[g].freed, n.signs[g].fresh = now, true
+	n.voice.freed = true
 }

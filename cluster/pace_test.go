@@ -48,3 +48,29 @@ func TestChangesArePaced(t *testing.T) {
 		t.Error("after a millisecond it is not said")
 	}
 }
+
+// TestReleasesAreNotPaced: that an address is gone is said at once, whatever was said a moment
+// before: until its successor hears of it, it is on no node.
+func TestReleasesAreNotPaced(t *testing.T) {
+	r := holderRig(t, 3)
+	heir, third := r.peers[0], r.peers[1]
+	third.ann.eligible = false
+	r.n.Drain(r.now, Drain{})
+	r.pass(100 * time.Millisecond)
+	heir.claims(0)
+	r.n.Vote(r.now, Vote{Source: "test", Bar: true, Reason: "what is said just before"})
+	r.ready()
+	before := r.said.seq
+	r.say(heir)
+	r.say(third) // which acknowledges the claim
+	r.now = r.now.Add(minGap / 4)
+	r.ready() // and its kernel lets go
+	if r.holding(0) || r.said.seq != before {
+		t.Fatalf("the test needs a release soon after an announcement: holds %v, said %d more", r.holding(0), r.said.seq-before)
+	}
+	r.now = r.now.Add(minGap / 4)
+	r.ready()
+	if r.said.seq == before || r.said.held.has(0) {
+		t.Errorf("gone, and not said so; the next turn is in %v", r.out.Wake.Sub(r.now))
+	}
+}

@@ -15,7 +15,8 @@ const barredPenalty = vipgroup.Barred
 // Ethernet, with room for tunnels.
 const maxDatagram = 1200
 
-// minGap is the pause between two announcements of changes.
+// minGap is the pause between two announcements of changes. A release doesn't wait for it: an
+// address is on no node until it is heard, and removing one takes its time.
 const minGap = time.Millisecond
 
 // copyFor is how long a silent peer still gets unicast copies.
@@ -30,6 +31,7 @@ type voice struct {
 	seq     uint64
 	last    time.Time // when the newest announcement went out
 	urgent  bool      // something changed that a peer may wait for
+	freed   bool      // something is gone from the kernel, for a peer to take
 	log     [1024]sent
 
 	objections []objection // what holds now
@@ -196,7 +198,7 @@ func (n *Node) speak(now time.Time, out *Ready) time.Time {
 	if changed {
 		due = v.last.Add(minGap)
 	}
-	if v.last.IsZero() {
+	if v.last.IsZero() || v.freed {
 		due = now
 	}
 	if now.Before(due) {
@@ -208,7 +210,7 @@ func (n *Node) speak(now time.Time, out *Ready) time.Time {
 		return due
 	}
 	data := n.announce(now, hurried)
-	v.last, v.urgent = now, false
+	v.last, v.urgent, v.freed = now, false, false
 	v.said = append(v.said[:0], v.objections...)
 	n.stats.Sent++
 	out.Send = append(out.Send, Datagram{Data: data})
