@@ -22,6 +22,8 @@ type box struct {
 	queue  []subject        // what is yet to be heard, each once, the oldest first
 	queued map[subject]bool
 	signal chan struct{} // holds a token when the queue changed
+	// left is what plugins said in another process, until those of the same names are added.
+	left []Ballot
 }
 
 // A subject is what a vote is about: a later vote on it replaces an earlier one.
@@ -55,11 +57,19 @@ func (b *box) add(h *host) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	v := &voter{votes: map[string]Vote{}}
-	for s, vote := range b.said { // by a plugin of that name in another process
-		if s.source == h.source && !vote.Healthy() {
-			v.votes[s.group], v.inherited = vote, true
+	for _, l := range b.left {
+		switch {
+		case l.Source != h.source:
+		case l.Ended:
+			if v.ended == nil {
+				v.ended = map[string]Vote{}
+			}
+			v.ended[l.Vote.Group] = l.Vote
+		default:
+			v.votes[l.Vote.Group], v.inherited = l.Vote, true
 		}
 	}
+	b.left = slices.DeleteFunc(b.left, func(l Ballot) bool { return l.Source == h.source })
 	b.voters[h] = v
 }
 
@@ -67,6 +77,7 @@ func (b *box) add(h *host) {
 func (b *box) inherit(votes []Ballot) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.left = slices.Clone(votes)
 	for _, v := range votes {
 		b.said[subject{v.Source, v.Vote.Group}] = v.Vote
 	}
@@ -264,7 +275,18 @@ func (b *box) next() (Ballot, bool) {
 		return Ballot{}, false
 	}
 	s := b.queue[0]
-	return Ballot{Source: s.source, Vote: b.said[s]}, true
+	return Ballot{Source: s.source, Vote: b.said[s], Ended: b.ofAnEnd(s)}, true
+}
+
+// ofAnEnd says whether what was said on s is what a plugin's end stands for.
+func (b *box) ofAnEnd(s subject) bool {
+	for h, v := range b.voters {
+		if h.source == s.source {
+			vote, ended := v.ended[s.group]
+			return ended && vote == b.said[s]
+		}
+	}
+	return false
 }
 
 // heard takes the head off the queue. If the plugin thought better of it meanwhile, it

@@ -71,4 +71,6 @@ type Ballot struct {
 	// Source is "plugin NAME".
 	Source string
 	Vote   Vote
+	// Ended says that it is not what the plugin thinks, but what its end stands for.
+	Ended bool `json:",omitempty"`
 }

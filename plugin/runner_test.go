@@ -510,3 +510,48 @@ func TestInherit(t *testing.T) {
 		}
 	})
 }
+
+// What a plugin's end stood for in another process ends as it would have there: where the
+// plugin runs again, be it without a word.
+func TestInheritAnEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, script{"check", func(_ context.Context, host plugin.Host) error {
+			host.Vote(plugin.Vote{Group: "web", Penalty: 5})
+			return errors.New("no table")
+		}})
+		var left []plugin.Ballot
+		for range 2 {
+			left = append(left, <-s.Votes())
+		}
+		s.stop()
+		if left[0].Ended || !left[1].Ended {
+			t.Errorf("got %+v, want a vote and what its end stands for", left)
+		}
+
+		r := plugin.NewRunner(nil, nil)
+		if err := r.Set([]plugin.Plugin{script{"check", func(ctx context.Context, _ plugin.Host) error {
+			<-ctx.Done()
+			return nil
+		}}}); err != nil {
+			t.Fatal(err)
+		}
+		r.Inherit(left)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		next := &stage{t: t, Runner: r}
+		next.want()
+		if got := r.Reports()[0].Votes; len(got) != 2 {
+			t.Errorf("the report has the votes %+v, want both", got)
+		}
+		time.Sleep(time.Second)
+		next.want("plugin check: healthy")
+		if got := r.Reports()[0].Votes; len(got) != 1 || got[0].Group != "web" {
+			t.Errorf("the report has the votes %+v, want that on web", got)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
