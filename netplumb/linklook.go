@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// link looks at a link by name; false where there is none. It is asked 40 times a second
+// link looks at a link by name; false where there is none. It is asked 20 times a second
 // and link, so it reads no more of the answer than it needs.
 func (x *requester) link(name string) (linkFacts, bool, error) {
 	const maxName = 15 // IFNAMSIZ - 1; what is longer can only be an alternative name

@@ -17,7 +17,7 @@ const (
 	lookEvery = time.Second
 	// pollEvery is how often links are looked at: the kernel holds back carrier events
 	// for up to a second, and the frame counter has none.
-	pollEvery = 25 * time.Millisecond
+	pollEvery = 50 * time.Millisecond
 )
 
 // worker is the state of one Run. One goroutine owns it.
@@ -109,7 +109,7 @@ func (w *worker) turn() {
 	if w.seq == 0 {
 		return // nobody has said what is wanted
 	}
-	w.notice()
+	w.notice(len(o.ask) > 0)
 	if w.stale {
 		w.look()
 	}
@@ -204,7 +204,7 @@ func (w *worker) wish(dropped map[place]bool) {
 }
 
 // notice takes in what the kernel said and what the clock demands.
-func (w *worker) notice() {
+func (w *worker) notice(asking bool) {
 	now := Boottime()
 	if err := w.events.failure.Load(); err != nil && now >= w.lookAt {
 		w.resubscribe(*err)
@@ -221,10 +221,16 @@ func (w *worker) notice() {
 		w.suspect = true
 		w.lookAtGateways()
 	}
-	if now >= w.pollAt {
+	if w.pollDue(now, asking) {
 		w.pollAt = now + pollEvery
 		w.poll()
 	}
+}
+
+// pollDue says whether the links are to be looked at. While somebody is asked that is twice
+// as often: whether frames arrive then tells a silent address from a dead wire.
+func (w *worker) pollDue(now time.Duration, asking bool) bool {
+	return now >= w.pollAt || asking && now >= w.pollAt-pollEvery/2
 }
 
 func (w *worker) resubscribe(cause error) {
