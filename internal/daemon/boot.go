@@ -34,7 +34,7 @@ func openState(dir string) (*state, error) {
 	if err := lockState(f); err != nil {
 		defer f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("state_dir: another vippyd (pid %s) uses %s: stop it, or give this one a state_dir and a management socket of its own",
+			return nil, fmt.Errorf("state_dir: another vippyd (pid %s) uses %s: stop it, or, in another network namespace, give this one a state_dir and a management socket of its own",
 				lockedBy(f), dir)
 		}
 		return nil, fmt.Errorf("state_dir: lock %s: %w", f.Name(), err)
