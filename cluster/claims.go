@@ -152,6 +152,10 @@ func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
 		c.wait = "another node with this name has it"
 		return false
 	}
+	if n.twinTakes(now) {
+		c.wait = "another node with this name has not stood back yet"
+		return false
+	}
 	if !n.life.eligible || n.barredHere(g) || n.going(g) {
 		return false
 	}

@@ -19,6 +19,7 @@ type twin struct {
 	last      time.Time // when it was last heard
 	proved    time.Time // when it last acknowledged something that this process sent lately
 	held      set       // what it holds, in places of our plan
+	eligible  bool      // it says that it may take groups
 }
 
 // maxTwins bounds how many are kept: recordings of former processes of this very node
@@ -102,7 +103,7 @@ func (n *Node) noteTwin(now time.Time, e envelope, r *reader, from netip.AddrPor
 	if e.seq <= t.seq {
 		return
 	}
-	t.seq, t.from, t.last = e.seq, from, now
+	t.seq, t.from, t.last, t.eligible = e.seq, from, now, a.eligible
 	if a.farewell {
 		t.last, t.proved = time.Time{}, time.Time{}
 		return
@@ -171,6 +172,13 @@ func (n *Node) contestTwin(now time.Time, t *twin, a *announcement, hears bool) 
 // twinHolds says whether a twin has a group.
 func (n *Node) twinHolds(now time.Time, g int) bool {
 	return slices.ContainsFunc(n.twins, func(t twin) bool { return t.held.has(g) && n.surely(now, &t) })
+}
+
+// twinTakes says whether a twin may take groups, as far as it has told. Which of two stands
+// back changes with what peers believe, and a peer that ends says so to both of them: the one
+// that comes forward waits for the other to step back.
+func (n *Node) twinTakes(now time.Time) bool {
+	return slices.ContainsFunc(n.twins, func(t twin) bool { return t.eligible && n.surely(now, &t) })
 }
 
 // unbelieved marks the sequence of a process that is heard and not believed: it is told,

@@ -190,6 +190,30 @@ func TestTwinsHoldsAreLeft(t *testing.T) {
 	}
 }
 
+// TestTwinStepsBackFirst: of two with one name, the one that comes forward takes nothing
+// before the other has said that it stands back.
+func TestTwinStepsBackFirst(t *testing.T) {
+	r := freedRig(t, 3)
+	twin := &speaker{name: "node1", boot: 1000, plan: r.n.plan}
+	speak := func(eligible bool) {
+		twin.ann.eligible = eligible
+		for range 3 {
+			r.sayFrom(twin, host(9))
+			r.pass(100 * time.Millisecond)
+		}
+	}
+	speak(true)
+	r.peers[0].frees(0)
+	r.say(r.peers[0])
+	speak(true)
+	if s := r.status(); !s.Eligible || r.holding(0) {
+		t.Fatalf("eligible %v %v, it took what its twin may take: %v", s.Eligible, s.Reasons, r.holding(0))
+	}
+	if speak(false); !r.holding(0) {
+		t.Error("its twin stands back, and it doesn't take the group")
+	}
+}
+
 // TestStraysMeetAgain: two nodes that both knew a later process of the other believe each
 // other again, for each is told that it is heard.
 func TestStraysMeetAgain(t *testing.T) {
