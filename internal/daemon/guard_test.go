@@ -234,3 +234,25 @@ func TestTheGuardIsToldAnew(t *testing.T) {
 		}
 	})
 }
+
+// The guard acts while the kernel surely has everything yet: a farewell that comes after an
+// address is gone leaves clients without an answer meanwhile. What a majority's end takes the
+// daemon removes itself, and has a moment for it.
+func TestTheGuardActsBeforeTheKernel(t *testing.T) {
+	const boot, ms = time.Hour, time.Millisecond
+	for name, tt := range map[string]struct{ extended, term, grant, want time.Duration }{
+		"nothing in the kernel yet":          {0, 1000 * ms, 1000 * ms, 950 * ms},
+		"extended with the grant":            {boot, 1000 * ms, 1000 * ms, 950 * ms},
+		"extended some time before":          {boot - 250*ms, 1000 * ms, 1000 * ms, 700 * ms},
+		"a majority that lapses sooner":      {boot, 1000 * ms, 400 * ms, 450 * ms},
+		"a majority that lapses at the end":  {boot, 1000 * ms, 990 * ms, 950 * ms},
+		"one that lapses, extended long ago": {boot - 700*ms, 1000 * ms, 400 * ms, 250 * ms},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &loop{config: &config.Config{Lifetime: time.Second}, kernel: &kernel{plumber: &scriptedPlumber{extended: tt.extended}}}
+			if got := l.deadline(boot+tt.term, boot+tt.grant) - boot; got != tt.want {
+				t.Errorf("the guard acts after %v, want %v", got, tt.want)
+			}
+		})
+	}
+}

@@ -15,8 +15,9 @@ import (
 
 // scriptedPlumber takes notes of what it is told and reports what the test says.
 type scriptedPlumber struct {
-	set    []netplumb.Desired
-	report netplumb.Report
+	set      []netplumb.Desired
+	report   netplumb.Report
+	extended time.Duration
 }
 
 func (p *scriptedPlumber) Set(d netplumb.Desired) uint64 {
@@ -27,7 +28,7 @@ func (p *scriptedPlumber) Report() netplumb.Report                 { return p.re
 func (p *scriptedPlumber) Run(context.Context) error               { return nil }
 func (p *scriptedPlumber) Changed() <-chan struct{}                { return nil }
 func (p *scriptedPlumber) Heard() <-chan netplumb.Heard            { return nil }
-func (p *scriptedPlumber) Extended() time.Duration                 { return 0 }
+func (p *scriptedPlumber) Extended() time.Duration                 { return p.extended }
 func (p *scriptedPlumber) Ask(...netip.Addr)                       {}
 func (p *scriptedPlumber) Echo(...netip.Addr)                      {}
 func (p *scriptedPlumber) Announce(...netip.Addr)                  {}

@@ -30,11 +30,16 @@ import (
 const (
 	guardWord  = "be-the-guard"
 	daemonWord = "be-the-daemon"
+	readerWord = "read-the-line"
 )
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == guardWord {
 		os.Exit(Main())
+	}
+	if len(os.Args) == 2 && os.Args[1] == readerWord {
+		readLine()
+		os.Exit(0)
 	}
 	if len(os.Args) == 2 && os.Args[1] == daemonWord {
 		if err := standIn(); err != nil {
@@ -172,8 +177,8 @@ func start(t *testing.T) *standing {
 	return s
 }
 
-// build makes a pair of links, looks at both, and starts the stand-in.
-func (s *standing) build() error {
+// wireUp makes a pair of links, and listens at the other end.
+func (s *standing) wireUp() error {
 	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "v0"}, PeerName: "v1"}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return err
@@ -206,12 +211,19 @@ func (s *standing) build() error {
 	if s.wire, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, ip); err != nil {
 		return err
 	}
-	s.t.Cleanup(func() { _ = unix.Close(s.wire) })
+	wire := s.wire
+	s.t.Cleanup(func() { _ = unix.Close(wire) })
 	if err := unix.Bind(s.wire, &unix.SockaddrLinklayer{Protocol: ip, Ifindex: far.Attrs().Index}); err != nil {
 		return err
 	}
 	limit := unix.NsecToTimeval(patience.Nanoseconds())
-	if err := unix.SetsockoptTimeval(s.wire, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+	return unix.SetsockoptTimeval(s.wire, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
+}
+
+// build makes the links, looks at both, and starts the stand-in.
+func (s *standing) build() error {
+	err := s.wireUp()
+	if err != nil {
 		return err
 	}
 	stop := make(chan struct{})
