@@ -190,6 +190,9 @@ func TestPartitionOfAGroup(t *testing.T) {
 	if !s.Eligible || !strings.HasPrefix(s.Groups[1].Waiting, "no majority: 2 of 5") {
 		t.Errorf("eligible: %v, the group waits for %q", s.Eligible, s.Groups[1].Waiting)
 	}
+	if d := m.nodes[0].Pull(m.now, p.Groups[1].Key); d == nil || !strings.HasSuffix(d.Why, ": no majority: 2 of 5 nodes acknowledge") {
+		t.Errorf("a move to the minority: %+v", d)
+	}
 }
 
 // Ready tells when the majority lapses, as long as anything may be in the kernel that

@@ -36,7 +36,8 @@ func (l leaks) Run() int {
 // TestScripts runs the real commands, as a person would type them.
 //
 //	rules FILE GROUP=NODE...  answer at $SOCK as a daemon by the plan of a config, all of
-//	                          whose nodes are eligible but those named in DOWN
+//	                          whose nodes are eligible but those named in DOWN; a GROUP-NODE
+//	                          among them gives the node a penalty there
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -56,15 +57,20 @@ func rules(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	c, err := config.Parse(args[0], []byte(ts.ReadFile(args[0])))
 	ts.Check(err)
-	f := fakeDaemon{plan: ctlsocket.PlanReport{Identity: "node1", Encoding: c.Plan.Encode(), Fixed: c.Fixed(), View: ctlsocket.PlanView{Holders: map[string]string{}}}}
+	f := fakeDaemon{plan: ctlsocket.PlanReport{Identity: "node1", Encoding: c.Plan.Encode(), Fixed: c.Fixed(), View: ctlsocket.PlanView{Holders: map[string]string{}, Penalties: map[string]map[string]int{}}}}
 	for _, name := range c.Plan.Nodes {
 		if name != ts.Getenv("DOWN") {
 			f.plan.View.Eligible = append(f.plan.View.Eligible, name)
 		}
 	}
+	key := func(group string) string { return c.Plan.Groups[c.Plan.Find(group)].Key.String() }
 	for _, word := range args[1:] {
-		group, node, _ := strings.Cut(word, "=")
-		f.plan.View.Holders[c.Plan.Groups[c.Plan.Find(group)].Key.String()] = node
+		if group, node, holds := strings.Cut(word, "="); holds {
+			f.plan.View.Holders[key(group)] = node
+		} else {
+			group, node, _ := strings.Cut(word, "-")
+			f.plan.View.Penalties[node] = map[string]int{key(group): 5}
+		}
 	}
 	l, err := ctlsocket.Listen(ts.Getenv("SOCK"))
 	ts.Check(err)
