@@ -151,6 +151,15 @@ func TestLettingGo(t *testing.T) {
 			arp(r, "node2")
 		}, true, false},
 		{"ARP of a better-ranked node that is heard", false, func(r *rig, s *speaker) { arp(r, "node2") }, false, true},
+		{"ARP of a node that can't hear us, before it says that it holds it", true, func(r *rig, s *speaker) {
+			s.deaf = true
+			r.pass(600 * time.Millisecond)
+			arp(r, "node2")
+		}, true, false},
+		{"ARP of a stranger, while another process has our name", false, func(r *rig, s *speaker) {
+			r.n.life.behind = true
+			arp(r, "")
+		}, true, false},
 		{"ARP of a stranger", false, func(r *rig, s *speaker) { arp(r, "") }, false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -133,6 +133,51 @@ func TestIsolation(t *testing.T) {
 	}
 }
 
+// TestDeafInTime: who hears nothing gives up before others may take what it has: an interval
+// before they last heard it at the latest, if that is known no better by what they acknowledged.
+func TestDeafInTime(t *testing.T) {
+	const ms = time.Millisecond
+	for name, tt := range map[string]struct {
+		acked []time.Duration // of each peer, before the last frame
+		last  []time.Duration // when it was last heard, before that
+		want  time.Duration   // after it
+	}{
+		"nothing acknowledged lately":            {[]time.Duration{300 * ms}, []time.Duration{0}, 400 * ms},
+		"acknowledged a moment ago":              {[]time.Duration{20 * ms}, []time.Duration{0}, 480 * ms},
+		"by one peer longer ago":                 {[]time.Duration{20 * ms, 60 * ms}, []time.Duration{0, 0}, 440 * ms},
+		"by one that had fallen silent long ago": {[]time.Duration{20 * ms, 2000 * ms}, []time.Duration{0, 1900 * ms}, 480 * ms},
+		"nobody was heard lately":                {[]time.Duration{2000 * ms}, []time.Duration{1900 * ms}, 400 * ms},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := holderRig(t, len(tt.acked)+1)
+			for i, s := range r.peers {
+				p := r.n.peers[r.n.plan.Node(s.name)]
+				p.last, p.ackedAt = r.now.Add(-tt.last[i]), r.now.Add(-tt.acked[i])
+			}
+			r.n.life.frame = r.now
+			if got := r.n.deafAt().Sub(r.now); got != tt.want {
+				t.Errorf("deaf %v after the last frame, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestBornDeaf: a node that has not heard a single frame since its start is isolated where a
+// witness should have answered, and alone where nobody is known.
+func TestBornDeaf(t *testing.T) {
+	for _, witness := range []bool{true, false} {
+		r := newRig(t, testPlan(t, 2, 1))
+		r.peers[0].mute = true
+		if witness {
+			r.n.Witness(r.now, []netip.Addr{netip.MustParseAddr("10.0.255.1")})
+		}
+		r.pass(3 * time.Second)
+		if s := r.status(); s.Isolated != witness || witness && r.holding(0) {
+			t.Errorf("with a witness %v: isolated %v, holds %v", witness, s.Isolated, r.holding(0))
+		}
+	}
+}
+
 // TestAsksWitnesses: the gateway is asked now and then, and often when nobody is heard;
 // then the peers' hosts are asked too.
 func TestAsksWitnesses(t *testing.T) {
