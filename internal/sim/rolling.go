@@ -175,7 +175,9 @@ func (h *host) follow() {
 	var keep func()
 	keep = func() {
 		switch {
-		case h.process != process || h.state == off:
+		case h.process != process: // the next one doesn't know of it
+		case h.state == off:
+			h.following = false
 		case h.w.plans[i].plan.Version <= h.file.plan.Version:
 			h.following = false
 		case !h.alive(): // nor does the disk

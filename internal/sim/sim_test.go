@@ -145,6 +145,7 @@ var drawnSeeds = []keptSeed{
 	{340513550342, Memory, "without chat, and with a fifth of all frames lost, a holder was unheard for long enough"},
 	{341014929197, Majority, "of a suspended host that goes on while its daemon hangs, the guard removes what it had"},
 	{345198232312, Pests, "the peer that believed one of two twins left, and the other took as well what it released"},
+	{345640904095, Links, "a process that ended while it kept a plan was waited for without end"},
 	{340906232186, Links, "a slow disk kept a plan by which something moves while the checker already wanted calm"},
 	{337658453295, Memory, "what proves that a lost holder lived may be two intervals old"},
 }
