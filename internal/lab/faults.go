@@ -34,7 +34,7 @@ var drill = []scenario{
 	{faults: []string{"one-way-in"}, mend: "heal"},
 	{faults: []string{"one-way-out"}, mend: "heal"},
 	{faults: []string{"starve"}},
-	{faults: []string{"freeze", "thaw"}, mend: "return-all"},
+	{faults: []string{"freeze", "thaw"}, mend: "wake"},
 	{faults: []string{"meddle"}},
 	{faults: []string{"contest"}},
 	{faults: []string{"foreign-key"}, mend: "return"},

@@ -39,11 +39,10 @@ func (c *cluster) killPeers(ctx context.Context, n *node) error {
 	return nil
 }
 
-// returnAll starts every daemon that doesn't run, or is frozen.
+// returnAll starts every daemon that doesn't run.
 func (c *cluster) returnAll(ctx context.Context) error {
 	for _, n := range c.nodes {
-		if n.proc.running() && n.frozen == 0 {
-			n.wanted = true // also one whose guard might have ended it
+		if n.proc.running() {
 			continue
 		}
 		if err := c.bringBack(ctx, n); err != nil {

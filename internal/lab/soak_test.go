@@ -194,3 +194,13 @@ func TestLeft(t *testing.T) {
 		t.Error(there)
 	}
 }
+
+// What mends a fault touches its victim alone, unless nothing else may be wrong beside it: of
+// two faults each is mended by itself.
+func TestMendsKeepToTheirVictim(t *testing.T) {
+	for _, sc := range drill {
+		if strings.HasSuffix(sc.mend, "-all") && !slices.Contains(alone, sc.faults[0]) {
+			t.Errorf("%s is mended by %s, which may mend another fault as well", sc.faults[0], sc.mend)
+		}
+	}
+}
