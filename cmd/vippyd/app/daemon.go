@@ -38,6 +38,7 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 	if err != nil {
 		return err
 	}
+	useOneProcessor()
 	outlivePipes()
 	left, err := upgrade.Inherited()
 	if err != nil {
