@@ -108,6 +108,7 @@ func TestTwoNodesAreAdvisedAWitness(t *testing.T) {
 				var w world
 				n := w.start(t, "a", tt.text)
 				time.Sleep(time.Second)
+				synctest.Wait()
 				if got := n.loop.Status().Plan.Note; got != tt.want {
 					t.Errorf("%q, want %q", got, tt.want)
 				}

@@ -174,6 +174,7 @@ func TestVotesAreHandedOver(t *testing.T) {
 		against := plugin.Vote{Group: "web", Penalty: 7, Reason: "slow"}
 		n := w.start(t, "a", soloText, func(n *fakeNode) { n.setPlugins(critic{[]plugin.Vote{against}}) })
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		penalties := func(n *fakeNode) string { return fmt.Sprint(n.loop.Plan().View.Penalties) }
 		before := penalties(n)
 		if !strings.Contains(before, ":7]") {
@@ -209,6 +210,7 @@ func TestVotesAreHandedOver(t *testing.T) {
 				m.loop.former = h
 			})
 			time.Sleep(time.Second)
+			synctest.Wait()
 			if got := penalties(next); got != c.want {
 				t.Errorf("with %v the penalties are %s, want %s", c.plugins, got, c.want)
 			}
