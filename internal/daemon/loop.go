@@ -73,7 +73,8 @@ type loop struct {
 
 	drained *drain        // nil while no order to drain is in force
 	drains  sync.Mutex    // held while its file is being written
-	turned  time.Duration // CLOCK_BOOTTIME of the last turn
+	risen   time.Duration // CLOCK_BOOTTIME when the newest input came; nothing is extended from later
+	turned  time.Duration // the same of the last turn
 	term    time.Duration // CLOCK_BOOTTIME until which the last turn lets addresses live
 	grant   time.Duration // CLOCK_BOOTTIME until which they may be added and extended
 	wake    time.Time
@@ -283,7 +284,8 @@ func (l *loop) drain(now time.Time) {
 // arise begins each input: a loop that was not there for a lifetime has lost its
 // addresses, and starts over before it does anything else.
 func (l *loop) arise() time.Time {
-	gap := l.boottime() - l.turned
+	l.risen = l.boottime()
+	gap := l.risen - l.turned
 	if gap > l.config.Lifetime {
 		l.rejoin(gap)
 	} else if gap > 2*l.config.Interval {
@@ -321,7 +323,8 @@ func (l *loop) rejoin(gap time.Duration) {
 	l.log.Error(text)
 	l.trouble.raise("clock-gap", now, text)
 	l.newNode(now, boot)
-	l.turned = l.boottime()
+	l.risen = l.boottime()
+	l.turned = l.risen
 }
 
 // receive feeds a batch to the core, and says whether anything in it is worth a turn.
@@ -345,9 +348,11 @@ func (l *loop) receive(now time.Time, b *multicast.Batch) (told bool) {
 	return told
 }
 
-// turn takes one Ready and does what it says, in the order in which others wait for it.
+// turn takes one Ready and does what it says, in the order in which others wait for it. It
+// stands at the moment of the input: a process that is stopped after it extends nothing by
+// what it knew before, and the next input finds the gap.
 func (l *loop) turn(now time.Time) {
-	boot := l.boottime()
+	boot := l.risen
 	l.node.Tick(now)
 	r := l.node.Ready(now)
 	for _, d := range r.Send {

@@ -189,6 +189,27 @@ func TestAGapStartsOver(t *testing.T) {
 	})
 }
 
+// TestAGapInATurnStartsOver: a process that is stopped between an input and its turn extends
+// nothing by what it knew before, and starts over at the next one.
+func TestAGapInATurnStartsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		n := w.start(t, "a", soloText)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if err := n.loop.inLoop(t.Context(), func(time.Time) { n.suspend(3 * time.Second) }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(500 * time.Millisecond)
+		if !n.log.has("it starts over") {
+			t.Errorf("the gap was not noticed:\n%s", n.log)
+		}
+		if err := n.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestADeadLinkIsGivenUpAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w world
