@@ -10,8 +10,8 @@ import (
 
 // Adopt switches to another plan, which was checked before; it can't fail. What is held
 // of groups whose addresses stay together stays held. What the new plan can't speak of
-// is given up first, under the old one, so that nobody is told of a release too early;
-// Plan tells when the switch is done.
+// is given up first, under the old one, so that nobody is told of a release too early, or
+// of more than what was held; Plan tells when the switch is done.
 func (n *Node) Adopt(now time.Time, p vipgroup.Plan) {
 	n.arrive(now)
 	n.next = &p
@@ -28,10 +28,14 @@ func (n *Node) judgePlan(now time.Time) {
 	}
 	waits := false
 	for g := range n.holds.mine.all {
-		if n.going(g) {
-			n.release(now, g)
-			waits = true
+		if !n.going(g) {
+			continue
 		}
+		if n.holds.wanted.has(g) {
+			n.release(now, g)
+		}
+		// What a kernel can't remove keeps only a plan away that lacks it.
+		waits = waits || n.lacking(g) || now.Sub(n.holds.groups[g].given) <= n.recent()
 	}
 	// A node that the next plan lacks falls silent with the switch: its release must
 	// have been said before.
@@ -43,15 +47,29 @@ func (n *Node) judgePlan(now time.Time) {
 	}
 }
 
-// going says whether the next plan lacks an address of a group, or this node itself.
-func (n *Node) going(g int) bool {
-	if n.next == nil {
-		return false
-	}
+// going says whether a group can't be held beyond the switch to the next plan.
+func (n *Node) going(g int) bool { return n.next != nil && (n.lacking(g) || n.joining(g)) }
+
+// lacking says whether the next plan lacks an address of a group, or this node itself.
+func (n *Node) lacking(g int) bool {
 	if n.next.Node(n.name) < 0 {
 		return true
 	}
 	return slices.ContainsFunc(n.plan.Groups[g].Resources(), func(r string) bool { return n.next.Owns(r) < 0 })
+}
+
+// joining says whether the next plan puts addresses of a group together with others that this
+// node doesn't have: under that plan it could only say that it holds all of them, and later
+// that all of them are free.
+func (n *Node) joining(g int) bool {
+	resources := n.plan.Groups[g].Resources()
+	return slices.ContainsFunc(resources, func(r string) bool {
+		next := n.next.Groups[n.next.Owns(r)].Resources()
+		return !slices.Equal(next, resources) && slices.ContainsFunc(next, func(r string) bool {
+			j := n.plan.Owns(r)
+			return j < 0 || !n.holds.wanted.has(j)
+		})
+	})
 }
 
 // swap makes p the plan that rules.

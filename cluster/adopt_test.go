@@ -124,6 +124,28 @@ func TestJoiningHalfAGroup(t *testing.T) {
 	}
 }
 
+// TestHalfAGroupIsNotReleasedWhole: who has one half of what the new plan joins never says
+// under that plan that it held all of it, for then the end of that would free the other half.
+func TestHalfAGroupIsNotReleasedWhole(t *testing.T) {
+	before, after := planOf(t, 1, 3, "a b"), planOf(t, 2, 3, "a+b")
+	m := meshOf(t, before, before, after)
+	m.run(2 * time.Second)
+	half := slices.IndexFunc(m.hosts(), func(h string) bool { return h == "a" })
+	if half < 0 || m.hosts()[2] != "" {
+		t.Fatalf("addresses are at %q", m.hosts())
+	}
+	m.nodes[half].Adopt(m.now, after)
+	for range 100 {
+		m.run(time.Millisecond)
+		if m.nodes[2].signs[0].released() {
+			t.Fatalf("both addresses count as released, and are at %q", m.hosts())
+		}
+	}
+	if m.nodes[half].Plan().Version != 2 || m.hosts()[half] != "" {
+		t.Errorf("plan %d rules, and addresses are at %q", m.nodes[half].Plan().Version, m.hosts())
+	}
+}
+
 // TestPlansThatDiffer: nodes that group the same addresses in other ways respect each
 // other, whoever starts first, and every address has a holder.
 func TestPlansThatDiffer(t *testing.T) {

@@ -16,7 +16,7 @@ type checker struct {
 	owners []uint32
 	last   []int   // the latest single owner, -1: never one
 	bare   []int64 // since when no running kernel has it, -1: one has
-	halved []int64 // when one of two that had it behind a full cut last lost it
+	halved []int64 // when one of two that had it behind a cut last lost it
 	dirty  bool
 	// added is when an address came into the kernel of a member.
 	added [][]int64
@@ -151,6 +151,7 @@ func (c *checker) judge(o *overlap) {
 		o.since, o.parted = -1, o.parted || e.why == "full cut"
 		return
 	}
+	o.parted = o.parted || strings.HasPrefix(e.why, "one-way link and a ")
 	if o.since < 0 || o.why != e.why {
 		o.since, o.why = now, e.why
 		if e.most > 0 {

@@ -146,6 +146,8 @@ var drawnSeeds = []keptSeed{
 	{341014929197, Majority, "of a suspended host that goes on while its daemon hangs, the guard removes what it had"},
 	{345198232312, Pests, "the peer that believed one of two twins left, and the other took as well what it released"},
 	{345640904095, Links, "a process that ended while it kept a plan was waited for without end"},
+	{350414675448, Chat, "who had one of two addresses that a new plan joins said that both are free, and another had the second"},
+	{350086178742, Links, "a guard released to a third what a host that nobody hears had taken as well"},
 	{340906232186, Links, "a slow disk kept a plan by which something moves while the checker already wanted calm"},
 	{337658453295, Memory, "what proves that a lost holder lived may be two intervals old"},
 }
