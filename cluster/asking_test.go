@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -165,4 +166,30 @@ func TestAddressesThatFallSilentOneByOne(t *testing.T) {
 		}
 		return len(r.has) == 12
 	})
+}
+
+// TestWhoMetNobodyGoesLast: processes that never heard a peer take what fell silent one after
+// the other, and after those that did.
+func TestWhoMetNobodyGoesLast(t *testing.T) {
+	p := planOf(t, 1, 3, "a b")
+	m := meshOf(t, p, p, p)
+	apart := 2 * m.nodes[0].bounds.interval
+	for g := range p.Groups {
+		var silences []time.Duration
+		for _, n := range m.nodes {
+			silences = append(silences, n.silence(g))
+		}
+		slices.Sort(silences)
+		for i, s := range silences {
+			if want := m.nodes[0].bounds.silent + time.Duration(i+1)*apart; s != want {
+				t.Errorf("%s: the silences are %v, want steps of %v", p.Groups[g].Name, silences, apart)
+			}
+		}
+	}
+	m.run(time.Second)
+	for _, n := range m.nodes {
+		if got := n.silence(0); got != n.bounds.silent {
+			t.Errorf("%s has met its peers and waits for %v of silence, want %v", n.name, got, n.bounds.silent)
+		}
+	}
 }

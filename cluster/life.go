@@ -24,6 +24,7 @@ type life struct {
 	outsiders outsiders  // who is heard although the plan doesn't know them
 	answered  time.Time  // when a witness last answered
 	hearing   bool       // some frame arrived since the start
+	met       bool       // so did something that a peer said
 	frame     time.Time  // the newest frame of any kind
 	asked     time.Time  // when the witnesses were last asked
 

@@ -114,12 +114,18 @@ func (n *Node) voterKind() string {
 }
 
 // silence is how long a group's addresses must have given no sign before it is taken
-// unreleased.
+// unreleased. A process that never heard a peer, for want of the right secret say, leaves the
+// others the time to go first: they would take it in the same moment, and neither would know
+// whose host the other's is.
 func (n *Node) silence(g int) time.Duration {
-	if n.majority.groups.has(g) {
-		return max(n.bounds.silent, n.bounds.stale+n.timing.Lifetime+sweep)
+	silent := n.bounds.silent
+	if !n.life.met && len(n.peers) > 1 {
+		silent += 2 * n.bounds.interval * time.Duration(1+n.plan.Rank(n.plan.Groups[g].Key, n.name))
 	}
-	return n.bounds.silent
+	if n.majority.groups.has(g) {
+		return max(silent, n.bounds.stale+n.timing.Lifetime+sweep)
+	}
+	return silent
 }
 
 // lingers says whether a peer that isn't heard may still have what it last spoke of: it

@@ -333,6 +333,7 @@ func (n *Node) takeIn(now time.Time, p *peer, e envelope, from netip.AddrPort) (
 	p.ann, n.incoming = n.incoming, p.ann
 	p.ann.boot, p.ann.seq = e.boot, e.seq
 	p.seq, p.said, p.last, p.from, p.farewell = e.seq, e.seq, now, from, p.ann.farewell
+	n.life.met = true
 	if p.table == nil || p.table.plan.Digest() != p.ann.digest {
 		p.table = n.plans.tables[p.ann.digest]
 	}
