@@ -42,7 +42,7 @@ type overlap struct {
 	why        string // the excuse at the latest look
 	since      int64  // since when that excuse runs; -1: nothing that ends
 	seen       int64  // the latest look at it
-	parted     bool   // a full cut excused it
+	parted     bool   // a full cut excused it, or one of one way beside another fault
 }
 
 func (c *checker) init(w *World) {
