@@ -91,6 +91,7 @@ func (n *Node) swap(now time.Time, p vipgroup.Plan) {
 			continue
 		}
 		n.peers[i] = newPeer(name, count, len(members))
+		n.peers[i].trail = n.trailOf(name)
 		if j := oldPlan.Member(name); j >= 0 && j < len(oldPeers) && oldPeers[j] != nil {
 			n.peers[i] = oldPeers[j]
 			n.peers[i].fit(count, len(members))

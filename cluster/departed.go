@@ -10,10 +10,44 @@ import (
 // A departed node was heard when our plan changed to one that doesn't have it. Until it goes
 // over to that plan, too, it says what it still holds, and last of all that it gave that up:
 // so others take it at once and needn't wait until it has been silent.
+//
+// What it said before that would be news to us again once a later plan has it back, so its trail
+// is kept.
 type departed struct {
-	name      string
-	boot, seq uint64 // as of a peer
-	digest    vipgroup.Digest
+	name string
+	trail
+	digest vipgroup.Digest // the plan by which it is believed; zero where it isn't any more
+}
+
+// maxDeparted bounds them: those of whom nothing was heard for longest are forgotten.
+const maxDeparted = vipgroup.MaxNodes
+
+// trailOf is how far a node was believed that joins the plan.
+func (n *Node) trailOf(name string) trail {
+	if i := n.departedOf(name); i >= 0 {
+		return n.departed[i].trail
+	}
+	if i := n.strangerOf(name); i >= 0 {
+		return n.strangers[i].trail
+	}
+	return trail{}
+}
+
+func (n *Node) departedOf(name string) int {
+	return slices.IndexFunc(n.departed, func(d departed) bool { return d.name == name })
+}
+
+// follow takes note of what such a node says, and tells whether it is still the process that
+// left. An order or a plan, too, is news but once.
+func (d *departed) follow(e envelope) bool {
+	switch {
+	case e.boot == d.boot:
+		d.seq = max(d.seq, e.seq)
+		return true
+	case e.boot > d.top:
+		d.trail, d.digest = trail{boot: e.boot, top: e.boot, seq: e.seq}, vipgroup.Digest{}
+	}
+	return false
 }
 
 // departedAs is the holder in a sign for a departed node: no member's place, and not nobody.
@@ -21,45 +55,54 @@ func departedAs(i int) int { return nobody - 1 - i }
 
 // depart notes who leaves with the old plan, and returns what stands for its members in signs.
 func (n *Node) depart(old vipgroup.Plan, peers []*peer) (as func(member int) int) {
-	n.departed = nil
-	at := map[int]int{}
-	for i, p := range peers {
-		if p == nil || !p.isHeard() || p.farewell || n.plan.Member(p.name) >= 0 {
+	n.departed = slices.DeleteFunc(n.departed, func(d departed) bool { return n.plan.Member(d.name) >= 0 })
+	for i := range n.departed {
+		n.departed[i].digest = vipgroup.Digest{}
+	}
+	var left []departed
+	for _, p := range peers {
+		if p == nil || p.boot == 0 || n.plan.Member(p.name) >= 0 {
 			continue
 		}
-		at[i] = departedAs(len(n.departed))
-		n.departed = append(n.departed, departed{p.name, p.boot, p.seq, p.ann.digest})
-	}
-	return func(member int) int {
-		if left, ok := at[member]; ok {
-			return left
+		d := departed{name: p.name, trail: p.trail}
+		if p.isHeard() && !p.farewell {
+			d.digest = p.ann.digest
 		}
+		left = append(left, d)
+	}
+	n.departed = append(n.departed, left...)
+	n.departed = n.departed[max(0, len(n.departed)-maxDeparted):]
+	return func(member int) int {
 		if member < 0 {
 			return nobody
 		}
-		return n.plan.Member(old.Members()[member])
+		name := old.Members()[member]
+		if i := n.departedOf(name); i >= 0 && n.departed[i].digest != (vipgroup.Digest{}) {
+			return departedAs(i)
+		}
+		return n.plan.Member(name)
 	}
 }
 
 // receiveDeparted takes the incoming announcement of a node that our plan doesn't have, maybe
 // any more.
 func (n *Node) receiveDeparted(now time.Time, e envelope) Refusal {
-	i := slices.IndexFunc(n.departed, func(d departed) bool { return d.name == string(e.sender) })
+	i := n.departedOf(string(e.sender))
 	if i < 0 {
 		return UnknownNode
 	}
 	d, a := &n.departed[i], &n.incoming
-	if e.boot != d.boot {
-		return UnknownNode
-	}
-	if e.seq <= d.seq {
+	if e.boot == d.boot && e.seq <= d.seq {
 		return Replayed
 	}
+	if !d.follow(e) {
+		return UnknownNode
+	}
+	d.farewell = a.farewell
 	t := n.plans.tables[a.digest]
 	if t == nil || t.same || a.digest != d.digest {
 		return UnknownNode
 	}
-	d.seq = e.seq
 	// Where another one left, too, that one may just take what this one gives up.
 	recent := n.recent()
 	others := slices.ContainsFunc(t.plan.Members(), func(name string) bool { return name != d.name && n.plan.Member(name) < 0 })

@@ -15,14 +15,11 @@ type peer struct {
 	serves bool // it is one of the plan's nodes
 	votes  bool // it counts for a majority
 
-	boot     uint64    // of the process that is believed
-	top      uint64    // the highest boot ever believed
-	seq      uint64    // the highest sequence of any of its messages: a replay guard
-	said     uint64    // the sequence of its newest announcement: what we acknowledge
-	last     time.Time // when the newest one came
-	back     time.Time // since when it is heard without an absence of its or ours
-	from     netip.AddrPort
-	farewell bool
+	trail
+	said uint64    // the sequence of its newest announcement: what we acknowledge
+	last time.Time // when the newest one came
+	back time.Time // since when it is heard without an absence of its or ours
+	from netip.AddrPort
 
 	ann   announcement
 	table *table // the plan that ann names; nil while it isn't known here
@@ -66,6 +63,14 @@ type peer struct {
 	stray  stray
 }
 
+// A trail is how far a node was believed: what tells its words from recordings of them.
+type trail struct {
+	boot     uint64 // of the process that is believed
+	top      uint64 // the highest boot ever believed
+	seq      uint64 // the highest sequence of any of its messages
+	farewell bool   // that process took its leave
+}
+
 // seen is what a peer heard of a node of our plan.
 type seen struct {
 	boot, seq uint64
@@ -94,16 +99,16 @@ func (p *peer) isHeard() bool { return p.state != Absent }
 
 // admit judges boot and sequence of a message; fresh says whether the message proves
 // that its sender heard something that we sent lately, which a recording can't.
-func (p *peer) admit(boot, seq uint64, fresh func() bool) Refusal {
+func (t *trail) admit(boot, seq uint64, fresh func() bool) Refusal {
 	switch {
-	case boot == p.boot && p.farewell:
+	case boot == t.boot && t.farewell:
 		return SupersededBoot
-	case boot == p.boot:
-		if seq <= p.seq {
+	case boot == t.boot:
+		if seq <= t.seq {
 			return Replayed
 		}
 		return ""
-	case boot > p.top || fresh():
+	case boot > t.top || fresh():
 		return ""
 	}
 	return SupersededBoot
@@ -111,8 +116,7 @@ func (p *peer) admit(boot, seq uint64, fresh func() bool) Refusal {
 
 // restart forgets what the former process of this peer said.
 func (p *peer) restart(boot uint64) {
-	p.boot, p.top = boot, max(p.top, boot)
-	p.seq, p.said, p.farewell = 0, 0, false
+	p.trail, p.said = trail{boot: boot, top: max(p.top, boot)}, 0
 	p.unreached, p.lastCopy = false, 0
 	p.acked, p.ackedAt, p.toldAt, p.hearsUs, p.starts = 0, time.Time{}, time.Time{}, false, p.starts[:0]
 	p.sure, p.notedAt, p.obeyed = false, time.Time{}, obeyed{}

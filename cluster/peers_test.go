@@ -30,7 +30,7 @@ func TestAdmit(t *testing.T) {
 		{"a higher boot after the farewell", 31, 1, true, false, ""},
 		{"a lower boot after the farewell", 19, 1, true, false, SupersededBoot},
 	} {
-		p := peer{boot: believed, top: top, seq: 7, farewell: tt.farewell}
+		p := trail{boot: believed, top: top, seq: 7, farewell: tt.farewell}
 		if got := p.admit(tt.boot, tt.seq, func() bool { return tt.proof }); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
@@ -120,7 +120,7 @@ func TestJudge(t *testing.T) {
 		{"never heard", peer{}, Absent},
 		{"heard stale - T ago", peer{last: ago(450), hearsUs: true, ackedAt: ago(500), ann: others}, Live},
 		{"heard longer ago", peer{last: ago(451), hearsUs: true, ackedAt: ago(451), ann: others}, Absent},
-		{"said farewell", peer{last: ago(0), farewell: true, hearsUs: true, ackedAt: ago(0), ann: others}, Absent},
+		{"said farewell", peer{last: ago(0), trail: trail{farewell: true}, hearsUs: true, ackedAt: ago(0), ann: others}, Absent},
 		{"acknowledges what is older than stale", peer{last: ago(0), hearsUs: true, ackedAt: ago(501), ann: others}, OneWay},
 		{"hears others", peer{last: ago(0), ann: others}, OneWay},
 		{"heard us once", peer{last: ago(0), ackedAt: ago(10), ann: others}, OneWay},

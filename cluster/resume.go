@@ -25,6 +25,7 @@ type Snapshot struct {
 	Life         LifeSnapshot
 	Groups       []GroupSnapshot
 	Peers        []PeerSnapshot
+	Departed     []TrailSnapshot
 	// Plans are the plans that peers go by, other than our own, as they travel.
 	Plans [][]byte
 }
@@ -88,6 +89,18 @@ type PeerSnapshot struct {
 	Obeyed uint64
 }
 
+// TrailSnapshot is how far a node was believed before it left the plan, to which it may have
+// returned without a word so far.
+type TrailSnapshot struct {
+	Node           string
+	Boot, Top, Seq uint64
+	Farewell       bool
+}
+
+func trailSnapshot(name string, t trail) TrailSnapshot {
+	return TrailSnapshot{Node: name, Boot: t.boot, Top: t.top, Seq: t.seq, Farewell: t.farewell}
+}
+
 // StartSnapshot orders a peer's claim among those of others.
 type StartSnapshot struct{ Begin, Stamp uint64 }
 
@@ -126,7 +139,11 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 		s.Groups = append(s.Groups, x)
 	}
 	for _, p := range n.peers {
-		if p == nil || p.last.IsZero() {
+		if p == nil || p.boot == 0 {
+			continue
+		}
+		if p.last.IsZero() {
+			s.Departed = append(s.Departed, trailSnapshot(p.name, p.trail))
 			continue
 		}
 		a := p.ann
@@ -140,6 +157,9 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 			x.Starts = append(x.Starts, StartSnapshot{b.begin, b.stamp})
 		}
 		s.Peers = append(s.Peers, x)
+	}
+	for _, d := range n.departed {
+		s.Departed = append(s.Departed, trailSnapshot(d.name, d.trail))
 	}
 	for _, t := range n.plans.tables {
 		if !t.same {
@@ -182,6 +202,14 @@ func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 			if after > 2*n.bounds.interval {
 				n.peers[i].back = now // our own pause is no proof that they can't hear us
 			}
+		}
+	}
+	for _, x := range s.Departed {
+		t := trail{boot: x.Boot, top: x.Top, seq: x.Seq, farewell: x.Farewell}
+		if i := n.plan.Member(x.Node); i < 0 {
+			n.departed = append(n.departed, departed{name: x.Node, trail: t})
+		} else if n.peers[i] != nil {
+			n.peers[i].trail = t
 		}
 	}
 	n.digestChanged()

@@ -25,6 +25,9 @@ const maxStrangers = 8
 // receiveUnknown takes what a node says that our plan lacks.
 func (n *Node) receiveUnknown(now time.Time, what kind, e envelope, r *reader, from netip.AddrPort) Refusal {
 	refusal := UnknownNode
+	if i := n.departedOf(string(e.sender)); i >= 0 && what != kindAnnouncement {
+		n.departed[i].follow(e)
+	}
 	switch what {
 	case kindPlanRequest:
 		n.serveStranger(now, r, from)
