@@ -87,7 +87,7 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 		// A stranger that doesn't hear this node can't prove that it lives, so its chat counts
 		// for nothing, and ARP alone ends nothing between nodes of different plans.
 		return excuse{why: "one-way link and a stranger", most: stale + 2*i + slack,
-			endless: w.cutWithin(a, b, 0) || w.cutWithin(b, a, 0)}
+			endless: w.cutWithin(a, b, 0) || w.cutWithin(b, a, 0) || w.strangeClaims(a, b)}
 	}
 	if oneway && nochat {
 		// The link is cut one way and chat the other way: neither questions nor
@@ -99,7 +99,8 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 			// some are lost.
 			e.most += 3 * max(stale/2, int64(100*time.Millisecond))
 		}
-		if e.endless = cut && (w.mutedWithin(a, b, 0) || w.mutedWithin(b, a, 0)); e.endless || !dumb {
+		e.endless = cut && (w.mutedWithin(a, b, 0) || w.mutedWithin(b, a, 0)) || w.strangeClaims(a, b)
+		if e.endless || !dumb {
 			return e
 		}
 	}
@@ -132,8 +133,7 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 		// a wire and a system call. The first announcement that arrives (0, 20, 40,
 		// 100 ms) ends it; where all of these are lost, one of those that follow every
 		// max(stale/2, 100 ms) while a node isn't heard.
-		if w.hosts[a].plan != w.hosts[b].plan && w.mutedWithin(a, b, 0) && w.mutedWithin(b, a, 0) {
-			// By two plans of which neither knows the other's, each may be the better one.
+		if w.strangeClaims(a, b) {
 			return excuse{why: "simultaneous claims without chat by two plans", endless: true}
 		}
 		e := excuse{why: "simultaneous claims without chat", most: int64(150 * time.Millisecond)}
@@ -143,6 +143,12 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 		return e
 	}
 	return excuse{}
+}
+
+// strangeClaims says whether two can't talk and go by two plans of which neither knows the
+// other's: by its own, each may be the better one.
+func (w *World) strangeClaims(a, b int) bool {
+	return w.hosts[a].plan != w.hosts[b].plan && w.mutedWithin(a, b, 0) && w.mutedWithin(b, a, 0)
 }
 
 // lacks says whether the plan of a has no place for b.

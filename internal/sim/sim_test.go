@@ -157,6 +157,16 @@ func TestDrawnSeeds(t *testing.T) {
 	replay(t, drawnSeeds, func(*Config, Mode) {})
 }
 
+// stirredSeeds are those of a drawn world in which operators change plan, timings and secret
+// all the time (-sim.rolling).
+var stirredSeeds = []keptSeed{
+	{354269994058, Torture, "two plans of one version, no chat at all, and a host that received nothing: each holder ranked itself first"},
+}
+
+func TestStirredSeeds(t *testing.T) {
+	replay(t, stirredSeeds, func(c *Config, _ Mode) { c.Rolling = true })
+}
+
 // TestFresh runs seeds that nobody saw before. With -sim.hours it is the long search.
 func TestFresh(t *testing.T) {
 	if *seed != 0 {
