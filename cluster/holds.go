@@ -193,7 +193,7 @@ func (n *Node) judgeHolds(now time.Time) {
 
 // handedAtOnce is how many addresses are on their way to one successor: to remove one is
 // quicker than to add and announce it, so what waits its turn is better served meanwhile.
-const handedAtOnce = 8
+const handedAtOnce = 4
 
 // handOver gives the groups that belong elsewhere to their successors, once everybody
 // would let the successor have them. A node that stops gives up what nobody takes, and one
