@@ -122,11 +122,28 @@ func (n *Node) contest(now time.Time, g int, s Sign) {
 	case n.life.behind:
 		n.letGo(now, g) // to our twin, most likely
 		return
+	case n.sealedOut():
+		n.letGo(now, g) // to one of those whose secret this node lacks, most likely
+		return
 	default:
 		n.alarms.raise("contested", now, fmt.Sprintf(
 			"%v is held here and announced by %s, no node of the plan: find that host at the switch, and take the address off it", s.Addr, s.who()))
 	}
 	n.voice.reannounce(now, s.Addr)
+}
+
+// sealedOut says whether this process has never believed anybody, while somebody speaks on the
+// wire whose seal it can't open: it knows nobody's host, and has the wrong secret, most likely.
+func (n *Node) sealedOut() bool {
+	if !n.neverMet() {
+		return false
+	}
+	for a := range n.accused {
+		if a.refusal == BadSeal || a.refusal == UnknownKey {
+			return true
+		}
+	}
+	return false
 }
 
 // letGo gives a group up because another node has it; it is not released.

@@ -195,6 +195,49 @@ func TestForeignHostIsAnAlarm(t *testing.T) {
 	}
 }
 
+// TestSealedOutLetsGo: who has the wrong secret knows nobody's host. Behind a cut it has what the
+// others have; once that heals, it is the one that lets go.
+func TestSealedOutLetsGo(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		met    bool   // node1 believed a peer before
+		secret string // of what is heard on the wire, "" for nothing
+		letsGo bool
+	}{
+		{"another secret", false, "another", true},
+		{"nothing", false, "", false},
+		{"another secret, but it has met a peer", true, "another", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, testPlan(t, 2, 1))
+			if tt.met {
+				r.say(r.peers[0])
+			}
+			r.peers[0].mute = true
+			for range 160 { // somebody else is on the wire
+				r.n.Sign(r.now, Sign{Kind: Outsider})
+				r.pass(50 * time.Millisecond)
+			}
+			if !r.holding(0) {
+				t.Fatalf("node1 doesn't hold the only group: %+v", r.status().Reasons)
+			}
+			if tt.secret != "" {
+				v, err := open("secret", r.peers[0].next(r))
+				if err != nil {
+					t.Fatal(err)
+				}
+				v.secret = tt.secret
+				r.receive(r.peers[0], v.seal())
+			}
+			r.seen(0, Announced)
+			r.ready()
+			if r.holding(0) == tt.letsGo {
+				t.Errorf("holds: %v, want %v", r.holding(0), !tt.letsGo)
+			}
+		})
+	}
+}
+
 // TestAnnouncesInTurn: whoever else announces our address, clients hear from us again, at
 // most every 100 ms.
 func TestAnnouncesInTurn(t *testing.T) {

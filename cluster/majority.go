@@ -119,7 +119,7 @@ func (n *Node) voterKind() string {
 // whose host the other's is.
 func (n *Node) silence(g int) time.Duration {
 	silent := n.bounds.silent
-	if !n.life.met && len(n.peers) > 1 {
+	if n.neverMet() {
 		silent += 2 * n.bounds.interval * time.Duration(1+n.plan.Rank(n.plan.Groups[g].Key, n.name))
 	}
 	if n.majority.groups.has(g) {
@@ -127,6 +127,10 @@ func (n *Node) silence(g int) time.Duration {
 	}
 	return silent
 }
+
+// neverMet says whether there are other nodes, and nothing that any of them said was ever
+// believed by this process.
+func (n *Node) neverMet() bool { return !n.life.met && len(n.peers) > 1 }
 
 // lingers says whether a peer that isn't heard may still have what it last spoke of: it
 // goes on for a moment after it was heard, and its kernel for a lifetime after that.

@@ -196,6 +196,7 @@ func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 		}
 	}
 	for _, x := range s.Peers {
+		n.life.met = true
 		if i := n.plan.Member(x.Node); i >= 0 && n.peers[i] != nil {
 			n.peers[i].resume(x, at)
 			n.peers[i].last = n.peers[i].last.Add(after) // nobody listened meanwhile
