@@ -22,12 +22,12 @@ type sample struct {
 	seconds       map[int]float64 // by process id
 }
 
-func (c *cluster) sample(all [][]member) (s sample, err error) {
+func (c *cluster) sample(families [][]member) (s sample, err error) {
 	s.at, s.seconds = time.Now(), map[int]float64{}
 	if s.frames, s.bytes, err = c.Traffic(); err != nil {
 		return s, err
 	}
-	for _, family := range all {
+	for _, family := range families {
 		for _, m := range family {
 			if s.seconds[m.pid], err = processor(m.pid); err != nil {
 				return s, err
@@ -37,56 +37,45 @@ func (c *cluster) sample(all [][]member) (s sample, err error) {
 	return s, nil
 }
 
-// atRest measures clusters at rest, all at the same time and each on a wire of its own.
-func atRest(ctx context.Context, clusters []*cluster, report func(Record)) error {
-	families := map[*cluster][][]member{}
-	for _, c := range clusters {
-		c.Hush()
-		for _, n := range c.nodes {
-			all, err := n.family()
-			defer forget(all)
-			if err != nil {
-				return err
-			}
-			if len(all) != 2 {
-				return fmt.Errorf("%s: %d processes on %s, not 2", c.system, len(all), n.Name)
-			}
-			families[c] = append(families[c], all)
+// atRest measures a cluster at rest.
+func (c *cluster) atRest(ctx context.Context, report func(Record)) error {
+	c.Hush()
+	var families [][]member
+	for _, n := range c.nodes {
+		all, err := n.family()
+		defer forget(all)
+		if err != nil {
+			return err
 		}
+		if len(all) != 2 {
+			return fmt.Errorf("%s: %d processes on %s, not 2", c.system, len(all), n.Name)
+		}
+		families = append(families, all)
 	}
 	if err := pause(ctx, restAfter); err != nil {
 		return err
 	}
-	before := map[*cluster]sample{}
-	for _, c := range clusters {
-		s, err := c.sample(families[c])
-		if err != nil {
-			return err
-		}
-		before[c] = s
+	before, err := c.sample(families)
+	if err != nil {
+		return err
 	}
 	if err := pause(ctx, restFor); err != nil {
 		return err
 	}
-	for _, c := range clusters {
-		after, err := c.sample(families[c])
-		if err != nil {
-			return err
-		}
-		if err := c.use(families[c], before[c], after, report); err != nil {
-			return err
-		}
+	after, err := c.sample(families)
+	if err != nil {
+		return err
 	}
-	return nil
+	return c.use(families, before, after, report)
 }
 
 // use reports what a cluster used between two samples, and its memory.
-func (c *cluster) use(all [][]member, before, after sample, report func(Record)) error {
+func (c *cluster) use(families [][]member, before, after sample, report func(Record)) error {
 	length := after.at.Sub(before.at).Seconds()
 	report(Record{Wire: &Wire{System: c.system,
 		Packets: tenth(float64(after.frames-before.frames) / length),
 		Bytes:   tenth(float64(after.bytes-before.bytes) / length)}})
-	for i, family := range all {
+	for i, family := range families {
 		for _, m := range family {
 			mem, err := resident(m.pid)
 			if err != nil {

@@ -189,25 +189,22 @@ func allHeals(ctx context.Context, r *runner) error {
 // restGroups is how many groups of one address a cluster at rest has.
 const restGroups = 250
 
-// allRest measures all systems at rest.
-func allRest(ctx context.Context, r *runner) (err error) {
-	var clusters []*cluster
-	defer func() {
-		for _, c := range clusters {
-			err = errors.Join(err, c.close())
-		}
-	}()
+// allRest measures all systems at rest, one after the other: what one does shall not show in
+// the caches of another.
+func allRest(ctx context.Context, r *runner) error {
 	for _, s := range r.Systems {
 		c, err := newCluster(ctx, r.programs, s, single(restGroups))
+		if err == nil {
+			err = c.atRest(ctx, r.write)
+		}
 		if c != nil {
-			clusters = append(clusters, c)
+			err = errors.Join(err, c.close())
 		}
 		if err != nil {
 			return err
 		}
-		c.Hush()
 	}
-	return atRest(ctx, clusters, r.write)
+	return nil
 }
 
 // A move is addresses that move together.

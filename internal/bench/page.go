@@ -94,13 +94,13 @@ two agree. Nothing on it was not measured.
 	p.say(`
 Keepalived speaks VRRP version 3, with the priorities 150, 100 and 50 of the samples that come with it, and
 its defaults otherwise; vippy prefers the hosts in the same order. All programs run at the
-priority (nice -15) that the unit of vippy gives it. The client probes each address every
-millisecond (many addresses in turn: the tables say how often), through its kernel's ordinary
+priority (nice -15) that the unit of vippy gives it. The client probes a single address every
+quarter of a millisecond (many in turn: the tables say how often), through its kernel's ordinary
 neighbour table, which nobody flushes in a measurement. A service on each host answers on
 whatever address its kernel has.
 
 - **gap**: the client's longest time without an answer, 0 when every probe was answered. One
-  lost probe counts as 2 ms.
+  lost probe of a single address counts as 0.5 ms.
 - **two owners**: how long two hosts on the wire had the address in their kernels, by the kernels' own
   events, stamped with CLOCK_MONOTONIC. What the kernel of a host has that is cut off is not
   counted, for nobody can see it.

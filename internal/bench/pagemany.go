@@ -68,8 +68,8 @@ func (p *page) rest() {
 	}
 	p.say(`## %d groups at rest
 
-One address in each, all on the first host; no probes; all clusters at the same time, each on a wire of
-its own, watched for %g s. Processor in percent of one core, from /proc/PID/stat; both processes of a host together
+One address in each, all on the first host; no probes; the systems one after the other, each
+watched for %g s. Processor in percent of one core, from /proc/PID/stat; both processes of a host together
 (keepalived's first process and its child, vippyd and its guard). Memory of the first host: resident, and
 what is left of it when memory that is shared is divided by those who share it. Packets and
 bytes of all protocols, from all hosts.

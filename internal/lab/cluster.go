@@ -184,7 +184,7 @@ func newCluster(o Options) (_ *cluster, err error) {
 	if c.census, err = count(c.client, c.vips); err != nil {
 		return nil, err
 	}
-	if c.probe, err = probe(c.client, c.vips); err != nil {
+	if c.probe, err = probe(c.client, c.vips, tick); err != nil {
 		return nil, err
 	}
 	for _, n := range c.nodes {

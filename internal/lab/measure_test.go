@@ -41,7 +41,7 @@ func bench(t *testing.T) *cluster {
 	if c.census, err = count(c.client, c.vips); err != nil {
 		t.Fatal(err)
 	}
-	if c.probe, err = probe(c.client, c.vips); err != nil {
+	if c.probe, err = probe(c.client, c.vips, tick); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -198,7 +198,7 @@ func TestFocus(t *testing.T) {
 	for _, vip := range vipsOf(homes([]string{"a", "b"}, 19)) {
 		targets = append(targets, &target{vip: vip, record: newRecord(1 << 10)})
 	}
-	pr := &prober{targets: targets}
+	pr := &prober{targets: targets, every: tick}
 	for _, t := range targets[5:15] { // more than it can look at
 		sample = append(sample, t.vip)
 	}

@@ -17,8 +17,12 @@ import (
 )
 
 const (
-	// tick is the time between two rounds of probes.
+	// tick is the time between two rounds of probes of a drill.
 	tick = time.Millisecond
+	// fineTick is that where a handover itself is to be measured, which takes less than a
+	// tick, and there are few VIPs to ask.
+	fineTick = tick / 4
+	fineVIPs = perTick / 4
 	// perTick bounds the probes of a round; more VIPs than that take turns.
 	perTick = 8
 	// inFocus bounds the VIPs that are probed in every round all the same (see focus).
@@ -28,6 +32,7 @@ const (
 // A prober is the client: it asks every VIP from its own namespace, with the kernel's
 // ordinary ARP cache, and keeps a record of each. Its methods are for one goroutine.
 type prober struct {
+	every            time.Duration // between two rounds
 	targets          []*target
 	focused          atomic.Pointer[[]*target]
 	stop             context.CancelFunc
@@ -53,15 +58,15 @@ type target struct {
 	latest atomic.Int64
 }
 
-// resolution is the time between two probes of one VIP.
+// resolution is the time between two probes of one VIP in a drill.
 func resolution(vips int) time.Duration {
 	return time.Duration((vips+perTick-1)/perTick) * tick
 }
 
-// probe starts to probe from the host's namespace.
-func probe(p *port, vips []netip.Addr) (*prober, error) {
+// probe starts to probe from the host's namespace, a round every so often.
+func probe(p *port, vips []netip.Addr, every time.Duration) (*prober, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	pr := &prober{stop: cancel, start: now()}
+	pr := &prober{every: every, stop: cancel, start: now()}
 	size := sizeOfRecords(len(vips))
 	for _, vip := range vips {
 		t := &target{vip: vip, to: unix.SockaddrInet4{Port: servicePort, Addr: vip.As4()}, record: newRecord(size)}
@@ -94,7 +99,7 @@ func (pr *prober) send(ctx context.Context) {
 	urgent(probeBudget)
 	round, next := 0, now()
 	for ctx.Err() == nil {
-		next = next.add(tick)
+		next = next.add(pr.every)
 		at := unix.NsecToTimespec(int64(next))
 		for unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &at, nil) == unix.EINTR {
 		}
@@ -108,7 +113,7 @@ func (pr *prober) send(ctx context.Context) {
 			pr.targets[round%len(pr.targets)].ask()
 			round++
 		}
-		if late > tick { // no volley to make up for lost rounds
+		if late > pr.every { // no volley to make up for lost rounds
 			next = now()
 		}
 	}
@@ -136,7 +141,7 @@ func (pr *prober) inFocus() []*target {
 // turn is the time between two probes of a VIP that is not in focus.
 func (pr *prober) turn() time.Duration {
 	share := perTick - len(pr.inFocus())
-	return time.Duration((len(pr.targets)+share-1)/share) * tick
+	return time.Duration((len(pr.targets)+share-1)/share) * pr.every
 }
 
 // urgent puts the calling thread before the others for so much of each millisecond, as far as

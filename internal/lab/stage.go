@@ -104,8 +104,14 @@ func (s *Stage) Ask(vips []netip.Addr) (every time.Duration, err error) {
 	if s.lookout, err = lookOut(s.Hosts); err != nil {
 		return 0, err
 	}
-	s.probe, err = probe(s.client, vips)
-	return resolution(len(vips)), err
+	round := tick
+	if len(vips) <= fineVIPs {
+		round = fineTick
+	}
+	if s.probe, err = probe(s.client, vips, round); err != nil {
+		return 0, err
+	}
+	return s.probe.turn(), nil
 }
 
 // Hush ends all that: nothing on the stage disturbs the programs any more.
