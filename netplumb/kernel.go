@@ -109,8 +109,10 @@ func (k *kernel) promote(index int) error {
 type linkFacts struct {
 	index       int
 	up, carrier bool
-	mac         net.HardwareAddr
-	received    uint64
+	// running: the kernel has taken note of the carrier, and sends.
+	running  bool
+	mac      net.HardwareAddr
+	received uint64
 	// router: it forwards IPv6; noIPv6: it has none.
 	router, noIPv6 bool
 }

@@ -88,7 +88,7 @@ func parseLink(b []byte) (f linkFacts, ok bool) {
 	flags := binary.NativeEndian.Uint32(b[8:])
 	f.index = int(int32(binary.NativeEndian.Uint32(b[4:])))
 	f.noIPv6 = true // unless it says more
-	f.up, f.carrier = flags&unix.IFF_UP != 0, flags&unix.IFF_LOWER_UP != 0
+	f.up, f.carrier, f.running = flags&unix.IFF_UP != 0, flags&unix.IFF_LOWER_UP != 0, flags&unix.IFF_RUNNING != 0
 	for b = b[unix.SizeofIfInfomsg:]; len(b) >= unix.SizeofRtAttr; {
 		size := int(binary.NativeEndian.Uint16(b))
 		if size < unix.SizeofRtAttr || size > len(b) {

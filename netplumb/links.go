@@ -87,6 +87,9 @@ func (w *worker) pollLink(name string, l *link) {
 	if !before.carries() && l.carries() {
 		w.speaker.restart(name)
 	}
+	if before.exists && !before.facts.running && l.facts.running {
+		w.census.linkReturned(l.facts.index)
+	}
 	if before.exists != l.exists || before.facts.up != l.facts.up || before.facts.carrier != l.facts.carrier ||
 		before.facts.index != l.facts.index || before.facts.mac.String() != l.facts.mac.String() {
 		w.report = true

@@ -20,13 +20,17 @@ type census struct {
 	hosts hosts
 	// readings carries what was read, the newest first; nobody has to receive it.
 	readings chan []Neighbour
+	// returned are links that came back, by index (see unresolved).
+	returned chan int
 
 	mu      sync.Mutex
 	every   time.Duration // 0: never
 	managed []vipgroup.VIP
 }
 
-func newCensus() *census { return &census{readings: make(chan []Neighbour, 1)} }
+func newCensus() *census {
+	return &census{readings: make(chan []Neighbour, 1), returned: make(chan int, 16)}
+}
 
 // censusTick is how often the census looks whether there is something to do.
 const censusTick = time.Second
@@ -40,6 +44,9 @@ func (c *census) run(ctx context.Context, h *netlink.Handle) {
 		select {
 		case <-ctx.Done():
 			return
+		case link := <-c.returned:
+			unresolved(h, link)
+			continue
 		case <-tick.C:
 		}
 		now := Boottime()
@@ -90,6 +97,32 @@ func (c *census) read(h *netlink.Handle, now time.Duration, managed []vipgroup.V
 	default:
 	}
 	c.readings <- out
+}
+
+// linkReturned says that frames can pass on a link again. It doesn't wait.
+func (c *census) linkReturned(index int) {
+	select {
+	case c.returned <- index:
+	default: // so many are waiting that this one can't be in a hurry
+	}
+}
+
+// unresolved makes the kernel forget whom it asked for in vain while a link was down. It would
+// ask for them again within retrans_time, a second (arp(7)), and until then no answer of ours
+// would leave for a client or a gateway: the first packet of an address that comes back would
+// have to wait for that. Of what is forgotten the next packet asks at once.
+func unresolved(h *netlink.Handle, link int) {
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		list, err := h.NeighList(link, family)
+		if err != nil {
+			continue // the link is gone again, or it takes the second
+		}
+		for _, n := range list {
+			if n.State&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) != 0 {
+				_ = h.NeighDel(&n) // it may be gone, or known by now
+			}
+		}
+	}
 }
 
 // ticksPerSecond is USER_HZ, in which the kernel tells ages of neighbours on every

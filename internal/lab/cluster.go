@@ -39,6 +39,7 @@ type node struct {
 	socket ctlsocket.Client
 
 	responder *responder
+	talker    *talker // while its cable is pulled
 	watcher   *watcher
 	stamps    stampReader
 }
@@ -335,6 +336,7 @@ func (c *cluster) close() error {
 		c.census.close()
 	}
 	for _, n := range c.hosts() {
+		n.talker.close()
 		if n.responder != nil {
 			n.responder.close()
 		}

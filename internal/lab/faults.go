@@ -131,11 +131,9 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 		n.wanted = true
 		return n.proc.signal(unix.SIGCONT)
 	case "link-down":
-		n.cut = true
-		return n.carrier(false)
+		return c.unplug(n)
 	case "link-up":
-		n.cut = false
-		return n.carrier(true)
+		return n.replug()
 	case "cut":
 		n.cut = true
 		return n.both(false)
