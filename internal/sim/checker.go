@@ -183,6 +183,11 @@ func (c *checker) believed(h *host, f *frame, r cluster.Refusal) {
 // the bits of except; why names the promise. Restless ends it.
 func (w *World) Calm(why string, except uint32) {
 	w.check.calm, w.check.why = 0, why
+	if w.cfg.Attacker && w.reticent() {
+		// Who says nothing since its own plan lacks it is like a dead node to processes that
+		// never heard it: recordings of it are news to them, and they give way.
+		return
+	}
 	for addr, m := range w.check.owners {
 		if m&except == 0 {
 			w.check.calm |= 1 << addr
