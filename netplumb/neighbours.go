@@ -110,7 +110,8 @@ func (c *census) linkReturned(index int) {
 // unresolved makes the kernel forget whom it asked for in vain while a link was down. It would
 // ask for them again within retrans_time, a second (arp(7)), and until then no answer of ours
 // would leave for a client or a gateway: the first packet of an address that comes back would
-// have to wait for that. Of what is forgotten the next packet asks at once.
+// have to wait for that. Of what is forgotten the next packet asks at once. What another program
+// has entered, and looks after, stays.
 func unresolved(h *netlink.Handle, link int) {
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		list, err := h.NeighList(link, family)
@@ -118,7 +119,8 @@ func unresolved(h *netlink.Handle, link int) {
 			continue // the link is gone again, or it takes the second
 		}
 		for _, n := range list {
-			if n.State&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) != 0 {
+			others := n.Flags&netlink.NTF_EXT_LEARNED != 0 || n.FlagsExt&netlink.NTF_EXT_MANAGED != 0
+			if n.State&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) != 0 && !others {
 				_ = h.NeighDel(&n) // it may be gone, or known by now
 			}
 		}

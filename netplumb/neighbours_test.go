@@ -23,10 +23,10 @@ func (l lan) neighbour(addr netip.Addr) int {
 }
 
 // What the kernel asked for in vain while a link was down keeps nobody waiting once it is back;
-// what it knows by hand stays.
+// what others entered stays.
 func TestUnresolvedWhileTheLinkWasDown(t *testing.T) {
 	net := newLAN(t)
-	client, known := netip.MustParseAddr("10.1.2.77"), netip.MustParseAddr("10.1.2.78")
+	client, known, managed := netip.MustParseAddr("10.1.2.77"), netip.MustParseAddr("10.1.2.78"), netip.MustParseAddr("10.1.2.79")
 	net.a.must(net.a.h.NeighSet(&netlink.Neigh{LinkIndex: net.a.link("eth0").Attrs().Index, IP: known.AsSlice(),
 		HardwareAddr: them[:], State: netlink.NUD_PERMANENT}))
 	p, _ := net.a.start()
@@ -38,6 +38,8 @@ func TestUnresolvedWhileTheLinkWasDown(t *testing.T) {
 	carrier(true)
 	net.b.down("eth0")
 	carrier(false)
+	net.a.must(net.a.h.NeighSet(&netlink.Neigh{LinkIndex: net.a.link("eth0").Attrs().Index, IP: managed.AsSlice(),
+		FlagsExt: netlink.NTF_EXT_MANAGED}))
 	net.a.must(net.a.enter(func() error {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -58,5 +60,8 @@ func TestUnresolvedWhileTheLinkWasDown(t *testing.T) {
 	}
 	if net.neighbour(known) != unix.NUD_PERMANENT {
 		t.Errorf("what was entered by hand is in state %#x", net.neighbour(known))
+	}
+	if net.neighbour(managed) == 0 {
+		t.Error("what the kernel was told to go on asking for is gone")
 	}
 }
