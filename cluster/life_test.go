@@ -317,6 +317,32 @@ func TestRebalance(t *testing.T) {
 	}
 }
 
+// TestRebalanceByOnePlan: while two plans of one version differ, the load stays as it is.
+func TestRebalanceByOnePlan(t *testing.T) {
+	plan := func(pause time.Duration) vipgroup.Plan {
+		p := testPlan(t, 2, 8)
+		p.Rebalance = pause
+		p, err := vipgroup.NewPlan(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	m := meshOf(t, plan(time.Second), plan(time.Second))
+	m.nodes[1] = nil
+	m.run(6 * time.Second)
+	for _, tt := range []struct {
+		theirs time.Duration
+		want   int
+	}{{2 * time.Second, 0}, {time.Second, 4}} {
+		m.nodes[1] = New(m.now, Options{Name: "node2", Cluster: "test", Boot: uint64(m.now.UnixNano()), Keys: []Key{testKey()}, Plan: plan(tt.theirs), Timing: testTiming()})
+		m.watch(20 * time.Second)
+		if got := m.count()[1]; got != tt.want {
+			t.Errorf("node1 pauses for 1s and node2 for %v: node2 has %d groups, want %d", tt.theirs, got, tt.want)
+		}
+	}
+}
+
 // TestDrainReason: who is drained says so.
 func TestDrainReason(t *testing.T) {
 	r := holderRig(t, 2)

@@ -111,6 +111,12 @@ func (n *Node) whyBarred(g int) string {
 	return strings.Join(why, "; ")
 }
 
+// onePlan says whether everybody who is heard goes by our plan. Between two plans that put
+// addresses together differently the load is never even: one would move for ever.
+func (n *Node) onePlan() bool {
+	return !slices.ContainsFunc(n.peers, func(p *peer) bool { return p != nil && p.isHeard() && (p.table == nil || !p.table.same) })
+}
+
 // judgePulls ends those that came true, or can't any more, and begins one where the plan
 // wants the load evened.
 func (n *Node) judgePulls(now time.Time) {
@@ -122,7 +128,7 @@ func (n *Node) judgePulls(now time.Time) {
 		}
 	}
 	pause := n.plan.Rebalance
-	if pause <= 0 || len(l.pulls) > 0 || !l.eligible || now.Sub(l.pulledAt) < pause {
+	if pause <= 0 || len(l.pulls) > 0 || !l.eligible || now.Sub(l.pulledAt) < pause || !n.onePlan() {
 		return
 	}
 	l.pulledAt = now
