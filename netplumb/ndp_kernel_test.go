@@ -103,19 +103,8 @@ func TestAdvertisementMovesTheNeighbour(t *testing.T) {
 	p.reach(granted(plan, plan))
 	announced := func(h Heard) bool { return h.Kind == Announcement && h.Addr == addr && h.MAC == us }
 	q.hears("an announcement", announced)
-	list, err := net.b.h.NeighList(net.b.link("eth0").Attrs().Index, netlink.FAMILY_V6)
-	net.b.must(err)
-	found := false
-	for _, n := range list {
-		if a, _ := netip.AddrFromSlice(n.IP); a == addr {
-			found = true
-			if MAC(n.HardwareAddr) != us {
-				t.Errorf("the neighbour still has %v", n.HardwareAddr)
-			}
-		}
-	}
-	if !found {
-		t.Error("the neighbour's entry is gone")
+	if n := net.b.neighbour(addr); n == nil || MAC(n.HardwareAddr) != us {
+		t.Errorf("the neighbour has %v", n)
 	}
 	for range 3 { // the rest of the first 100 ms
 		q.hears("the schedule", announced)

@@ -9,17 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// neighbour returns the state of an entry of a's table, 0 where there is none.
-func (l lan) neighbour(addr netip.Addr) int {
-	l.a.t.Helper()
-	list, err := l.a.h.NeighList(l.a.link("eth0").Attrs().Index, unix.AF_INET)
-	l.a.must(err)
-	for _, n := range list {
-		if a, _ := netip.AddrFromSlice(n.IP); a.Unmap() == addr {
-			return n.State
+// neighbour returns the entry of an address on eth0, nil where there is none.
+func (n *namespace) neighbour(addr netip.Addr) *netlink.Neigh {
+	n.t.Helper()
+	list, err := n.h.NeighList(n.link("eth0").Attrs().Index, netlink.FAMILY_ALL)
+	n.must(err)
+	for _, x := range list {
+		if a, _ := netip.AddrFromSlice(x.IP); a.Unmap() == addr {
+			return &x
 		}
 	}
-	return 0
+	return nil
 }
 
 // What the kernel asked for in vain while a link was down keeps nobody waiting once it is back;
@@ -48,20 +48,20 @@ func TestUnresolvedWhileTheLinkWasDown(t *testing.T) {
 		defer unix.Close(fd)
 		return unix.Sendto(fd, []byte("answer"), 0, &unix.SockaddrInet4{Port: 7, Addr: client.As4()})
 	}))
-	if net.neighbour(client) == 0 {
+	if net.a.neighbour(client) == nil {
 		t.Fatal("the kernel has no entry for whom it can't reach")
 	}
 	net.b.up("eth0")
 	carrier(true)
-	for begin := time.Now(); net.neighbour(client) != 0; time.Sleep(time.Millisecond) {
+	for begin := time.Now(); net.a.neighbour(client) != nil; time.Sleep(time.Millisecond) {
 		if time.Since(begin) > patience {
-			t.Fatalf("the entry is still in state %#x", net.neighbour(client))
+			t.Fatalf("the kernel still has an entry for whom it couldn't reach: %+v", net.a.neighbour(client))
 		}
 	}
-	if net.neighbour(known) != unix.NUD_PERMANENT {
-		t.Errorf("what was entered by hand is in state %#x", net.neighbour(known))
+	if net.a.neighbour(known) == nil {
+		t.Error("what was entered by hand is gone")
 	}
-	if net.neighbour(managed) == 0 {
+	if net.a.neighbour(managed) == nil {
 		t.Error("what the kernel was told to go on asking for is gone")
 	}
 }
