@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -374,6 +376,46 @@ func TestManyAreHandedOverInTurn(t *testing.T) {
 	if most == 0 || most > handedAtOnce {
 		t.Errorf("up to %d addresses were on no node, at most %d should be", most, handedAtOnce)
 	}
+}
+
+// TestUnsteadyLeavesItToTheHolder: who just did nothing for a while bars what a healthy peer
+// serves, for as long as it could take nothing anyway; not what nobody has, or what has to go.
+func TestUnsteadyLeavesItToTheHolder(t *testing.T) {
+	r := matureRig(t, 2, 3)
+	r.peers[0].frees(2)
+	r.pass(time.Second)
+	if !r.holding(2) {
+		t.Fatal("node1 should hold what nobody has")
+	}
+	barred := func() (out []int) {
+		for g := range r.n.plan.Groups {
+			if bars := r.n.view.Penalty[r.n.self]; bars != nil && bars[g] >= vipgroup.Barred {
+				out = append(out, g)
+			}
+		}
+		return out
+	}
+	check := func(when string, want ...int) {
+		t.Helper()
+		if got := barred(); !slices.Equal(got, want) {
+			t.Errorf("%s it bars %v, want %v", when, got, want)
+		}
+	}
+	check("before")
+	r.now = r.now.Add(3 * r.n.bounds.interval)
+	r.pass(10 * time.Millisecond)
+	check("after a pause", 0, 1)
+	if d := r.n.Pull(r.now, r.n.plan.Groups[0].Key); d == nil || !strings.Contains(d.Why, "did nothing for a while") {
+		t.Errorf("asked to take a group: %+v", d)
+	}
+	r.peers[0].ann.eligible = false
+	r.pass(r.n.bounds.interval * 2)
+	check("while the holder has to go")
+	r.peers[0].ann.eligible = true
+	r.pass(r.n.bounds.interval * 2)
+	check("while the holder serves", 0, 1)
+	r.pass(r.n.bounds.silent)
+	check("in the end")
 }
 
 // TestWhatNobodyTakesMakesWay: a successor that claims and never takes ends up with all that it

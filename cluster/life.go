@@ -334,7 +334,28 @@ func (n *Node) barsBut(now time.Time, asked func(g int) bool) []int {
 			set(g, vipgroup.Barred)
 		}
 	}
+	if n.unsteady(now) {
+		for g := range n.all.all {
+			if n.servedElsewhere(g) {
+				set(g, vipgroup.Barred)
+			}
+		}
+	}
 	return bars
+}
+
+// unsteady says whether this process did nothing for a while a moment ago. It trusts no release
+// then, and would have to wait until what is given up to it has been silent, if it isn't kept
+// from running again before: so it leaves to others what they serve.
+func (n *Node) unsteady(now time.Time) bool {
+	return !n.slept.IsZero() && now.Sub(n.slept) < n.bounds.silent
+}
+
+// servedElsewhere says whether a peer has a group and may go on having it.
+func (n *Node) servedElsewhere(g int) bool {
+	return !n.holds.mine.has(g) && slices.ContainsFunc(n.peers, func(p *peer) bool {
+		return p != nil && p.isHeard() && p.eligible && p.held.has(g)
+	})
 }
 
 // waits says whether this node, which prefers a group, still leaves it to its healthy

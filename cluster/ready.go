@@ -102,7 +102,8 @@ func (n *Node) judgeBounds(now time.Time) {
 
 // assign computes who should have what, when anything changed that it depends on.
 func (n *Node) assign(now time.Time) {
-	waited := len(n.delays) > 0 && now.Sub(n.assigned) >= n.timing.Interval/2
+	delays := len(n.delays) > 0 || now.Sub(n.slept) <= n.bounds.silent+n.timing.Interval
+	waited := delays && now.Sub(n.assigned) >= n.timing.Interval/2
 	if !n.stale && !waited {
 		return
 	}
