@@ -378,6 +378,27 @@ func TestManyAreHandedOverInTurn(t *testing.T) {
 	}
 }
 
+// TestReleaseOfARecording: what a process says that never proved to live releases nothing: it may
+// be a recording, of which this process never heard the original.
+func TestReleaseOfARecording(t *testing.T) {
+	for _, deaf := range []bool{false, true} {
+		r := newRig(t, testPlan(t, 3, 1))
+		s := r.peers[1]
+		s.mute, s.deaf = true, deaf
+		r.pass(time.Second)
+		s.holds(0)
+		for range 3 {
+			r.say(s)
+			r.pass(10 * time.Millisecond)
+		}
+		s.frees(0)
+		r.say(s)
+		if got := r.n.signs[0].isFresh(r.now, r.n.recent()); got == deaf {
+			t.Errorf("acknowledges nothing: %v; it released: %v", deaf, got)
+		}
+	}
+}
+
 // TestUnsteadyLeavesItToTheHolder: who just did nothing for a while bars what a healthy peer
 // serves, for as long as it could take nothing anyway; not what nobody has, or what has to go.
 func TestUnsteadyLeavesItToTheHolder(t *testing.T) {

@@ -416,8 +416,9 @@ func (n *Node) recent() time.Duration { return 3 * n.bounds.interval }
 // in which this node did nothing may have waited in a socket all the while: then no
 // release is witnessed, for somebody else may have taken the address since. Nor is that of a
 // peer that lately went by a plan with other nodes: one that isn't believed here may have it.
+// Nor that of a process that never proved to live: it may be a recording.
 func (n *Node) witnessed(now time.Time, p *peer) time.Duration {
-	if now.Sub(n.slept) < n.bounds.interval || p.table == nil || now.Sub(p.strange) <= n.recent() {
+	if !p.proved || now.Sub(n.slept) < n.bounds.interval || p.table == nil || now.Sub(p.strange) <= n.recent() {
 		return -1
 	}
 	return n.recent()

@@ -43,6 +43,7 @@ type peer struct {
 	hearsUs bool // it lists this boot of ours
 	hears   []seen
 	sure    bool      // it was live at some time since it is heard
+	proved  bool      // it was live at some time since it was started
 	notedAt time.Time // when we sent the newest that it heard and didn't believe
 
 	state    PeerState
@@ -119,7 +120,7 @@ func (p *peer) restart(boot uint64) {
 	p.trail, p.said = trail{boot: boot, top: max(p.top, boot)}, 0
 	p.unreached, p.lastCopy = false, 0
 	p.acked, p.ackedAt, p.toldAt, p.hearsUs, p.starts = 0, time.Time{}, time.Time{}, false, p.starts[:0]
-	p.sure, p.notedAt, p.obeyed = false, time.Time{}, obeyed{}
+	p.sure, p.proved, p.notedAt, p.obeyed = false, false, time.Time{}, obeyed{}
 	clear(p.hears)
 }
 

@@ -72,6 +72,7 @@ func (n *Node) judgePeers(now time.Time) {
 		}
 		state := p.judge(now, n.bounds)
 		p.sure = state == Live || p.sure && state != Absent
+		p.proved = p.proved || state == Live
 		if state != p.state {
 			if state == Absent || p.state == Absent {
 				n.voice.urgent, p.back = true, now

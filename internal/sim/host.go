@@ -181,7 +181,7 @@ func (h *host) begin() {
 			h.guarded = h.process
 			h.guard.begin()
 		}
-		if h.w.now-h.fell > int64(h.w.cfg.Interval)/4 {
+		if h.w.now-h.fell > int64(h.w.cfg.Interval)/4 || h.slowed() {
 			h.speaks = h.w.now
 		}
 		h.lastTurn, h.lastExtend, h.lastFrame = h.clock.at(h.w.now), 0, 0
@@ -244,6 +244,17 @@ func (h *host) stand(pause bool) {
 	h.forsake()
 	h.plumbAt = 0
 	h.w.check.dirty = true
+}
+
+// slowed says whether what this host says comes late: then it doesn't stand for long enough to
+// bridge even a quick restart.
+func (h *host) slowed() bool {
+	for k := range h.w.cfg.Nodes {
+		if k != h.id && h.w.slowest(h.id, k) > int64(h.w.cfg.Interval)/4 {
+			return true
+		}
+	}
+	return false
 }
 
 // thaw lets a frozen or paused host go on.
