@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/vippy-ha/vippy/cluster"
 )
 
 // An excuse is a reason for which P1 bears two owners for a while: "most" ns, or as
@@ -124,8 +127,13 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 	}
 	if oneway && w.hosts[a].plan != w.hosts[b].plan {
 		// A holder that nobody hears can't fetch the plan of a claimant either, so it
-		// learns of the claim by the first ARP announcement (0, 20, 40, 100 ms).
-		return excuse{why: "one-way link and two plans", most: int64(150 * time.Millisecond)}
+		// learns of the claim by the first ARP announcement (0, 20, 40, 100 ms; once a second
+		// for a node that took its leave before).
+		e := excuse{why: "one-way link and two plans", most: int64(150 * time.Millisecond)}
+		if w.bade(a, b) || w.bade(b, a) {
+			e.most += int64(time.Second)
+		}
+		return e
 	}
 	apart := max(c.added[o.addr][a], c.added[o.addr][b]) - min(c.added[o.addr][a], c.added[o.addr][b])
 	if nochat && (w.lossy(a, b) || apart < int64(2*time.Millisecond)) {
@@ -150,6 +158,14 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 // other's: by its own, each may be the better one.
 func (w *World) strangeClaims(a, b int) bool {
 	return w.hosts[a].plan != w.hosts[b].plan && w.mutedWithin(a, b, 0) && w.mutedWithin(b, a, 0)
+}
+
+// bade says whether b took its leave, as far as a has heard.
+func (w *World) bade(a, b int) bool {
+	h := w.hosts[a]
+	return h.node != nil && slices.ContainsFunc(h.node.Status(h.clock.time(w.now)).Peers, func(p cluster.PeerStatus) bool {
+		return p.Node == w.hosts[b].as && p.Farewell
+	})
 }
 
 // lacks says whether the plan of a has no place for b.

@@ -149,6 +149,7 @@ var drawnSeeds = []keptSeed{
 	{350414675448, Chat, "who had one of two addresses that a new plan joins said that both are free, and another had the second"},
 	{350086178742, Links, "a guard released to a third what a host that nobody hears had taken as well"},
 	{358139841019, Torture, "a process with another secret, which knows nobody's host, never let go of what it took behind a cut"},
+	{363349052146, Links, "two plans, a link that was dead one way, and an owner that announced but once a second, as the other had taken its leave"},
 	{361599241139, Torture, "recordings made a process that had never heard the original believe that an address was given up"},
 	{361405394104, Thirds, "what a third had said came so late that it didn't stand until that one was restarted"},
 	{360624629100, Pests, "a starved node was given its groups again and again, and could never take them"},
