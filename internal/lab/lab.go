@@ -96,7 +96,7 @@ func Run(ctx context.Context, o Options) (ok bool, err error) {
 		return false, fmt.Errorf("build the lab: %w", err)
 	}
 	s.say("lab: %d nodes and a client on a bridge, %d groups; every VIP is probed every %v, or up to %d of the victim's every %v",
-		len(c.nodes), len(c.groups), resolution(len(c.vips)), inFocus, tick)
+		len(c.nodes), len(c.groups), c.probe.turn(), inFocus, tick)
 	defer func() {
 		if cerr := c.close(); cerr != nil {
 			err = errors.Join(err, fmt.Errorf("take the lab down: %w", cerr))

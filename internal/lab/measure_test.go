@@ -226,7 +226,7 @@ func TestFocus(t *testing.T) {
 		t.Errorf("dark for 60 ms: in focus %v, want 61ms; else %v, want 50ms", in, out)
 	}
 	pr.focus(nil)
-	if pr.turn() != resolution(len(targets)) {
+	if pr.turn() != 3*tick {
 		t.Errorf("without a focus each is probed every %v", pr.turn())
 	}
 }

@@ -58,11 +58,6 @@ type target struct {
 	latest atomic.Int64
 }
 
-// resolution is the time between two probes of one VIP in a drill.
-func resolution(vips int) time.Duration {
-	return time.Duration((vips+perTick-1)/perTick) * tick
-}
-
 // probe starts to probe from the host's namespace, a round every so often.
 func probe(p *port, vips []netip.Addr, every time.Duration) (*prober, error) {
 	ctx, cancel := context.WithCancel(context.Background())
