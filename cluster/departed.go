@@ -19,7 +19,7 @@ type departed struct {
 	digest vipgroup.Digest // the plan by which it is believed; zero where it isn't any more
 }
 
-// maxDeparted bounds them: those of whom nothing was heard for longest are forgotten.
+// maxDeparted bounds them: those that left first are forgotten.
 const maxDeparted = vipgroup.MaxNodes
 
 // trailOf is how far a node was believed that joins the plan.
@@ -59,7 +59,6 @@ func (n *Node) depart(old vipgroup.Plan, peers []*peer) (as func(member int) int
 	for i := range n.departed {
 		n.departed[i].digest = vipgroup.Digest{}
 	}
-	var left []departed
 	for _, p := range peers {
 		if p == nil || p.boot == 0 || n.plan.Member(p.name) >= 0 {
 			continue
@@ -68,9 +67,8 @@ func (n *Node) depart(old vipgroup.Plan, peers []*peer) (as func(member int) int
 		if p.isHeard() && !p.farewell {
 			d.digest = p.ann.digest
 		}
-		left = append(left, d)
+		n.departed = append(n.departed, d)
 	}
-	n.departed = append(n.departed, left...)
 	n.departed = n.departed[max(0, len(n.departed)-maxDeparted):]
 	return func(member int) int {
 		if member < 0 {

@@ -348,7 +348,7 @@ func (n *Node) barsBut(now time.Time, asked func(g int) bool) []int {
 // then, and would have to wait until what is given up to it has been silent, if it isn't kept
 // from running again before: so it leaves to others what they serve.
 func (n *Node) unsteady(now time.Time) bool {
-	return !n.slept.IsZero() && now.Sub(n.slept) < n.bounds.silent
+	return now.Sub(n.slept) < n.bounds.silent
 }
 
 // servedElsewhere says whether a peer has a group and may go on having it.

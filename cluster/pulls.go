@@ -66,9 +66,12 @@ func (n *Node) staysAway(now time.Time, g int) *Denial {
 	if n.going(g) {
 		return &Denial{"a new plan is coming into force", "try again in a moment"}
 	}
+	if n.unsteady(now) && n.servedElsewhere(g) {
+		return &Denial{n.name + " did nothing for a while a moment ago", "try again in a moment; if that comes back, see loop-late in its alarms"}
+	}
 	bars := n.barsBut(now, func(x int) bool { return x == g })
 	if bars != nil && bars[g] >= vipgroup.Barred {
-		return &Denial{fmt.Sprintf("%s can't have %s: %s", n.name, name, n.whyBarred(now, g)), "vippyctl explain says more, on that node"}
+		return &Denial{fmt.Sprintf("%s can't have %s: %s", n.name, name, n.whyBarred(g)), "vippyctl explain says more, on that node"}
 	}
 	v := n.view
 	v.Eligible, v.Penalty = slices.Clone(v.Eligible), slices.Clone(v.Penalty)
@@ -92,7 +95,7 @@ func (n *Node) staysAway(now time.Time, g int) *Denial {
 }
 
 // whyBarred collects what bars a group here.
-func (n *Node) whyBarred(now time.Time, g int) string {
+func (n *Node) whyBarred(g int) string {
 	var why []string
 	for _, v := range n.life.votes {
 		if v.Bar && v.Group != nil && *v.Group == n.plan.Groups[g].Key {
@@ -101,9 +104,6 @@ func (n *Node) whyBarred(now time.Time, g int) string {
 	}
 	if n.life.unknown != "" {
 		why = append(why, n.life.unknown)
-	}
-	if n.unsteady(now) {
-		why = append(why, "this process did nothing for a while a moment ago")
 	}
 	if s := n.leftTo(g); s != nil {
 		why = append(why, fmt.Sprintf("%s may take it by plan %d", s.name, s.ann.version))
