@@ -14,8 +14,9 @@ import (
 	"github.com/vippy-ha/vippy/vipgroup"
 )
 
-// A census reads which hosts this kernel speaks with. It has a netlink handle and a
-// goroutine of its own: a dump of a large table must not keep addresses from being extended.
+// A census reads which hosts this kernel speaks with, and lets the kernel ask anew for those that
+// it couldn't reach while a link was down. It has a netlink handle and a goroutine of its own: a
+// dump of a large table must not keep addresses from being extended.
 type census struct {
 	hosts hosts
 	// readings carries what was read, the newest first; nobody has to receive it.
