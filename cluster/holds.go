@@ -282,22 +282,39 @@ func (n *Node) taken(p *peer, at, g int) bool {
 	return true
 }
 
-// halves says whether a successor with another plan could not take our group: it claims
-// it together with addresses that stay here, or that a third has.
+// halves says whether a successor with another plan would take something else than our group:
+// it claims it together with addresses that stay here, or that a third has; or it claims a
+// part, and nobody the rest, which is served as long as this node is fit to.
 func (n *Node) halves(p *peer, at, g int) bool {
 	if p.table.same {
 		return false
 	}
+	fit := n.life.eligible && !n.barredHere(g)
+	if fit && !p.table.whole[g] {
+		return true
+	}
 	for _, i := range p.table.overlap(g) {
-		stays := slices.ContainsFunc(p.table.mine[i], func(j int) bool {
+		if !p.claims(i) {
+			if fit && !n.claimedBy(p.table, i) {
+				return true
+			}
+			continue
+		}
+		if slices.ContainsFunc(p.table.mine[i], func(j int) bool {
 			return n.holds.mine.has(j) && n.owner[j] != at ||
 				slices.ContainsFunc(n.peers, func(q *peer) bool { return q != nil && q != p && q.isHeard() && q.held.has(j) })
-		})
-		if stays && p.claims(i) {
+		}) {
 			return true
 		}
 	}
 	return false
+}
+
+// claimedBy says whether a live node that goes by a plan claims its group in that place.
+func (n *Node) claimedBy(t *table, place int) bool {
+	return slices.ContainsFunc(n.peers, func(p *peer) bool {
+		return p != nil && p.state == Live && p.table == t && p.claims(place)
+	})
 }
 
 // release gives a group up for whoever may take it.

@@ -84,6 +84,42 @@ func TestHalfIsNotHandedOver(t *testing.T) {
 	}
 }
 
+// TestPartIsNotHandedOver: a successor that would take but a part of a group, by another plan,
+// gets it only where somebody claims the rest, or where this node isn't fit to serve.
+func TestPartIsNotHandedOver(t *testing.T) {
+	for _, tt := range []struct {
+		theirs, second, third string // what node2 and node3 claim by their plan
+		fit, want             bool
+	}{
+		{"a b", "a", "", true, false},
+		{"a b", "a", "", false, true},
+		{"a b", "a", "b", true, true},
+		{"a b", "ab", "", true, true},
+		{"a c", "a", "", true, false},
+		{"a c", "a", "", false, true},
+	} {
+		ours, theirs := planOf(t, 1, 3, "a+b"), planOf(t, 1, 3, tt.theirs)
+		now := time.Unix(1000, 0)
+		n := New(now, Options{Name: "node1", Cluster: "test", Boot: 1, Keys: []Key{testKey()}, Plan: ours, Timing: testTiming()})
+		n.life.eligible = tt.fit
+		n.owner[0] = 1
+		n.holds.want(0)
+		table := n.plans.learn(theirs)
+		for i, claims := range []string{tt.second, tt.third} {
+			p := n.peers[i+1]
+			p.table, p.state = table, Live
+			groups := newSet(len(theirs.Groups))
+			for _, letter := range claims {
+				groups.add(theirs.Find(string(letter)))
+			}
+			p.ann.claims = []claimed{{begin: 7, groups: groups}}
+		}
+		if got := n.taken(n.peers[1], 1, 0); got != tt.want {
+			t.Errorf("fit %v: a+b goes to node2 %v, want %v, where of %q it claims %q and node3 %q", tt.fit, got, tt.want, tt.theirs, tt.second, tt.third)
+		}
+	}
+}
+
 // TestHalvesAreNoTwoOwners: of two nodes that each hold a part of what is one group here,
 // neither is objected to; of two that hold one address, the worse-ranked is.
 func TestHalvesAreNoTwoOwners(t *testing.T) {

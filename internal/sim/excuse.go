@@ -90,8 +90,11 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 	if oneway && (w.lacks(a, b) || w.lacks(b, a)) {
 		// A stranger that doesn't hear this node can't prove that it lives, so its chat counts
 		// for nothing, and ARP alone ends nothing between nodes of different plans.
-		return excuse{why: "one-way link and a stranger", most: stale + 2*i + slack,
+		e := excuse{why: "one-way link and a stranger", most: stale + 2*i + slack,
 			endless: w.cutWithin(a, b, 0) || w.cutWithin(b, a, 0) || w.strangeClaims(a, b)}
+		if e.endless || !dumb {
+			return e
+		}
 	}
 	if oneway && nochat {
 		// The link is cut one way and chat the other way: neither questions nor

@@ -159,6 +159,8 @@ var drawnSeeds = []keptSeed{
 	{350050081429, Torture, "with a mistyped secret a node took what fell silent in the same moment as another, and neither let go"},
 	{340906232186, Links, "a slow disk kept a plan by which something moves while the checker already wanted calm"},
 	{337658453295, Memory, "what proves that a lost holder lived may be two intervals old"},
+	{366686876192, Pests, "a node that starts every second, with another plan of the same version, was given a group of which it takes a part"},
+	{366857651318, Torture, "the kernel of a host that stood still while its daemon was killed, with no guard, kept what others go by another plan for"},
 }
 
 func TestDrawnSeeds(t *testing.T) {
