@@ -12,7 +12,8 @@ import (
 	"github.com/vippy-ha/vippy/vipgroup"
 )
 
-// staleSlack is what DESIGN calls T at its least: time for the last packet to arrive.
+// staleSlack is what `stale` must leave beside three intervals: time for the last packet to
+// arrive, and for the addresses to be asked (docs/protocol.md, "Asking an address").
 const staleSlack = 50 * time.Millisecond
 
 // maxSocketPath is the longest path that fits sockaddr_un (unix(7)), with its final zero.

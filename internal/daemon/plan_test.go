@@ -175,7 +175,7 @@ func TestAPlanThatCantBeFollowed(t *testing.T) {
 	})
 }
 
-// TestPlace: DESIGN section 8: its own name for an address that a host knew, else the sender's
+// TestPlace: its own name for an address that a host knew, else the sender's
 // if there is one of that name here, else the one on the subnet, else none.
 func TestPlace(t *testing.T) {
 	plan := func(interfaces ...string) vipgroup.Plan {

@@ -28,12 +28,12 @@ type checker struct {
 	// may take it.
 	foreign  uint64
 	overlaps []overlap
-	// Moves counts changes of owner, Lapses the times that an address had none;
-	// gap is the longest time without an owner since it was last reset.
-	moves, lapses int
-	gap           int64
-	refused       map[cluster.Refusal]int
-	excused       map[string]int64 // ns of excused overlap, by reason
+	// moves counts changes of owner, and gap is the longest time without one, both since
+	// they were last reset.
+	moves   int
+	gap     int64
+	refused map[cluster.Refusal]int
+	excused map[string]int64 // ns of excused overlap, by reason
 }
 
 // An overlap is two kernels that both have an address.
@@ -104,7 +104,6 @@ func (c *checker) look() {
 		switch n := bits.OnesCount32(m); {
 		case n == 0 && c.bare[addr] < 0:
 			c.bare[addr] = c.w.now
-			c.lapses++
 			c.disturbed(addr, "has no owner any more")
 		case n > 0 && c.bare[addr] >= 0:
 			c.gap = max(c.gap, c.w.now-c.bare[addr])

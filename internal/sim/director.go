@@ -180,7 +180,7 @@ func (d *director) mayMove(f *Fault) (nodes uint32, ok bool) {
 		return 0, false // nothing can tell it that it is the deaf one
 	case d.w.cfg.Attacker && !d.w.cfg.Gateway && d.w.cfg.Nodes == 2 && slices.Contains(ownFaults, f.Kind):
 		// The survivor hears nobody but a stranger who stops when he likes: silence where a
-		// stranger was always heard is what deafness looks like (DESIGN section 3).
+		// stranger was always heard is what deafness looks like.
 		return 0, false
 	case slices.Contains(ownFaults, f.Kind):
 		return 1 << f.A, true
@@ -227,8 +227,8 @@ func (d *director) singles(n int) {
 	}
 }
 
-// promised is the longest time without an owner that DESIGN section 7 allows for a fault
-// that comes alone, 0 where it names none or packets are lost as well. A process that
+// promised is the longest time without an owner that is allowed for a fault that comes
+// alone, 0 where nothing is promised or packets are lost as well. A process that
 // returns in the middle of a take-over is a second event and may add stale.
 func (c *Config) promised(f *Fault, lasting time.Duration) time.Duration {
 	t := max(c.Interval/2, 50*time.Millisecond)

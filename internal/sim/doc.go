@@ -6,7 +6,9 @@
 //
 // The nodes exchange the sealed bytes of the real wire format; there is no friendlier
 // message. The checker reads the address tables of the fake kernels after every event
-// and never asks a node for its opinion.
+// and never asks a node for its opinion. It checks five promises (README, "What it promises"):
+// P1, one owner; P2, always an owner; P3, no needless move; P4, only the cluster speaks; and
+// P5, the kernel is the truth.
 //
 // It leaves alone real I/O, real time and goroutines: one run is one thread, and the
 // same seed gives the same trace, event by event.

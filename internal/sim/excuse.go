@@ -46,8 +46,8 @@ func (c *checker) excuse(o *overlap) excuse {
 	return e
 }
 
-// plainExcuse says what DESIGN section 1 and the model's list of what is left bear between
-// two hosts just now. P1 is promised under any single fault; everything here but the
+// plainExcuse says which two owners are borne between two hosts just now (README, "What it
+// can't"). P1 is promised under any single fault; everything here but the
 // first two is two faults at once.
 func (c *checker) plainExcuse(o *overlap) excuse {
 	w, a, b := c.w, o.a, o.b
@@ -137,6 +137,11 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 			e.most += int64(time.Second)
 		}
 		return e
+	}
+	if oneway && w.slowest(a, b) > 0 {
+		// What a claimant that hears nothing says comes late, and what was overtaken is taken for
+		// a recording: the holder lets go at the first ARP announcement that arrives.
+		return excuse{why: "one-way link and a slow one", most: int64(150*time.Millisecond) + w.slowest(a, b)}
 	}
 	apart := max(c.added[o.addr][a], c.added[o.addr][b]) - min(c.added[o.addr][a], c.added[o.addr][b])
 	if nochat && (w.lossy(a, b) || apart < int64(2*time.Millisecond)) {
@@ -306,8 +311,8 @@ func (w *World) slowest(a, b int) int64 {
 	return max(p.delay+p.jitter, q.delay+q.jitter)
 }
 
-// rewire is called before a host stops answering or a process ends.
-func (c *checker) rewire() { c.dirty = true }
+// unreached is called before a host stops answering or a process ends.
+func (c *checker) unreached() { c.dirty = true }
 
 // reachedAgain is called when a host answers again.
 func (c *checker) reachedAgain(h int) {

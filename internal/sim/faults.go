@@ -70,6 +70,15 @@ const (
 	Twice   FaultKind = "twice"    // Arg of 1000 frames of A come twice
 )
 
+// faultKinds are all of them: what a script may say.
+var faultKinds = []FaultKind{
+	Kill, Leave, Hang, Starve, Wrong, Drain, Bar, Worse, BarOne, Adopt, Forget, Upgrade, Doze,
+	KillGuard, HangGuard, KillBoth, FreezeBoth,
+	Lose, Freeze, Pause, Squat,
+	Cut, Part, Island, Split, RxDead, TxDead, NoChat, Deaf, Mute, Silence, NoGroup, NoMulti, Blip, Lossy, Slow, Twice,
+	Twin, Flap, Crawl, Remember, FilterIn, FilterOut, Command, Move, Bump, Retime, Rotate, Disk,
+}
+
 // A Fault is something that goes wrong from Begin to End.
 type Fault struct {
 	Kind FaultKind

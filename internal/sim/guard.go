@@ -8,7 +8,7 @@ import (
 )
 
 // A guard is the second process of a member host: what internal/guard and its keeper do,
-// as the cluster sees it (DESIGN section 6). It knows only what the daemon told it.
+// as the cluster sees it (docs/architecture.md, "The guard"). It knows only what the daemon told it.
 type guard struct {
 	h     *host
 	gen   uint32 // grows with each guard and each end of one

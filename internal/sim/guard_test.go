@@ -30,7 +30,7 @@ func settled(t *testing.T, seed uint64) *World {
 }
 
 // TestKilledGap: with all others live, the addresses of a killed daemon are without an
-// owner for 10 ms typically and 50 ms at most (DESIGN section 7).
+// owner for 10 ms typically and 50 ms at most.
 func TestKilledGap(t *testing.T) {
 	var gaps []int64
 	for seed := range uint64(100) {

@@ -196,7 +196,7 @@ func (h *host) kill(why string) {
 	if h.state == off {
 		return
 	}
-	h.w.check.rewire()
+	h.w.check.unreached()
 	if h.alive() {
 		h.fell = h.w.now
 	}
@@ -238,7 +238,7 @@ func (h *host) cont() {
 
 // stand freezes or pauses the whole host.
 func (h *host) stand(pause bool) {
-	h.w.check.rewire()
+	h.w.check.unreached()
 	h.stoodSince = h.w.now
 	h.frozen, h.paused = !pause, pause
 	h.forsake()

@@ -7,7 +7,7 @@ import (
 )
 
 // forgotten is how long after it was last heard a holder may still have an address, where
-// only a majority may serve: until then nobody else takes it (DESIGN section 5).
+// only a majority may serve: until then nobody else takes it (docs/protocol.md, "When only a majority serves").
 func (c *Config) forgotten() time.Duration {
 	return c.Stale + c.Lifetime + 1050*time.Millisecond
 }

@@ -143,7 +143,10 @@ func (s *Script) makePlans() error {
 			}
 			p := -1
 			if node != "" {
-				p, _ = strconv.Atoi(strings.TrimPrefix(node, "n"))
+				var err error
+				if p, err = strconv.Atoi(strings.TrimPrefix(node, "n")); err != nil || p < 0 || p >= s.cfg.Nodes {
+					return fmt.Errorf("groups: %q is no node", node)
+				}
 			}
 			sets, prefer = append(sets, set), append(prefer, p)
 		}
@@ -210,7 +213,7 @@ func (w *World) play(words []string) error {
 	case "noise":
 		w.broadcast(&frame{kind: noise, src: int16(w.stranger)})
 	case "mark":
-		w.check.moves, w.check.lapses, w.check.gap = 0, 0, 0
+		w.check.moves, w.check.gap = 0, 0
 	case "expect":
 		return w.expect(rest)
 	default:
@@ -225,6 +228,9 @@ func (w *World) parseFault(words []string) (*Fault, error) {
 		return nil, fmt.Errorf("which fault?")
 	}
 	f := &Fault{Kind: FaultKind(words[0])}
+	if !slices.Contains(faultKinds, f.Kind) {
+		return nil, fmt.Errorf("no fault is called %q", f.Kind)
+	}
 	var hosts []int
 	for _, word := range words[1:] {
 		if h := w.host(word); h != nil {
@@ -297,9 +303,9 @@ func (w *World) expect(words []string) error {
 			return fmt.Errorf("%s", left)
 		}
 	case len(words) >= 3 && words[0] == "owner":
-		x, _ := strconv.Atoi(words[1])
+		x, err := strconv.Atoi(words[1])
 		a := w.address(x)
-		if a < 0 {
+		if err != nil || a < 0 {
 			return fmt.Errorf("no such address")
 		}
 		var have []string

@@ -31,6 +31,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", file, err)
 			}
+			s.cfg.Again = "-run " + t.Name()
 			got, err := s.Run()
 			if err != nil {
 				t.Fatalf("%s: %v\n%s", file, err, got)
@@ -45,5 +46,28 @@ func TestScripts(t *testing.T) {
 				t.Errorf("%s: the trace differs (-update writes it anew):\n%s", file, d)
 			}
 		})
+	}
+}
+
+// TestScriptMistakes: what a script gets wrong is an error, and no test of nothing.
+func TestScriptMistakes(t *testing.T) {
+	for _, tt := range []struct{ script, want string }{
+		{"nodes 3\ngroups 1\nbegin cutt n0 n1", `no fault is called "cutt"`},
+		{"nodes 3\ngroups 1\nbegin cut n0 n7", `"n7" is neither a node nor a number`},
+		{"nodes 3\ngroups 1@n3", `groups: "n3" is no node`},
+		{"nodes 3\ngroups 1@first", `groups: "first" is no node`},
+		{"nodes 3\ngroups 1\nexpect owner x n0", "no such address"},
+		{"nodes 3\ngroups 1\nbegin forget n0 9", "no such address"},
+		{"nodes 3\ngroups 1\nend cut n0 n1", "no such fault is going on"},
+		{"nodes 3\ngroups 1\nexpekt held", `"expekt" is not a word of the language`},
+		{"nodes 3", "a script needs a line of groups"},
+	} {
+		s, err := ParseScript(tt.script)
+		if err == nil {
+			_, err = s.Run()
+		}
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: the error is %v, want %s", tt.script, err, tt.want)
+		}
 	}
 }

@@ -38,6 +38,7 @@ func replay(t *testing.T, seeds []keptSeed, change func(*Config, Mode)) {
 	for _, s := range seeds {
 		c := DrawFor(s.seed, s.mode)
 		change(&c, s.mode)
+		c.Again = fmt.Sprintf("-run '^%s$'", t.Name())
 		if _, v := Play(c, s.mode); v != nil {
 			t.Errorf("mode %s\n%v\nkept because: %s", s.mode, v, s.why)
 		}
@@ -161,6 +162,7 @@ var drawnSeeds = []keptSeed{
 	{337658453295, Memory, "what proves that a lost holder lived may be two intervals old"},
 	{366686876192, Pests, "a node that starts every second, with another plan of the same version, was given a group of which it takes a part"},
 	{366857651318, Torture, "the kernel of a host that stood still while its daemon was killed, with no guard, kept what others go by another plan for"},
+	{367596532097, Links, "a process that started on a host that receives nothing was heard late, and its claim was overtaken by what it said next"},
 }
 
 func TestDrawnSeeds(t *testing.T) {
@@ -228,7 +230,9 @@ func TestFresh(t *testing.T) {
 					m = Mode(*mode)
 					c = DrawFor(s, m)
 				}
-				c.Rolling = c.Rolling || *rolling
+				if *rolling {
+					c.Rolling, c.Again = true, fmt.Sprintf("-run TestFresh -sim.seed=%d -sim.mode=%s -sim.rolling", s, m)
+				}
 				w, v := Play(c, m)
 				mu.Lock()
 				done += w.Now()

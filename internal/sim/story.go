@@ -57,7 +57,7 @@ func (w *World) Story(n int) string {
 
 // A Violation is a broken promise.
 type Violation struct {
-	// Promise is the section of DESIGN: P1 to P5.
+	// Promise is its short name, P1 to P5.
 	Promise string
 	Detail  string
 	At      time.Duration
@@ -69,10 +69,18 @@ func (v *Violation) Error() string {
 	return fmt.Sprintf(`seed %d: %s broken at %.4f s: %s
 %d nodes, interval %v, stale %v, gateway %v, attacker %v, guards %v, loss %d/1000, bug %q
 %s%s
-see it again: go test ./internal/sim -run TestFresh -sim.seed=%d -sim.mode=%s -v`,
+see it again: go test ./internal/sim -v %s`,
 		c.Seed, v.Promise, v.At.Seconds(), v.Detail,
 		c.Nodes, c.Interval, c.Stale, c.Gateway, c.Attacker, !c.NoGuard, c.Loss, c.Bug,
-		w.Story(60), w.opinions(), c.Seed, w.mode)
+		w.Story(60), w.opinions(), w.again())
+}
+
+// again is how this world is played again.
+func (w *World) again() string {
+	if w.cfg.Again != "" {
+		return w.cfg.Again
+	}
+	return fmt.Sprintf("-run TestFresh -sim.seed=%d -sim.mode=%s", w.cfg.Seed, w.mode)
 }
 
 // opinions says what every process thinks, for the reader of a violation; no check

@@ -54,6 +54,8 @@ type Config struct {
 	Rolling bool
 	// Bug plants a fault into the shells or kernels.
 	Bug Bug
+	// Again, if set, are the flags of go test that play this world again; else the seed does.
+	Again string
 	// Log, if set, gets every event as a line.
 	Log io.Writer
 }
