@@ -122,11 +122,12 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 		}
 		return e
 	}
-	if oneway && w.now-c.halved[o.addr] <= memory {
-		// Two had it behind a full cut, or behind one of one way while a daemon was silent. One of
-		// them died and its guard released it, or let go, to a third that doesn't hear the other:
-		// that one hears the third, and lets go to who can't hear it.
-		return excuse{why: "one-way link and half of an overlap", most: stale + 2*i + slack}
+	if (oneway || nochat) && w.now-c.halved[o.addr] <= memory {
+		// Two had it behind a full cut, or behind one of one way while a daemon was silent or of a
+		// plan that lacks the other. One of them died and its guard released it, or let go, to a
+		// third that doesn't hear the other: that one hears the third, or both hear each other once
+		// there is chat again, and one of them lets go.
+		return excuse{why: "half of an overlap", most: stale + 2*i + slack}
 	}
 	if oneway && w.hosts[a].plan != w.hosts[b].plan {
 		// A holder that nobody hears can't fetch the plan of a claimant either, so it
