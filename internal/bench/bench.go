@@ -189,18 +189,14 @@ func allHeals(ctx context.Context, r *runner) error {
 // restGroups is how many groups of one address a cluster at rest has.
 const restGroups = 250
 
+// resting is what a cluster at rest has.
+var resting = move{suffix: " at rest", layout: single(restGroups)}
+
 // allRest measures all systems at rest, one after the other: what one does shall not show in
 // the caches of another.
 func allRest(ctx context.Context, r *runner) error {
 	for _, s := range r.Systems {
-		c, err := newCluster(ctx, r.programs, s, single(restGroups))
-		if err == nil {
-			err = c.atRest(ctx, r.write)
-		}
-		if c != nil {
-			err = errors.Join(err, c.close())
-		}
-		if err != nil {
+		if err := r.with(ctx, s, resting, 1, func(c *cluster) error { return c.atRest(ctx, r.write) }); err != nil {
 			return err
 		}
 	}
@@ -212,7 +208,7 @@ type move struct {
 	// suffix tells its records from those of one address.
 	suffix string
 	layout layout
-	// groups: more than keepalived has router numbers for.
+	// groups: more than keepalived has virtual router IDs for.
 	onlyVippy bool
 }
 

@@ -10,9 +10,9 @@ import (
 
 // moveTitles say what the moves are.
 var moveTitles = map[string]string{
-	" of 250":               "250 groups of one address (250 router numbers)",
-	" of 1000 in one group": "one group of 1,000 addresses (one router number)",
-	" of 1000":              "1,000 groups of one address (keepalived has 255 router numbers)",
+	" of 250":               "250 groups of one address (250 virtual router IDs)",
+	" of 1000 in one group": "one group of 1,000 addresses (one virtual router ID)",
+	" of 1000":              "1,000 groups of one address (keepalived has 255 virtual router IDs)",
 }
 
 func (p *page) moves() {
@@ -21,7 +21,7 @@ func (p *page) moves() {
 	}
 	p.say(`## Many addresses that move
 
-The first host has all of them. What is compared is **not once**: how long an address was in the kernel of
+The first host has all of them. What is compared is **not exactly once**: how long an address was in the kernel of
 no host on the wire, or of two; **two owners** is the second part of it. **all answer**: from the
 fault to the last probe without an answer; the client probes %d of the addresses, spread evenly.
 All in ms, median / worst, the worst address counting.
@@ -38,7 +38,7 @@ All in ms, median / worst, the worst address counting.
 			continue
 		}
 		p.say("### %s\n\nEach of those is probed every %g ms.\n\n", moveTitles[m.suffix], every)
-		p.say("| fault | system | runs | not once | two owners | all answer |\n|---|---|---:|---:|---:|---:|\n")
+		p.say("| fault | system | runs | not exactly once | two owners | all answer |\n|---|---|---:|---:|---:|---:|\n")
 		for _, t := range titles {
 			for _, s := range Systems {
 				all := p.of(t.name+m.suffix, s)
@@ -53,10 +53,15 @@ All in ms, median / worst, the worst address counting.
 			}
 		}
 		p.say("\n")
-		for _, s := range Systems {
-			if n := len(p.of(startOf+m.suffix, s)); n > 0 {
-				p.say("Not counted: clusters of %s that had not all addresses on the first host %v after their start: %d.\n\n", s, patience, n)
-			}
+		p.astray(m)
+	}
+}
+
+// astray tells of the clusters that came to nothing.
+func (p *page) astray(m move) {
+	for _, s := range Systems {
+		if n := len(p.of(startOf+m.suffix, s)); n > 0 {
+			p.say("Not counted: clusters of %s that had not all addresses on the first host %v after their start: %d.\n\n", s, patience, n)
 		}
 	}
 }
@@ -69,12 +74,12 @@ func (p *page) rest() {
 	p.say(`## %d groups at rest
 
 One address in each, all on the first host; no probes; the systems one after the other, each
-watched for %g s. Processor in percent of one core, from /proc/PID/stat; both processes of a host together
-(keepalived's first process and its child, vippyd and its guard). Memory of the first host: resident, and
-what is left of it when memory that is shared is divided by those who share it. Packets and
+watched for %g s. CPU in percent of one core, from /proc/PID/stat; both processes of a host together
+(keepalived's first process and its child, vippyd and its guard). Memory of the first host: RSS, and
+PSS, in which memory that is shared is divided by those who share it. Packets and
 bytes of all protocols, from all hosts.
 
-| system | processor of the owner %% | of the others %% | resident MiB | with shared divided MiB | packets/s | bytes/s |
+| system | CPU of the owner %% | of the others %% | RSS MiB | PSS MiB | packets/s | bytes/s |
 |---|---:|---:|---:|---:|---:|---:|
 `, restGroups, p.about.RestS)
 	type use struct{ owner, other, rss, pss float64 }
@@ -96,6 +101,7 @@ bytes of all protocols, from all hosts.
 		p.say("| %s | %.2f | %.2f | %.1f | %.1f | %.0f | %.0f |\n", w.System, u.owner, u.other, u.rss, u.pss, w.Packets, w.Bytes)
 	}
 	p.say("\n")
+	p.astray(resting)
 	wire := func(s System) (out Wire) {
 		for _, w := range p.wires {
 			if w.System == s {
@@ -110,9 +116,9 @@ bytes of all protocols, from all hosts.
 			what string
 			k, v float64
 		}{
-			{"processor of the owner at rest in percent", k.owner, v.owner},
-			{"processor of the others at rest in percent", k.other, v.other},
-			{"resident MiB", k.rss, v.rss},
+			{"CPU of the owner at rest in percent", k.owner, v.owner},
+			{"CPU of the others at rest in percent", k.other, v.other},
+			{"RSS in MiB", k.rss, v.rss},
 			{"packets a second at rest", wire(pair[0]).Packets, wire(pair[1]).Packets},
 			{"bytes a second at rest", wire(pair[0]).Bytes, wire(pair[1]).Bytes},
 		} {
