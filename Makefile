@@ -50,7 +50,7 @@ fuzz: ## every fuzz target with 20,000 inputs each
 fuzz-long: ## every fuzz target for ten minutes each
 	@$(MAKE) fuzz FUZZTIME=10m
 
-lab: ## real daemons in network namespaces, the whole drill once
+lab: ## real daemons in network namespaces: the drill, and those of a majority with 3 and 2 nodes
 	go run ./cmd/vippyd lab --runs 1
 	go run ./cmd/vippyd lab --runs 1 --partition single
 	go run ./cmd/vippyd lab --runs 1 --partition single --nodes 2

@@ -24,9 +24,9 @@ func (a *app) run() *cobra.Command {
 		Use:                   "run --while-owner GROUP [--grace TIME] -- COMMAND [ARG...]",
 		DisableFlagsInUseLine: true,
 		Short:                 "Run a command while this node has a group",
-		Long: `Start COMMAND each time when this node begins to have a group, and end it when it ends
-to: with SIGTERM, and after the grace period with SIGKILL, together with all processes that
-it started. It is ended too when the daemon ends, or does not speak for as long as it may
+		Long: `Start COMMAND whenever this node acquires the group, and stop it when the node loses the
+group: with SIGTERM, and after the grace period with SIGKILL, together with all processes
+that it started. It is stopped too when the daemon ends, or does not speak for as long as it may
 have addresses. A group without addresses makes this a leader election.
 
 While COMMAND runs, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and SIGWINCH are passed
