@@ -3,6 +3,8 @@ package cluster
 import (
 	"slices"
 	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 // claims keeps what this node wants to have and has not yet.
@@ -415,7 +417,7 @@ func (n *Node) blind() bool {
 
 func (n *Node) barredHere(g int) bool {
 	row := n.view.Penalty[n.self]
-	return row != nil && row[g] >= barredPenalty
+	return row != nil && row[g] >= vipgroup.Barred
 }
 
 // soonest brings wake forward to t; a zero time is none.

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// This file is `partition: single` (DESIGN section 5): of nodes that are cut apart, only
+// This file is `partition: single` (docs/protocol.md): of nodes that are cut apart, only
 // those with a majority of the voters behind them serve. Two rules carry it. A holder goes
 // on only while a majority acknowledged something that it sent a moment ago; and whoever
 // acknowledged it objects to every other claim for as long as the kernel of a holder that

@@ -80,8 +80,8 @@ func TestOrders(t *testing.T) {
 		t.Errorf("move: %+v", r)
 	}
 	m.run(500 * time.Millisecond)
-	if !m.nodes[1].holds.mine.has(0) || m.nodes[1].Pulling(k) {
-		t.Errorf("node2 has the group: %v, asks for it: %v", m.nodes[1].holds.mine.has(0), m.nodes[1].Pulling(k))
+	if !m.nodes[1].holds.mine.has(0) || m.nodes[1].pulling(k) {
+		t.Errorf("node2 has the group: %v, asks for it: %v", m.nodes[1].holds.mine.has(0), m.nodes[1].pulling(k))
 	}
 	if r := m.order(0, "node2", Order{Kind: 77}); r.Verdict != Denied || r.Text != "no such order" {
 		t.Errorf("an order of the future: %+v", r)
@@ -292,14 +292,14 @@ func TestPull(t *testing.T) {
 	m.watch(50 * time.Millisecond)
 	want := slices.Clone(before)
 	want[g] = 2
-	if got := m.owners(); !slices.Equal(got, want) || m.nodes[2].Pulling(k) {
-		t.Errorf("the groups went from %v to %v, want %v; node3 asks on: %v", before, got, want, m.nodes[2].Pulling(k))
+	if got := m.owners(); !slices.Equal(got, want) || m.nodes[2].pulling(k) {
+		t.Errorf("the groups went from %v to %v, want %v; node3 asks on: %v", before, got, want, m.nodes[2].pulling(k))
 	}
 	m.watch(10 * time.Second)
 	if got := m.owners(); !slices.Equal(got, want) {
 		t.Errorf("later they are at %v", got)
 	}
-	if d := m.nodes[2].Pull(m.now, k); d != nil || m.nodes[2].Pulling(k) {
+	if d := m.nodes[2].Pull(m.now, k); d != nil || m.nodes[2].pulling(k) {
 		t.Errorf("who has it asks for it (%v)", d)
 	}
 }
@@ -319,8 +319,8 @@ func TestPullOverUpgrade(t *testing.T) {
 	m.upgrade(2)
 	m.drop = nil
 	m.watch(200 * time.Millisecond)
-	if got := m.owners()[g]; got != 2 || m.nodes[2].Pulling(k) {
-		t.Errorf("the group is at node%d; node3 asks on: %v", got+1, m.nodes[2].Pulling(k))
+	if got := m.owners()[g]; got != 2 || m.nodes[2].pulling(k) {
+		t.Errorf("the group is at node%d; node3 asks on: %v", got+1, m.nodes[2].pulling(k))
 	}
 }
 
@@ -374,7 +374,7 @@ func TestPullEnds(t *testing.T) {
 		t.Errorf("it claims the group: %v, and says %+v", r.claims(0), r.said.barred)
 	}
 	r.pass(r.n.pullFor())
-	if r.claims(0) || len(r.said.barred) > 0 || r.n.Pulling(r.n.plan.Groups[0].Key) {
+	if r.claims(0) || len(r.said.barred) > 0 || r.n.pulling(r.n.plan.Groups[0].Key) {
 		t.Errorf("afterwards it claims the group: %v, and says %+v", r.claims(0), r.said.barred)
 	}
 }
@@ -396,4 +396,10 @@ func (m *mesh) owners() []int {
 		out = append(out, at)
 	}
 	return out
+}
+
+// pulling says whether this node asks for a group that it has not yet.
+func (n *Node) pulling(k vipgroup.Key) bool {
+	_, pulls := n.life.pulls[n.plan.Group(k)]
+	return pulls
 }

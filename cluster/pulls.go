@@ -39,12 +39,6 @@ func (n *Node) Pull(now time.Time, k vipgroup.Key) *Denial {
 	return nil
 }
 
-// Pulling says whether this node asks for a group that it has not yet.
-func (n *Node) Pulling(k vipgroup.Key) bool {
-	_, pulls := n.life.pulls[n.plan.Group(k)]
-	return pulls
-}
-
 func (n *Node) pull(now time.Time, g int) {
 	if n.holds.mine.has(g) {
 		return

@@ -86,17 +86,16 @@ func (s signs) heldInPart(group int, now time.Time) {
 // also follow a recent sign of the address, since it speaks for a process that had
 // fallen silent. Where another node's host had the address in that time, which may be there
 // without being heard, the event is no proof that nobody has it.
-func (s signs) freedBy(group, node int, boot uint64, farewell bool, now time.Time, recent time.Duration) bool {
+func (s signs) freedBy(group, node int, boot uint64, farewell bool, now time.Time, recent time.Duration) {
 	x := &s[group]
 	if x.holder != node || !x.freed.IsZero() {
-		return false
+		return
 	}
 	last := x.heldAt
 	if farewell && x.newest.After(last) {
 		last = x.newest
 	}
 	x.freed, x.fresh = now, x.boot == boot && now.Sub(last) <= recent && now.Sub(x.otherAt) > recent
-	return true
 }
 
 // lives notes that the address was seen on the wire, at the host of a node where that is

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 // A stranger is a node that our plan lacks: nothing that it says is believed. But where it
@@ -147,7 +149,7 @@ func (s *stranger) mayTake(g int) bool {
 		return true
 	}
 	return s.eligible && slices.ContainsFunc(s.table.overlap(g), func(i int) bool {
-		return !slices.ContainsFunc(s.ann.barred, func(b barred) bool { return b.penalty == barredPenalty && b.groups.has(i) })
+		return !slices.ContainsFunc(s.ann.barred, func(b barred) bool { return b.penalty == vipgroup.Barred && b.groups.has(i) })
 	})
 }
 

@@ -9,8 +9,6 @@ import (
 	"github.com/vippy-ha/vippy/vipgroup"
 )
 
-const barredPenalty = vipgroup.Barred
-
 // maxDatagram is what an announcement may take: it fits any link that carries IP over
 // Ethernet, with room for tunnels.
 const maxDatagram = 1200
