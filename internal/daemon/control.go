@@ -122,7 +122,7 @@ func (l *loop) Do(ctx context.Context, c ctlsocket.Command) (string, error) {
 	case ctlsocket.Rebalance:
 		return l.rebalance(ctx, c.By)
 	case ctlsocket.Leave:
-		if err := l.inLoop(ctx, func(now time.Time) { l.leave(now, "ordered to by "+c.By) }); err != nil {
+		if err := l.inLoop(ctx, func(now time.Time) { l.leave(now, "ordered by "+c.By) }); err != nil {
 			return "", err
 		}
 		return l.name + " leaves: what it holds goes to its successors", nil

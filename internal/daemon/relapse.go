@@ -53,7 +53,7 @@ func (b *ballots) doubt(now time.Time, ballot plugin.Ballot) bool {
 	}
 	if r.held == nil {
 		standing := b.plugins[id]
-		standing.Vote.Reason += fmt.Sprintf(" (well again, and after %d relapses believed in %v)", r.falls-1, until.Sub(now).Round(time.Second/10))
+		standing.Vote.Reason += fmt.Sprintf(" (passing again; after %d relapses this counts only in %v)", r.falls-1, until.Sub(now).Round(time.Second/10))
 		b.plugins[id] = standing
 	}
 	r.held, r.until = &ballot, until

@@ -41,7 +41,7 @@ func TestRelapses(t *testing.T) {
 	if got := strings.Join(changes, ", "); got != "0s true, 100ms false, 200ms true, 300ms false, 400ms true, 500ms false, 600ms true" {
 		t.Errorf("what was believed changed at %s", got)
 	}
-	if r := core.last().Reason; !strings.HasPrefix(r, "refused (well again, and after 299 relapses believed in ") {
+	if r := core.last().Reason; !strings.HasPrefix(r, "refused (passing again; after 299 relapses this counts only in ") {
 		t.Errorf("the reason is %q", r)
 	}
 	// It keeps being well.
