@@ -69,17 +69,14 @@ func (s Status) Explain(word string) (Explanation, bool) {
 	return Explanation{Identity: s.Identity, Group: g, Prefer: list(s.prefer(g)), Nodes: s.candidates()}, true
 }
 
-// prefer finds the group among the ancestor's lists, which know neither name nor key.
+// prefer finds the group by its place among the ancestor's lists: they know neither name
+// nor key, and an election has no address.
 func (s Status) prefer(g Group) []string {
-	for _, a := range g.Addresses {
-		ip := a.Address.Addr().String()
-		for _, v := range s.Config.VIPs {
-			if slices.ContainsFunc(v.Addresses, func(a Address) bool { return a.IP == ip }) {
-				return v.Prefer
-			}
-		}
+	i := slices.IndexFunc(s.Groups, func(o Group) bool { return o.Key == g.Key })
+	if i >= len(s.Config.VIPs) {
+		return nil
 	}
-	return nil
+	return s.Config.VIPs[i].Prefer
 }
 
 func (s Status) candidates() []Candidate {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -249,5 +250,15 @@ func TestExplain(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, e, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What an election prefers is told like that of any group, though it has no address to be
+// found by.
+func TestExplainElection(t *testing.T) {
+	s := full()
+	s.Config.VIPs = append(s.Config.VIPs, VIPGroup{Prefer: []string{"node3", "node2"}})
+	if e, ok := s.Explain(`a "leader"`); !ok || !slices.Equal(e.Prefer, []string{"node3", "node2"}) {
+		t.Errorf("it prefers %q (%v), want node3 and node2", e.Prefer, ok)
 	}
 }
