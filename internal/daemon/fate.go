@@ -94,10 +94,24 @@ func (s *story) step(f *fates, now *snapshot, g vipgroup.Group, was, is cluster.
 	event := func(k plugin.Kind, reason string) {
 		s.emit(plugin.Event{Kind: k, Time: now.now, Group: g, Reason: reason, PlanVersion: now.status.Plan.Version})
 	}
+	s.doing[g.Key] = to
 	s.wait(f, now, g, is)
+	if !is.Held && (was.Held || at == taking && to == idle) {
+		// Before a new claim is told: others may have it meanwhile.
+		reason := whyReleased(now, g, is)
+		if at == taken {
+			event(plugin.Releasing, reason)
+		}
+		event(plugin.Released, reason)
+		if at != taking {
+			f.add("released", reason, g)
+			changed = true
+		}
+		at = idle
+	}
 	if at == to {
 		if at != taken || was.Since.IsZero() || is.Since.Equal(was.Since) {
-			return false
+			return changed
 		}
 		// What others did meanwhile outside has to be done anew.
 		const reason = "it was away for a moment"
@@ -107,7 +121,6 @@ func (s *story) step(f *fates, now *snapshot, g vipgroup.Group, was, is cluster.
 		f.add("took", reason, g)
 		return true
 	}
-	s.doing[g.Key] = to
 	switch to {
 	case taking:
 		event(plugin.Taking, is.Reason)
@@ -121,18 +134,8 @@ func (s *story) step(f *fates, now *snapshot, g vipgroup.Group, was, is cluster.
 		return true
 	case releasing:
 		event(plugin.Releasing, whyReleased(now, g, is))
-	case idle:
-		reason := whyReleased(now, g, is)
-		if at == taken {
-			event(plugin.Releasing, reason)
-		}
-		event(plugin.Released, reason)
-		if at != taking {
-			f.add("released", reason, g)
-			return true
-		}
 	}
-	return false
+	return changed
 }
 
 // stageOf says what a group does here now.

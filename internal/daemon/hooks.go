@@ -16,10 +16,10 @@ import (
 // that they have in the config. All but runner belongs to the loop.
 type hooking struct {
 	runner *hook.Runner
-	// eligible is what was last told; claims are the groups that are claimed and were not
-	// taken yet, so that giving up is no release.
+	// eligible is what was last told; taken are the groups that were told as taken and not
+	// as released since. Of a claim that came to nothing no hook knows.
 	eligible bool
-	claims   map[vipgroup.Key]bool
+	taken    map[vipgroup.Key]bool
 }
 
 func hooksOf(c *config.Config) (out []hook.Hook) {
@@ -44,14 +44,12 @@ func (h *hooking) emit(l *loop, e plugin.Event, rendered ctlsocket.Event) {
 // concerns says whether an event is news for a hook.
 func (h *hooking) concerns(e plugin.Event) bool {
 	switch e.Kind {
-	case plugin.Taking:
-		h.claims[e.Group.Key] = true
 	case plugin.Taken:
-		delete(h.claims, e.Group.Key)
+		h.taken[e.Group.Key] = true
 	case plugin.Released:
-		claimed := h.claims[e.Group.Key]
-		delete(h.claims, e.Group.Key)
-		return !claimed
+		taken := h.taken[e.Group.Key]
+		delete(h.taken, e.Group.Key)
+		return taken
 	case plugin.Eligible, plugin.NotEligible:
 		was := h.eligible
 		h.eligible = e.Kind == plugin.Eligible

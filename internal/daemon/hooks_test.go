@@ -18,7 +18,7 @@ import (
 
 // What hooks are told is what a person would call so.
 func TestWhatConcernsHooks(t *testing.T) {
-	h := hooking{runner: hook.NewRunner(slog.New(slog.DiscardHandler)), claims: map[vipgroup.Key]bool{}}
+	h := hooking{runner: hook.NewRunner(slog.New(slog.DiscardHandler)), taken: map[vipgroup.Key]bool{}}
 	web, db := vipgroup.Group{Key: vipgroup.Key{1}}, vipgroup.Group{Key: vipgroup.Key{2}}
 	for i, step := range []struct {
 		kind  plugin.Kind
@@ -34,6 +34,12 @@ func TestWhatConcernsHooks(t *testing.T) {
 		{plugin.Taken, web, true},
 		{plugin.Released, web, true},
 		{plugin.Released, db, false},
+		{plugin.Taking, web, true},
+		{plugin.Taken, web, true},
+		{plugin.Taking, web, true}, // an address of it is lost
+		{plugin.Released, web, true},
+		{plugin.Taking, web, true},
+		{plugin.Released, web, false},
 		{plugin.NotEligible, vipgroup.Group{}, true},
 		{plugin.NotEligible, vipgroup.Group{}, false}, // for another reason
 		{plugin.Eligible, vipgroup.Group{}, true},
@@ -44,8 +50,57 @@ func TestWhatConcernsHooks(t *testing.T) {
 			t.Errorf("step %d, %s of %v: %v", i, step.kind, step.group.Key, got)
 		}
 	}
-	if len(h.claims) > 0 {
-		t.Errorf("remembers %v", h.claims)
+	if len(h.taken) > 0 {
+		t.Errorf("remembers %v", h.taken)
+	}
+}
+
+// What hooks were told to have been taken they are told to be released, before whatever comes
+// of a new claim, and once.
+func TestHooksOfALostGroup(t *testing.T) {
+	plan := testPlan(t, 1, "10.0.0.1")
+	free := cluster.GroupStatus{Assigned: "a"}
+	claimed := cluster.GroupStatus{Assigned: "a", Claiming: true, Waiting: "b to answer"}
+	mine := cluster.GroupStatus{Assigned: "a", Owners: []string{"a"}, Held: true}
+	lost := shot(plan, nil, mine) // for the moment, one of its addresses
+	clear(lost.present)
+	leaving := shot(plan, nil, mine)
+	leaving.unwanted = map[vipgroup.Key]bool{plan.Groups[0].Key: true}
+	of := func(g cluster.GroupStatus) *snapshot { return shot(plan, nil, g) }
+	for name, tt := range map[string]struct {
+		snapshots    []*snapshot
+		story, hooks string
+	}{
+		"the new claim comes to nothing": {[]*snapshot{of(mine), of(claimed), of(free)}, "taking taken releasing released taking released", "taken released"},
+		"the new claim succeeds":         {[]*snapshot{of(mine), of(claimed), of(mine)}, "taking taken releasing released taking taken", "taken released taken"},
+		"let go and claimed anew":        {[]*snapshot{of(mine), leaving, of(claimed), of(claimed), of(free)}, "taking taken releasing released taking released", "taken released"},
+		"it is not put back":             {[]*snapshot{of(mine), lost, of(free)}, "taking taken taking released", "taken released"},
+		"it is put back":                 {[]*snapshot{of(mine), lost, of(mine)}, "taking taken taking taken", "taken taken"},
+		"it is claimed, not put back":    {[]*snapshot{of(mine), lost, of(claimed), of(free)}, "taking taken taking released taking released", "taken released"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hooking{taken: map[vipgroup.Key]bool{}}
+			var all, told []string
+			s := story{log: slog.New(slog.DiscardHandler), emit: func(e plugin.Event) {
+				if e.Group.Name == "" || e.Kind == plugin.Moved {
+					return
+				}
+				all = append(all, string(e.Kind))
+				if h.concerns(e) && (e.Kind == plugin.Taken || e.Kind == plugin.Released) {
+					told = append(told, string(e.Kind))
+				}
+			}}
+			for i, shot := range tt.snapshots {
+				shot.now = time.Unix(int64(i), 0)
+				s.tell(shot)
+			}
+			if got := strings.Join(all, " "); got != tt.story {
+				t.Errorf("the story is %q, want %q", got, tt.story)
+			}
+			if got := strings.Join(told, " "); got != tt.hooks {
+				t.Errorf("hooks were told %q, want %q", got, tt.hooks)
+			}
+		})
 	}
 }
 

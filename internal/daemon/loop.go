@@ -125,7 +125,7 @@ func newLoop(o Options, p parts) *loop {
 	if l.ruling.From == "" {
 		l.ruling = ruling{From: fromFile, File: c.Plan}
 	}
-	l.hooking = hooking{runner: hook.NewRunner(o.Log), claims: map[vipgroup.Key]bool{}}
+	l.hooking = hooking{runner: hook.NewRunner(o.Log), taken: map[vipgroup.Key]bool{}}
 	l.story.log, l.story.emit = o.Log, l.emit
 	l.reloader = newReloader(l)
 	l.kernel.Notify(notifyOf(c))

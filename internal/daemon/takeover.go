@@ -61,6 +61,11 @@ func (l *loop) goOn(now time.Time, h *handover) {
 	s := l.snapshot(now)
 	l.story.goOn(s, h.Changes)
 	l.hooking.eligible = s.status.Eligible
+	for i, g := range s.status.Plan.Groups {
+		if s.status.Groups[i].Held { // all of it was there: see settled
+			l.hooking.taken[g.Key] = true
+		}
+	}
 	l.published.Store(s)
 	l.log.Info(fmt.Sprintf("vippyd %s took over from %s after %v: node %s goes on with %s of plan %d",
 		l.version, h.Version, (l.boottime()-h.At).Round(time.Millisecond), l.name, vipgroup.Count(len(l.kernel.hold), "group"), l.config.Plan.Version),

@@ -146,6 +146,9 @@ func TestUpgrade(t *testing.T) {
 		if next.log.has("took web") {
 			t.Errorf("the log tells of what didn't happen\n%s", next.log)
 		}
+		if n := len(next.loop.hooking.taken); n != 2 {
+			t.Errorf("hooks will be told of the release of %d groups, want 2", n)
+		}
 		if err := next.end(); err != nil {
 			t.Error(err)
 		}
