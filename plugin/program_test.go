@@ -234,46 +234,66 @@ func TestProgramStops(t *testing.T) {
 	}
 }
 
-// A counter is a Host that counts what a program says.
-type counter struct {
-	votes chan plugin.Vote
-	log   *slog.Logger
+// A flood is a Host that counts the votes and lines of stderr that it was told, and what of
+// the log is worth telling.
+type flood struct {
+	slog.Handler
+	read, told chan struct{}
 }
 
-func (c counter) Vote(votes ...plugin.Vote) {
-	for _, v := range votes {
-		c.votes <- v
+func (f flood) Vote(votes ...plugin.Vote) {
+	for range votes {
+		f.read <- struct{}{}
 	}
 }
-func (c counter) Events() <-chan plugin.Event                   { return nil }
-func (c counter) Log() *slog.Logger                             { return c.log }
-func (c counter) Status(context.Context) (plugin.Status, error) { return plugin.Status{}, nil }
+func (f flood) Events() <-chan plugin.Event                   { return nil }
+func (f flood) Log() *slog.Logger                             { return slog.New(f) }
+func (f flood) Status(context.Context) (plugin.Status, error) { return plugin.Status{}, nil }
+func (f flood) Enabled(context.Context, slog.Level) bool      { return true }
+func (f flood) Handle(_ context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "stderr: ") {
+		f.read <- struct{}{}
+	}
+	if r.Level >= slog.LevelInfo {
+		f.told <- struct{}{}
+	}
+	return nil
+}
 
-// A flood, of votes or errors, is read at a bounded pace: the one who floods waits.
+// A flood, of votes, logs or errors, is read at once up to a bound and then at a pace: the one
+// who floods waits.
 func TestProgramFlood(t *testing.T) {
 	t.Parallel()
-	for name, script := range map[string]string{
-		"votes":  `exec yes '{"vote":"bar","reason":"flood"}'`,
-		"log":    `yes '{"log":"flood"}' & exec yes '{"vote":"bar"}'`,
-		"stderr": `yes flood >&2 & exec yes '{"vote":"bar"}'`,
+	for name, test := range map[string]struct {
+		script string
+		cost   int // of one that is counted, in lines: 1,000 are free, then there are 100 a second
+		told   int // how many lines are logged as worth telling, and how many more a second
+		rate   int
+	}{
+		"votes":  {`exec yes '{"vote":"bar","reason":"flood"}'`, 1, 0, 0},
+		"logs":   {`exec yes '{"vote":"bar"}` + "\n" + `{"log":"flood"}'`, 2, 100, 10},
+		"stderr": {`exec yes flood >&2`, 1, 20, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := counter{votes: make(chan plugin.Vote, 1_000_000)}
-			log := make(lines, 1_000_000)
-			c.log = slog.New(slog.NewTextHandler(log, nil))
-			begin := time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			f := flood{read: make(chan struct{}, 1_000_000), told: make(chan struct{}, 1_000_000)}
+			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			if err := sh("flood", script).Run(ctx, c); err != nil {
+			begin, ended := time.Now(), make(chan error, 1)
+			go func() { ended <- sh("flood", test.script).Run(ctx, f) }()
+			for range 1000 / test.cost {
+				<-f.read
+			}
+			time.AfterFunc(300*time.Millisecond, cancel)
+			if err := <-ended; err != nil {
 				t.Error(err)
 			}
-			most := 1000 + int(100*time.Since(begin).Seconds()) + 1
-			if n := len(c.votes); n > most {
-				t.Errorf("%d votes were heard, want at most %d", n, most)
+			seconds := time.Since(begin).Seconds()
+			if n, most := len(f.read), int(100*seconds)/test.cost+1; n > most {
+				t.Errorf("%d more were read once the free ones were, want at most %d", n, most)
 			}
-			if n := len(log); n > most {
-				t.Errorf("%d lines were logged, want at most %d", n, most)
+			if n, most := len(f.told), test.told+int(float64(test.rate)*seconds)+1; n > most || n < test.told {
+				t.Errorf("%d were told, want %d to %d", n, test.told, most)
 			}
 		})
 	}
