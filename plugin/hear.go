@@ -39,11 +39,8 @@ func (s *supervised) read(ctx context.Context) error {
 		if line == nil {
 			return nil
 		}
-		// A long line counts as several.
-		for range 1 + len(line)/4096 {
-			if !pace.wait(ctx) {
-				return nil
-			}
+		if !pace.waitFor(ctx, line) {
+			return nil
 		}
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
@@ -95,10 +92,10 @@ func (s *supervised) readErrors(ctx context.Context) {
 	in := bufio.NewReaderSize(s.files.err, 4096)
 	for {
 		line, err := readLine(in)
-		if line == nil && err == nil || !slow.wait(ctx) {
+		if line == nil && err == nil || !slow.waitFor(ctx, line) {
 			return
 		}
-		text := child.Line(line)
+		text := child.Line(line[:min(len(line), lineUnit)])
 		if text == "" {
 			continue
 		}

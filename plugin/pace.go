@@ -43,3 +43,16 @@ func (p *pace) wait(ctx context.Context) bool {
 		}
 	}
 }
+
+// lineUnit is how many bytes count as a line.
+const lineUnit = 4096
+
+// waitFor waits for the turn of a line that was read; a long one counts as several.
+func (p *pace) waitFor(ctx context.Context, line []byte) bool {
+	for range 1 + len(line)/lineUnit {
+		if !p.wait(ctx) {
+			return false
+		}
+	}
+	return true
+}

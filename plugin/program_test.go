@@ -270,9 +270,10 @@ func TestProgramFlood(t *testing.T) {
 		told   int // how many lines are logged as worth telling, and how many more a second
 		rate   int
 	}{
-		"votes":  {`exec yes '{"vote":"bar","reason":"flood"}'`, 1, 0, 0},
-		"logs":   {`exec yes '{"vote":"bar"}` + "\n" + `{"log":"flood"}'`, 2, 100, 10},
-		"stderr": {`exec yes flood >&2`, 1, 20, 1},
+		"votes":                 {`exec yes '{"vote":"bar","reason":"flood"}'`, 1, 0, 0},
+		"logs":                  {`exec yes '{"vote":"bar"}` + "\n" + `{"log":"flood"}'`, 2, 100, 10},
+		"stderr":                {`exec yes flood >&2`, 1, 20, 1},
+		"stderr without a line": {`yes | tr -d '\n' >&2`, 1 + 1<<20/4096, 3, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
