@@ -32,7 +32,11 @@ func (s *supervised) read(ctx context.Context) error {
 	logs, answers := newPace(logsAtOnce, logsASecond), newPace(answersAtOnce, answersASecond)
 	in := bufio.NewReaderSize(s.files.out, 4096)
 	for {
+		if s.Timeout > 0 {
+			s.silence.Reset(s.Timeout)
+		}
 		line, err := readLine(in)
+		s.silence.Stop()
 		if err != nil {
 			return err
 		}
@@ -56,10 +60,6 @@ func (s *supervised) read(ctx context.Context) error {
 			s.answer(ctx)
 		default:
 			s.host.Vote(h.votes...)
-		}
-		select {
-		case s.spoke <- struct{}{}:
-		default:
 		}
 	}
 }

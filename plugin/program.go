@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -66,7 +67,7 @@ func (p Program) Run(ctx context.Context, h Host) error {
 	if err != nil {
 		return err
 	}
-	s := &supervised{Program: p, host: h, files: files, spoke: make(chan struct{}, 1)}
+	s := &supervised{Program: p, host: h, files: files, silence: time.NewTimer(math.MaxInt64)}
 	s.state, _ = h.(interface{ note(func(*Report)) })
 	process, err := child.Start(child.Spec{
 		Command: p.Command, Env: []string{"VIPPY_PLUGIN=" + p.Label}, User: p.User,

@@ -300,6 +300,27 @@ func TestProgramFlood(t *testing.T) {
 	}
 }
 
+// Who says something, and is kept waiting before that is heard, is not silent meanwhile. Each
+// line is worth 256, so the fifth one waits longer than the program may say nothing.
+func TestProgramWaitsForUs(t *testing.T) {
+	t.Parallel()
+	p := sh("long", `x=$(head -c 1048000 /dev/zero | tr '\0' x)
+		for i in 1 2 3 4 5; do echo "{\"vote\":\"bar\",\"reason\":\"$x\"}"; done
+		while echo '{"vote":"ok"}'; do sleep 0.1; done`)
+	p.Timeout = 2 * time.Second
+	r, stop := run(t, nil, p)
+	for {
+		b := <-r.Votes()
+		if b.Ended {
+			t.Errorf("it %s", b.Vote.Reason)
+		}
+		if b.Ended || b.Vote.Healthy() {
+			break
+		}
+	}
+	stop()
+}
+
 // Whoever doesn't listen keeps nobody waiting, and is stopped like others.
 func TestProgramDeaf(t *testing.T) {
 	t.Parallel()

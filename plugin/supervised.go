@@ -17,7 +17,8 @@ type supervised struct {
 	host  Host
 	state interface{ note(func(*Report)) } // nil where nobody wants to know
 	files stdio
-	spoke chan struct{} // holds a token when a line came
+	// silence runs while the next line is waited for, and not while the program waits for us.
+	silence *time.Timer
 
 	mu   sync.Mutex // held while a line is written
 	last string     // line of stderr
@@ -81,30 +82,23 @@ func (s *supervised) attend(ctx context.Context, process *child.Process) error {
 
 // wait waits for a reason to end, nil for the program's own.
 func (s *supervised) wait(ctx context.Context, process *child.Process, rubbish <-chan error) error {
-	var timer <-chan time.Time
-	for {
-		if s.Timeout > 0 {
-			timer = time.After(s.Timeout)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-process.Exited():
-			return nil
-		case err := <-rubbish:
-			if err == nil {
-				// It closed stdout: most often because it ended.
-				select {
-				case <-process.Exited():
-				case <-time.After(killWithin):
-					err = errors.New("closed its stdout")
-				}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-process.Exited():
+		return nil
+	case err := <-rubbish:
+		if err == nil {
+			// It closed stdout: most often because it ended.
+			select {
+			case <-process.Exited():
+			case <-time.After(killWithin):
+				err = errors.New("closed its stdout")
 			}
-			return err
-		case <-timer:
-			return fmt.Errorf("said nothing for %v", s.Timeout)
-		case <-s.spoke:
 		}
+		return err
+	case <-s.silence.C:
+		return fmt.Errorf("said nothing for %v", s.Timeout)
 	}
 }
 
