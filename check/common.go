@@ -107,6 +107,43 @@ func (c Common) watch(ctx context.Context, host plugin.Host, look func(context.C
 	}
 }
 
+// watchStubborn is watch for a look that nothing can cut short: one at a file, whose server
+// may not answer. Such a look has failed for now, and no other begins beside it. end is
+// called once none is under way, which Run doesn't wait for.
+func (c Common) watchStubborn(ctx context.Context, host plugin.Host, look func() string, wake <-chan struct{}, end func()) {
+	result, busy := make(chan string, 1), false
+	late := fmt.Sprintf("not done within %v", c.limit())
+	c.watch(ctx, host, func(ctx context.Context) string {
+		if busy {
+			select {
+			case <-result: // of long ago
+			default:
+				return late
+			}
+		}
+		busy = true
+		go func() { result <- look() }()
+		timer := time.NewTimer(c.limit())
+		defer timer.Stop()
+		select {
+		case failure := <-result:
+			busy = false
+			return failure
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		return late
+	}, wake)
+	if !busy {
+		end()
+		return
+	}
+	go func() {
+		<-result
+		end()
+	}()
+}
+
 // votes makes votes of why the check fails, "" when it doesn't.
 func (c Common) votes(failure string) []plugin.Vote {
 	vote := plugin.Vote{Reason: failure}

@@ -41,7 +41,7 @@ func (f File) Run(ctx context.Context, host plugin.Host) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil { // there is a limit to how many of them a host has
 		host.Log().Warn("cannot be told of the file: it is looked for every interval", "file", f.Path, "err", err)
-		f.watch(ctx, host, func(context.Context) string { return f.look() }, nil)
+		f.watchStubborn(ctx, host, f.look, nil, func() {})
 		return nil
 	}
 	ended := make(chan struct{})
@@ -62,14 +62,15 @@ func (f File) Run(ctx context.Context, host plugin.Host) error {
 		for range w.Errors { // what was missed is seen at the next look
 		}
 	}()
-	f.watch(ctx, host, func(context.Context) string {
+	f.watchStubborn(ctx, host, func() string {
 		// Anew each time, since the folder may be another one; an unchanged one costs nothing.
 		_ = w.Add(filepath.Dir(f.Path))
 		return f.look()
-	}, wake)
-	_ = w.Close()
-	<-ended
-	<-drained
+	}, wake, func() {
+		_ = w.Close()
+		<-ended
+		<-drained
+	})
 	return nil
 }
 

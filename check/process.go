@@ -41,8 +41,7 @@ func (p Process) Run(ctx context.Context, host plugin.Host) error {
 		return err
 	}
 	w := watched{wake: make(chan struct{}, 1)}
-	defer w.leave()
-	p.watch(ctx, host, func(context.Context) string { return p.look(&w) }, w.wake)
+	p.watchStubborn(ctx, host, func() string { return p.look(&w) }, w.wake, w.leave)
 	return nil
 }
 

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vippy-ha/vippy/check"
 	"github.com/vippy-ha/vippy/plugin"
 )
@@ -62,7 +64,7 @@ func TestProcess(t *testing.T) {
 			stop()
 			_ = cmd.Wait()
 
-			p.Interval = time.Millisecond
+			p.Interval, p.Timeout = time.Millisecond, time.Minute
 			votes, _ = run(t, p)
 			if got := <-votes; !got.Bar {
 				t.Errorf("got %+v while it is gone", got)
@@ -96,6 +98,61 @@ func TestProcessNotThere(t *testing.T) {
 			t.Errorf("%s: got %+v, want a bar for %q", target, got, want)
 		}
 	}
+}
+
+// A file that nobody answers for keeps no last verdict standing and no check from ending, and
+// is not asked for twice at a time.
+func TestProcessFileHangs(t *testing.T) {
+	dir := t.TempDir()
+	file, aside := filepath.Join(dir, "pid"), filepath.Join(dir, "aside")
+	hang := func() (release func()) { // to open a pipe that nobody writes to takes for ever
+		if err := unix.Mkfifo(file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return func() {
+			f, err := os.OpenFile(aside, os.O_WRONLY, 0) // waits for the reader
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = f.Close()
+		}
+	}
+	p := check.Process{Common: check.Common{Label: "svc", Interval: 20 * time.Millisecond}, Target: file}
+	late := plugin.Vote{Bar: true, Reason: "not done within 20ms"}
+
+	release := hang()
+	votes, stop := run(t, p)
+	if got := <-votes; got != late {
+		t.Errorf("got %+v, want %+v", got, late)
+	}
+	if err := os.Rename(file, aside); err != nil {
+		t.Fatal(err)
+	}
+	cmd := sleeper(t, "svc", file)
+	for range len(votes) + 3 {
+		if got := <-votes; got != late {
+			t.Errorf("got %+v while the first look hangs, want %+v", got, late)
+		}
+	}
+	release()
+	for (<-votes) != (plugin.Vote{}) {
+	}
+	stop()
+
+	_ = cmd.Process.Kill()
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	release = hang()
+	votes, stop = run(t, p)
+	if got := <-votes; got != late {
+		t.Errorf("got %+v, want %+v", got, late)
+	}
+	stop()
+	if err := os.Rename(file, aside); err != nil {
+		t.Fatal(err)
+	}
+	release()
 }
 
 // A file that comes and goes is a vote at once, though the next look is an hour away.
