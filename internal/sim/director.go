@@ -158,6 +158,9 @@ func (d *director) calm(long time.Duration) {
 			if f.Kind == Twin { // whose turn it is once the first is silent for long
 				g.Arg = min(g.Arg, int(d.w.cfg.Stale/4/time.Millisecond))
 			}
+			if f.Kind == Crawl { // the two pauses must not use up the grant together
+				g.Arg = min(g.Arg, int(d.w.cfg.Lifetime/time.Millisecond)-400-f.Arg)
+			}
 			d.w.During(at+lasting/2, 0, g)
 		}
 	}

@@ -164,6 +164,7 @@ var drawnSeeds = []keptSeed{
 	{366857651318, Torture, "the kernel of a host that stood still while its daemon was killed, with no guard, kept what others go by another plan for"},
 	{367596532097, Links, "a process that started on a host that receives nothing was heard late, and its claim was overtaken by what it said next"},
 	{367868222154, Torture, "one of two that had an address behind a cut, for want of a common plan, was drained to a third in the moment in which all chat came back"},
+	{368280594143, Calm, "the pauses of a starved process and of its upgrade used up the grant together"},
 }
 
 func TestDrawnSeeds(t *testing.T) {
