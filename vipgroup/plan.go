@@ -106,6 +106,7 @@ type Plan struct {
 	digest  Digest
 	members []string
 	places  map[string]int // of the members
+	names   map[string]int // of the groups, as keys and owned
 	keys    map[Key]int
 	owned   map[string]int
 }
@@ -233,12 +234,12 @@ func NewPlan(p Plan) (Plan, error) {
 		return Plan{}, err
 	}
 	slices.SortFunc(p.Groups, func(a, b Group) int { return a.Key.Compare(b.Key) })
-	p.keys, p.owned = make(map[Key]int, len(p.Groups)), make(map[string]int, len(p.Groups))
+	p.names, p.keys, p.owned = make(map[string]int, len(p.Groups)), make(map[Key]int, len(p.Groups)), make(map[string]int, len(p.Groups))
 	for i, g := range p.Groups {
 		if j, dup := p.keys[g.Key]; dup {
 			return Plan{}, fmt.Errorf("vips: groups %q and %q have one key", p.Groups[j].Name, g.Name)
 		}
-		p.keys[g.Key] = i
+		p.names[g.Name], p.keys[g.Key] = i, i
 		for _, r := range g.Resources() {
 			p.owned[r] = i
 		}
@@ -356,21 +357,27 @@ func (p Plan) Owns(resource string) int {
 }
 
 // Find returns the place of the group that has the name, the key in hexadecimal or the
-// address that a person typed, or -1.
+// address that a person typed, with or without its prefix length, or -1. Whoever may vote
+// may ask for any word, so each costs the same, known or not.
 func (p Plan) Find(word string) int {
-	for i, g := range p.Groups {
-		if g.Name == word || g.Key.String() == word {
-			return i
-		}
+	if i, ok := p.names[word]; ok {
+		return i
 	}
-	for i, g := range p.Groups {
-		for _, v := range g.VIPs {
-			if v.Address.String() == word || v.Address.Addr().String() == word {
-				return i
-			}
-		}
+	if key, err := hex.DecodeString(word); err == nil && len(key) == len(Key{}) {
+		return p.Group(Key(key))
 	}
-	return -1
+	if addr, err := netip.ParseAddr(word); err == nil {
+		return p.Owns(addr.String())
+	}
+	prefix, err := netip.ParsePrefix(word)
+	if err != nil {
+		return -1
+	}
+	i := p.Owns(prefix.Addr().String())
+	if i >= 0 && !slices.ContainsFunc(p.Groups[i].VIPs, func(v VIP) bool { return v.Address == prefix }) {
+		return -1
+	}
+	return i
 }
 
 // Rank is the place of a node for a group: the order of Nodes rotated by the group's

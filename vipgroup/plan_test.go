@@ -296,6 +296,41 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// TestFindComparesAddresses: however an address is written, as in a config; a name goes
+// before another group's address.
+func TestFindComparesAddresses(t *testing.T) {
+	six := vipgroup.Group{Name: "six", VIPs: []vipgroup.VIP{{Address: netip.MustParsePrefix("fd00::5/64")}}}
+	named := vipgroup.Group{Name: "fd00:0::5", VIPs: []vipgroup.VIP{{Address: netip.MustParsePrefix("10.0.0.1/24")}}}
+	p, err := vipgroup.NewPlan(vipgroup.Plan{Nodes: []string{"a"}, Groups: []vipgroup.Group{six, named}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for word, want := range map[string]string{
+		"fd00::5": "six", "FD00:0::5": "six", "FD00:0::5/64": "six", "fd00::5/65": "", "fd00::5%eth0": "", "fd00:0::5": named.Name, "10.0.0.1/24": named.Name,
+		strings.ToUpper(vipgroup.KeyOf(six.Resources()).String()): "six",
+	} {
+		got := ""
+		if i := p.Find(word); i >= 0 {
+			got = p.Groups[i].Name
+		}
+		if got != want {
+			t.Errorf("Find(%q) is %q, want %q", word, got, want)
+		}
+	}
+}
+
+// TestFindLooksUp: a word costs the same whatever the size of the plan, be it one that no
+// group goes by: a plugin may vote on thousands of these.
+func TestFindLooksUp(t *testing.T) {
+	small, large := simplePlan(t, 2, 1), simplePlan(t, 2, vipgroup.MaxGroups)
+	for _, word := range []string{"nothing", "10.255.255.1", "10.255.255.1/24", "fd00::1", "0123456789abcdef"} {
+		allocs := func(p vipgroup.Plan) float64 { return testing.AllocsPerRun(10, func() { p.Find(word) }) }
+		if few, many := allocs(small), allocs(large); many > few {
+			t.Errorf("Find(%q) allocates %v times in a plan of 1000 groups, %v in one of one group", word, many, few)
+		}
+	}
+}
+
 // TestRank: for each group the ranks of the nodes are 0 to n-1, each once, in the order
 // of the config from some place on; strangers come last.
 func TestRank(t *testing.T) {

@@ -72,3 +72,16 @@ func TestWith(t *testing.T) {
 		t.Error("the config itself was changed")
 	}
 }
+
+// TestGroupsOfAnAddress: a check and a plugin may name a group by its address, written as
+// people write it.
+func TestGroupsOfAnAddress(t *testing.T) {
+	c, err := Parse("f", []byte(`{ secret: x, nodes: [a], vips: [[{interface: eth0, ip: "FD00:0::5/64"}]],
+  checks: {up: {command: "true", groups: ["FD00:0::5"]}}, plugins: [{command: /bin/true, groups: ["fd00::5/64"]}] }`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Checks[0].Groups; len(got) != 1 || got[0] != c.Plan.Groups[0].Key {
+		t.Errorf("the check speaks for %v", got)
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/vippy-ha/vippy/plugin"
-	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 // asker is a plugin that votes on what the status says once it has a group.
@@ -61,9 +60,8 @@ func TestPluginKnowsTheStatus(t *testing.T) {
 
 // TestVotesNameGroups: people see a group's name, also where a vote has its key.
 func TestVotesNameGroups(t *testing.T) {
-	var plan vipgroup.Plan
-	plan.Groups = []vipgroup.Group{{Key: vipgroup.Key{1, 2}, Name: "web"}}
-	votes := []plugin.Vote{{Group: plan.Groups[0].Key.String(), Bar: true}, {Group: "gone", Bar: true}, {Bar: true}}
+	plan := mustParse(t, planText).Plan
+	votes := []plugin.Vote{{Group: plan.Groups[plan.Find("web")].Key.String(), Bar: true}, {Group: "gone", Bar: true}, {Bar: true}}
 	var got []string
 	for _, v := range renderPlugin(plugin.Report{Votes: votes}, plan).Votes {
 		got = append(got, v.Group)
