@@ -26,7 +26,8 @@ type world struct {
 	mu      sync.Mutex
 	sockets []*fakeSocket
 	diary   []string
-	cut     string // the node whose packets go nowhere and come from nowhere
+	cut     string            // the node whose packets go nowhere and come from nowhere
+	states  map[string]*state // of the nodes, which outlive their processes
 }
 
 func (w *world) write(format string, args ...any) {
@@ -374,8 +375,21 @@ func (n *fakeNode) suspend(d time.Duration) {
 // start runs a daemon with the config's text. Call it in a synctest bubble.
 func (w *world) start(t *testing.T, name, text string, prepare ...func(*fakeNode)) *fakeNode {
 	t.Helper()
-	n := &fakeNode{t: t, name: name, file: text, log: &logged{}, reload: make(chan struct{}, 1), hurry: make(chan struct{}), ended: make(chan error, 1), state: &state{dir: t.TempDir()}}
-	c, err := n.load("", "")
+	n := &fakeNode{t: t, name: name, file: text, log: &logged{}, reload: make(chan struct{}, 1), hurry: make(chan struct{}), ended: make(chan error, 1), state: w.states[name]}
+	if n.state == nil {
+		n.state = &state{dir: t.TempDir()}
+		if w.states == nil {
+			w.states = map[string]*state{}
+		}
+		w.states[name] = n.state
+	}
+	links := []hostLink{{"eth0", []netip.Prefix{netip.MustParsePrefix("10.0.0.100/16")}}, {"eth1", []netip.Prefix{netip.MustParsePrefix("10.1.0.100/16")}}}
+	hostLinks := func() ([]hostLink, error) { return links, nil }
+	file, err := n.load("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, rule, err := n.state.recall(file, hostLinks)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -388,7 +402,6 @@ func (w *world) start(t *testing.T, name, text string, prepare ...func(*fakeNode
 	n.kernel = newFakeKernel(w, name, boottime)
 	boot := uint64(time.Now().UnixNano())
 	from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, 100 + byte(len(w.sockets))}), 5007)
-	links := []hostLink{{"eth0", []netip.Prefix{netip.MustParsePrefix("10.0.0.100/16")}}, {"eth1", []netip.Prefix{netip.MustParsePrefix("10.1.0.100/16")}}}
 	n.loop = newLoop(Options{
 		Config: c, Node: name, Version: "test", Reload: n.reload, Hurry: n.hurry,
 		Plugins: func(*config.Config) []plugin.Plugin { return n.getPlugins() },
@@ -399,8 +412,9 @@ func (w *world) start(t *testing.T, name, text string, prepare ...func(*fakeNode
 		boottime:  boottime,
 		nextBoot:  func() (uint64, error) { boot++; return boot, nil },
 		saveDrain: n.state.saveDrain,
+		rule:      rule,
 		savePlan:  n.state.savePlan,
-		hostLinks: func() ([]hostLink, error) { return links, nil },
+		hostLinks: hostLinks,
 		openChat:  func(chatAt, socket) (socket, error) { return w.socket(name, from), nil },
 		load:      n.load,
 		watch:     func(ctx context.Context, _ string, _ chan<- struct{}) error { <-ctx.Done(); return nil },

@@ -104,13 +104,12 @@ func (h *handover) fits(c *config.Config, node string) error {
 // planned returns the config with the plan that was in force and why it was, and whether the
 // file's is another, which a reload is to look at afterwards.
 func (h *handover) planned(c *config.Config) (_ *config.Config, _ ruling, other bool) {
-	rule := ruling{From: h.From, File: c.Plan}
 	if samePlan(c.Plan, h.Plan) {
-		return c, rule, false
+		return c, ruling{From: h.From, File: c}, false
 	}
-	was := c.With(h.Plan)
-	was.Hash = [len(c.Hash)]byte{} // of no file: for the reload to look closer
-	return was, rule, true
+	file := *c
+	file.Hash = [len(c.Hash)]byte{} // of no file: for the reload to look closer
+	return file.With(h.Plan), ruling{From: h.From, File: &file}, true
 }
 
 // handover is what this program would leave at this moment.

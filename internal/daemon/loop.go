@@ -123,7 +123,7 @@ func newLoop(o Options, p parts) *loop {
 		l.guard = unguarded{}
 	}
 	if l.ruling.From == "" {
-		l.ruling = ruling{From: fromFile, File: c.Plan}
+		l.ruling = ruling{From: fromFile, File: c}
 	}
 	l.hooking = hooking{runner: hook.NewRunner(o.Log), taken: map[vipgroup.Key]bool{}}
 	l.story.log, l.story.emit = o.Log, l.emit

@@ -25,8 +25,9 @@ import (
 type ruling struct {
 	// From is where it came from: fromFile, fromDisk, or the peer that had it.
 	From string
-	// File is the plan of the file as it was last read.
-	File vipgroup.Plan
+	// File is the config as last read from the file, with the file's plan. The one in force
+	// is always derived from it: by another plan, some of the checks have nothing to say.
+	File *config.Config
 	// Trouble is what a restart will have to do without, "" for nothing.
 	Trouble string
 }
@@ -40,8 +41,8 @@ const (
 // note says what a person should know who looks into the file.
 func (r ruling) note(p vipgroup.Plan) string {
 	var parts []string
-	if r.File.Version < p.Version {
-		parts = append(parts, fmt.Sprintf("the file has version %d, which is lower: its nodes and vips have no effect", r.File.Version))
+	if file := r.File.Plan.Version; file < p.Version {
+		parts = append(parts, fmt.Sprintf("the file has version %d, which is lower: its nodes and vips have no effect", file))
 	}
 	var homeless []string
 	for _, g := range p.Groups {
@@ -169,7 +170,7 @@ func (s *state) loadPlan() (p vipgroup.Plan, ok bool, err error) {
 // recall decides at the start between the file's plan and the one that was kept: the higher
 // version rules, of equal ones the file's. What rules is kept.
 func (s *state) recall(c *config.Config, links func() ([]hostLink, error)) (_ *config.Config, r ruling, err error) {
-	r = ruling{From: fromFile, File: c.Plan}
+	r = ruling{From: fromFile, File: c}
 	kept, ok, err := s.loadPlan()
 	if ok && kept.Version > c.Plan.Version {
 		here, e := links()
@@ -228,7 +229,7 @@ func (r *reloader) take(ctx context.Context, o offer) error {
 	if err != nil {
 		l.log.Warn("a new plan gets no interfaces but those that are known", "err", err)
 	}
-	c := old.With(place(o.plan, links, r.ruling.File, old.Plan))
+	c := r.ruling.File.With(place(o.plan, links, r.ruling.File.Plan, old.Plan))
 	if c.Plan.Node(l.name) >= 0 {
 		if err := permitted(c); err != nil {
 			return err

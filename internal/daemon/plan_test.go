@@ -175,6 +175,74 @@ func TestAPlanThatCantBeFollowed(t *testing.T) {
 	})
 }
 
+const checksText = "checks:\n  disk: {command: \"true\"}\n  pg: {command: \"true\", groups: [db]}\n"
+
+// without is bumped without the group that pg of checksText is for.
+func without(version string) string {
+	text, _, _ := strings.Cut(bumped(version), "  - {name: db")
+	return text
+}
+
+func checkNames(c *config.Config) (names []string) {
+	for _, k := range c.Checks {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
+// TestChecksOutliveAPlan: while the plan lacks a check's group the check rests, be that since
+// the start, and with the group it is back.
+func TestChecksOutliveAPlan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		a, b := w.start(t, "a", planText), w.start(t, "b", planText+checksText)
+		time.Sleep(10 * time.Second)
+		runs := func(text string, want ...string) {
+			t.Helper()
+			a.setFile(text)
+			if _, err := a.loop.Do(t.Context(), reloadCommand); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			c := b.loop.published.Load().config
+			got := checkNames(c)
+			if !slices.Equal(got, want) || c.Plan.Version != a.loop.Status().Plan.Version {
+				t.Errorf("by plan %d of %d, b has the checks %v, want %v", c.Plan.Version, a.loop.Status().Plan.Version, got, want)
+			}
+		}
+		runs(without("2"), "disk")
+		runs(bumped("3"), "disk", "pg")
+		runs(without("4"), "disk")
+		if err := b.end(); err != nil {
+			t.Error(err)
+		}
+		b = w.start(t, "b", planText+checksText)
+		time.Sleep(10 * time.Second)
+		runs(without("5"), "disk")
+		runs(bumped("6"), "disk", "pg")
+		for _, n := range []*fakeNode{a, b} {
+			if err := n.end(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestChecksOutliveAnUpgrade: what goes on by a plan without a check's group knows the check,
+// and reads the file again whatever it goes by then.
+func TestChecksOutliveAnUpgrade(t *testing.T) {
+	file := mustParse(t, planText+checksText)
+	h := handover{Plan: mustParse(t, without("2")).Plan}
+	c, rule, other := h.planned(file)
+	if got := checkNames(c); !other || !slices.Equal(got, []string{"disk"}) || c.Plan.Version != 2 {
+		t.Errorf("it goes on by plan %d with %v, the file's is another: %v", c.Plan.Version, got, other)
+	}
+	later := rule.File.With(file.Plan)
+	if got := checkNames(later); !slices.Equal(got, []string{"disk", "pg"}) || later.Hash == file.Hash {
+		t.Errorf("with the group it has %v, and takes the file for read: %v", got, later.Hash == file.Hash)
+	}
+}
+
 // TestPlace: its own name for an address that a host knew, else the sender's
 // if there is one of that name here, else the one on the subnet, else none.
 func TestPlace(t *testing.T) {
@@ -274,7 +342,7 @@ func TestRecall(t *testing.T) {
 		}
 		file := mustParse(t, tt.file)
 		c, r, err := s.recall(file, links)
-		if c.Plan.Version != tt.version || len(c.Plan.Groups) != tt.groups || r.From != tt.from || r.File.Digest() != file.Plan.Digest() {
+		if c.Plan.Version != tt.version || len(c.Plan.Groups) != tt.groups || r.From != tt.from || r.File.Plan.Digest() != file.Plan.Digest() {
 			t.Errorf("%s: plan %d with %d groups from %q", tt.name, c.Plan.Version, len(c.Plan.Groups), r.From)
 		}
 		if (err != nil) != (tt.fault != "") || err != nil && !strings.Contains(err.Error(), tt.fault) {

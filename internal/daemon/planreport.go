@@ -68,7 +68,7 @@ func renderPlan(s *snapshot) ctlsocket.Plan {
 		note = strings.TrimPrefix(note+"; "+unwitnessed, "; ")
 	}
 	return ctlsocket.Plan{Version: p.Version, Digest: p.Digest().String(), From: s.ruling.From,
-		FileVersion: s.ruling.File.Version, Note: note}
+		FileVersion: s.ruling.File.Plan.Version, Note: note}
 }
 
 // renderView says what the last assignment was made of.

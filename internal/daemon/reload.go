@@ -144,7 +144,7 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 	if err != nil {
 		return "", err
 	}
-	rule := ruling{From: r.ruling.From, File: c.Plan}
+	rule := ruling{From: r.ruling.From, File: c}
 	if c.Hash == old.Hash && slices.EqualFunc(c.Secrets, old.Secrets, config.Secret.Equal) {
 		return join("nothing changed", rule.note(old.Plan)), nil
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vippy-ha/vippy/cluster"
+	"github.com/vippy-ha/vippy/internal/config"
 	"github.com/vippy-ha/vippy/plugin"
 	"github.com/vippy-ha/vippy/vipgroup"
 )
@@ -52,7 +53,7 @@ func tellAll(t *testing.T, snapshots ...*snapshot) (lines, events []string) {
 
 // shot is a snapshot of node a, whose groups are as given.
 func shot(p vipgroup.Plan, peers []cluster.PeerStatus, groups ...cluster.GroupStatus) *snapshot {
-	s := &snapshot{status: cluster.Status{Name: "a", Plan: p, Mature: true, Eligible: true, Peers: peers, Groups: groups}, present: map[netip.Addr]bool{}}
+	s := &snapshot{status: cluster.Status{Name: "a", Plan: p, Mature: true, Eligible: true, Peers: peers, Groups: groups}, present: map[netip.Addr]bool{}, ruling: ruling{File: &config.Config{Plan: p}}}
 	for i, g := range groups {
 		if g.Held {
 			for _, v := range p.Groups[i].VIPs {
