@@ -70,6 +70,12 @@ func TestFaultLines(t *testing.T) {
 		{` cluster: a`, `4:2: not YAML or JSON here: value is not allowed in this context; indent a line like its neighbours, and put text that has a colon in quotes`},
 		{`cluster: a: b`, `4:10: not YAML or JSON here: mapping value is not allowed in this context; indent a line like its neighbours, and put text that has a colon in quotes`},
 		{`cluster: @a`, `4:10: not YAML or JSON here: '@' is a reserved character; text that starts with it goes in quotes`},
+		{`cluster: |abc`, `4:10: text that starts with | or > goes in quotes`},
+		{`cluster: "\a\q"`, `4:14: an unknown escape; text that has a \ goes in single quotes`},
+		{`checks: {a}`, "4:10: checks: expected `key: value` (a colon needs a space after it)"},
+		{`cluster: a secret b`, `4:10: cluster: "a secret…" holds a space`},
+		{`secretfile: a`, `4:1: unknown key "secret…"; did you mean "secret_file"?`},
+		{`secret-file: a`, `4:1: unknown key "secret-file"; did you mean "secret_file"?`},
 		{`cluster: {a`, `4:11: not YAML or JSON here: could not find flow map content; a comment starts with #, and text that has a bracket goes in quotes`},
 		{`peers: [a`, `4:8: not YAML or JSON here: sequence end token ']' not found; a bracket that opens here is not closed`},
 		{`cluster: "a`, `4:10: not YAML or JSON here: could not find end character of double-quoted text; a quote that opens here is not closed`},
@@ -240,6 +246,11 @@ func TestSecretStaysHidden(t *testing.T) {
 		"secret: &" + secret, "secret: '" + secret, `secret: "` + secret, "secret: " + secret + "\nsecret: " + secret,
 		"secret: " + secret + "\x00", "secrets: " + secret, "secret_file: " + secret, "secret_file: [" + secret + "]", "secrets: [[" + secret + "]]", "secret: |\n " + secret + "\n\tx",
 		"secret: " + secret + ": x", "secret: @" + secret, "secret: %" + secret, "%" + secret + "\n---\n", "secret: - " + secret,
+		"secret: >" + secret, "secret: |" + secret, "secret: |2" + secret, `secret: "\` + secret,
+		"{secret " + secret + ", nodes: [a]}", "{secret = " + secret + ", nodes: [a]}", "{secret=" + secret + "}", `{"secret", "` + secret + `", nodes: [a]}`,
+		"{secret\t" + secret + "}", "{secret, 12" + secret + "}", "{" + secret + ", " + secret + "}", "{secret " + secret + "\n nodes: [a]}",
+		"secret " + secret + ": x\nnodes: [a]", "secret\t" + secret + ": x", "cluster: a secret " + secret, "{cluster: a\n secret: " + secret + "}",
+		"{nodes: a\n secret: " + secret + "}", "{cluster: a\n secrets [" + secret + "]}",
 	} {
 		_, err := Parse("f", []byte(text))
 		if err == nil {

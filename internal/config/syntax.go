@@ -90,13 +90,22 @@ func invalidByte(data []byte) int {
 	return -1
 }
 
-// syntaxText makes the parser's words say what to do.
+// wantsKey is said where a key has no value, without its text.
+const wantsKey = "expected `key: value` (a colon needs a space after it)"
+
+// syntaxText makes the parser's words say what to do. What they have in double quotes is text
+// of the file, and may be the secret.
 func syntaxText(message string) string {
+	message, _, _ = strings.Cut(message, `"`)
 	switch {
 	case strings.Contains(message, `character '	'`), strings.Contains(message, "tab character"):
 		return "a tab indents this line; outside of brackets YAML wants spaces"
 	case message == "non-map value is specified", message == "unexpected key name":
-		return "expected `key: value` (a colon needs a space after it)"
+		return wantsKey
+	case strings.HasPrefix(message, "invalid header option"):
+		return "text that starts with | or > goes in quotes"
+	case strings.HasPrefix(message, "found unknown escape character"):
+		return `an unknown escape; text that has a \ goes in single quotes`
 	}
 	return "not YAML or JSON here: " + message + syntaxHint(message)
 }

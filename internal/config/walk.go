@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -144,6 +145,9 @@ func (w *walker) entries(n node, known []string, read func(key string, v node)) 
 		// What follows a colon without a space is shown to nobody: it may be the secret.
 		word, _, glued := strings.Cut(key, ":")
 		switch {
+		case kv.Start.Type != token.MappingValueType:
+			// In braces a key may stand alone, and may be the secret.
+			w.fault(node{kv.Key, n.path}, "%s", wantsKey)
 		case !ok:
 			w.fault(node{kv.Key, n.path}, "expected a key in quotes, found %s", describe(at))
 		case dup:
@@ -338,8 +342,12 @@ func tokenText(tk *token.Token) string {
 	return tk.Value
 }
 
-// quote puts a value in quotes, shortened, so that no fault floods a screen.
-func quote(s string) string { return strconv.Quote(shorten(s)) }
+// quote puts a value in quotes, shortened, so that no fault floods a screen. What follows the
+// word secret is left out: a value swallows the next key where a comma or a line end is
+// missing, and a key its value where the colon is.
+func quote(s string) string { return strconv.Quote(shorten(afterSecret.ReplaceAllString(s, "$1…"))) }
+
+var afterSecret = regexp.MustCompile(`(?is)(secret)(?:[^./_s-]|s[^./_-]).*`)
 
 // printable is quote without the quotes.
 func printable(s string) string { q := quote(s); return q[1 : len(q)-1] }
