@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -323,7 +324,7 @@ type fakeNode struct {
 	log    *logged
 	reload chan struct{}
 	hurry  chan struct{}
-	stop   context.CancelFunc
+	stop   func()
 	ended  chan error
 	state  *state // has a directory, and no lock
 
@@ -422,8 +423,8 @@ func (w *world) start(t *testing.T, name, text string, prepare ...func(*fakeNode
 	for _, p := range prepare {
 		p(n)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	n.stop = cancel
+	ctx, cancel := context.WithCancelCause(t.Context())
+	n.stop = func() { cancel(errors.New("terminated")) }
 	go func() {
 		n.ended <- n.loop.live(ctx, boot)
 	}()

@@ -249,7 +249,7 @@ func (l *loop) run(ctx context.Context) error {
 		case <-stop:
 			stop = nil
 			now = l.arise()
-			l.leave(now, "signal")
+			l.leave(now, context.Cause(ctx).Error())
 		case <-hurry:
 			hurry = nil
 			now = l.arise()

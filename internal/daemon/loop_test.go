@@ -59,6 +59,9 @@ func TestStopSeesTheAddressesGoneBeforeTheFarewell(t *testing.T) {
 		if took := time.Since(before); took > 5*time.Second {
 			t.Errorf("stopping took %v, the deadline is 5 s", took)
 		}
+		if !n.log.has(`msg="stopping: handing over" why=terminated`) {
+			t.Errorf("the log does not tell why it stops:\n%s", n.log)
+		}
 		if got := n.kernel.addresses(); len(got) != 0 {
 			t.Errorf("after the end the kernel still has %v", got)
 		}

@@ -139,8 +139,9 @@ type signals struct {
 	caught chan os.Signal
 }
 
-// catch returns a context that SIGTERM, SIGINT or SIGQUIT ends. stop gives the signals back and
-// waits for the goroutine that listens.
+// catch returns a context that SIGTERM, SIGINT or SIGQUIT ends, with the signal's name as the
+// cause, which the log tells. stop gives the signals back and waits for the goroutine that
+// listens.
 func catch(parent context.Context) (context.Context, *signals) {
 	ctx, cancel := context.WithCancelCause(parent)
 	caught := make(chan os.Signal, 8)
