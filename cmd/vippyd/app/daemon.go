@@ -17,6 +17,7 @@ import (
 	"github.com/vippy-ha/vippy/internal/daemon"
 	"github.com/vippy-ha/vippy/internal/upgrade"
 	"github.com/vippy-ha/vippy/plugin"
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 type daemonFlags struct {
@@ -119,12 +120,19 @@ func load(file, node string) (*config.Config, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	short, _, dotted := strings.Cut(host, ".")
-	if dotted && !slices.Contains(c.Plan.Nodes, host) && slices.Contains(c.Plan.Nodes, short) {
-		c, err = config.Load(file, short)
-		return c, short, err
+	if node = nameIn(c.Plan, host); node != host {
+		c, err = config.Load(file, node) // for its notices
 	}
-	return c, host, err
+	return c, node, err
+}
+
+// nameIn returns the name of a host in a plan, be it one of nodes or of voters.
+func nameIn(p vipgroup.Plan, host string) string {
+	short, _, _ := strings.Cut(host, ".")
+	if p.Member(host) < 0 && p.Member(short) >= 0 {
+		return short
+	}
+	return host
 }
 
 // signals are the ones that a daemon understands. SIGABRT is left to Go, which prints

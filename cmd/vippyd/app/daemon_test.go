@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 func TestSignals(t *testing.T) {
@@ -78,6 +80,21 @@ func TestNodeName(t *testing.T) {
 		}
 		if _, got, err := load(file, "given"); err != nil || got != "given" {
 			t.Errorf("nodes %s, -n given: got %q, %v", nodes, got, err)
+		}
+	}
+}
+
+// Whatever this host is called: the rule, of nodes and of voters.
+func TestNameIn(t *testing.T) {
+	p, err := vipgroup.NewPlan(vipgroup.Plan{Nodes: []string{"a", "b.org", "c"}, Voters: []string{"a", "v", "c.org"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]string{
+		"a": "a", "a.org": "a", "b.org": "b.org", "b": "b", "v.example.org": "v", "v": "v", "c.org": "c.org", "x.org": "x.org",
+	} {
+		if got := nameIn(p, host); got != want {
+			t.Errorf("%s goes by %q, want %q", host, got, want)
 		}
 	}
 }
