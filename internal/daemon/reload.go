@@ -23,7 +23,10 @@ type reloader struct {
 	current  *config.Config // as last applied
 	ruling   ruling         // of its plan
 	requests chan reloadRequest
-	offers   chan offer
+	// changed has a token when the file is another. It keeps out of requests: what waits there
+	// reads the file for everybody, and with reload: manual this doesn't.
+	changed chan struct{}
+	offers  chan offer
 	// retire, where set, ends what a reload replaced, once who asked for it has the answer.
 	retire func()
 }
@@ -51,7 +54,7 @@ type swap struct {
 
 func newReloader(l *loop) *reloader {
 	return &reloader{loop: l, path: l.config.Path, current: l.config, ruling: l.ruling,
-		requests: make(chan reloadRequest, 4), offers: make(chan offer, 1)}
+		requests: make(chan reloadRequest, 4), changed: make(chan struct{}, 1), offers: make(chan offer, 1)}
 }
 
 // ask asks for a reload without waiting. What finds no room is as good as done: the
@@ -70,13 +73,12 @@ func (r *reloader) run(ctx context.Context) error {
 	for {
 		select {
 		case q := <-r.requests:
-			message, err := r.apply(ctx, q)
-			if q.reply != nil {
-				q.reply <- reloadAnswer{message, err}
-			}
-			if r.retire != nil {
-				r.retire()
-				r.retire = nil
+			r.do(ctx, q)
+		case <-r.changed:
+			if r.current.Reload == config.Auto {
+				r.do(ctx, reloadRequest{why: "the config file changed"})
+			} else {
+				r.report(r.current)
 			}
 		case o := <-r.offers:
 			r.adopt(ctx, o)
@@ -86,35 +88,30 @@ func (r *reloader) run(ctx context.Context) error {
 	}
 }
 
-// watch turns a changed file into a request, or only a line in the log.
-func (r *reloader) watch(ctx context.Context) error {
-	changed := make(chan struct{}, 1)
-	done := make(chan error, 1)
-	go func() { done <- r.loop.watch(ctx, r.path, changed) }()
-	for {
-		select {
-		case <-changed:
-			r.ask(reloadRequest{why: fileChanged})
-		case err := <-done:
-			if err != nil {
-				r.loop.log.Warn("the config file is not watched: reload by SIGHUP or vippyctl reload", "err", err)
-			}
-			return nil
-		}
+// do does what is asked for, and answers.
+func (r *reloader) do(ctx context.Context, q reloadRequest) {
+	message, err := r.apply(ctx, q)
+	if q.reply != nil {
+		q.reply <- reloadAnswer{message, err}
+	}
+	if r.retire != nil {
+		r.retire()
+		r.retire = nil
 	}
 }
 
-// fileChanged is the request that `reload: manual` only reports.
-const fileChanged = "the config file changed"
+// watch tells of a changed file.
+func (r *reloader) watch(ctx context.Context) error {
+	if err := r.loop.watch(ctx, r.path, r.changed); err != nil {
+		r.loop.log.Warn("the config file is not watched: reload by SIGHUP or vippyctl reload", "err", err)
+	}
+	return nil
+}
 
 // apply reads the file and brings it into force, or says why not. The running config
 // stays on any fault.
 func (r *reloader) apply(ctx context.Context, q reloadRequest) (string, error) {
 	l, old := r.loop, r.current
-	if q.why == fileChanged && old.Reload != config.Auto {
-		r.report(old)
-		return "", nil
-	}
 	l.notifier.reloading()
 	defer l.notifier.ready()
 	message, err := r.replace(ctx, old)

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -201,7 +202,7 @@ func TestAChangedFileIsReportedOrApplied(t *testing.T) {
 				n := w.start(t, "a", soloText+tt.reload)
 				time.Sleep(10 * time.Second)
 				n.setFile(raised + tt.reload)
-				n.loop.reloader.ask(reloadRequest{why: fileChanged})
+				n.loop.reloader.changed <- struct{}{}
 				time.Sleep(time.Second)
 				if got := len(n.loop.Status().Groups); got != tt.groups {
 					t.Errorf("%d groups, want %d", got, tt.groups)
@@ -215,6 +216,53 @@ func TestAChangedFileIsReportedOrApplied(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestChangesDontKeepAReloadOut: however often the file changes that is only reported on, what
+// an operator asks for meanwhile is done.
+func TestChangesDontKeepAReloadOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		save, slow := make(chan struct{}), make(chan struct{})
+		n := w.start(t, "a", soloText, func(n *fakeNode) {
+			n.loop.watch = func(ctx context.Context, _ string, changed chan<- struct{}) error {
+				for {
+					select {
+					case <-save:
+						select {
+						case changed <- struct{}{}:
+						default:
+						}
+					case <-ctx.Done():
+						return nil
+					}
+				}
+			}
+			n.loop.load = func(path, node string) (*config.Config, error) {
+				<-slow
+				return n.load(path, node)
+			}
+		})
+		time.Sleep(10 * time.Second)
+		n.setFile(raised)
+		for range 10 {
+			save <- struct{}{}
+			synctest.Wait()
+		}
+		answer := make(chan string, 1)
+		go func() {
+			message, err := n.loop.Do(t.Context(), reloadCommand)
+			answer <- fmt.Sprint(message, err)
+		}()
+		synctest.Wait()
+		close(slow)
+		if got := <-answer; !strings.Contains(got, "plan 1 with") || len(n.loop.Status().Groups) != 3 {
+			t.Errorf("the answer is %q, and there are %d groups, want 3", got, len(n.loop.Status().Groups))
+		}
+		if err := n.end(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestReloadRefusedAsAWhole: what is wrong in one place leaves everything as it was: nothing
