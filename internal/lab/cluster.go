@@ -22,7 +22,7 @@ type node struct {
 	name string
 	// voter: it only counts for a majority and is none of the plan's nodes.
 	voter bool
-	// num is its number in probes and changes, from 1.
+	// num is its number in probes and changes: its place among the hosts, from 1.
 	num  byte
 	dir  string
 	proc *process
@@ -40,7 +40,6 @@ type node struct {
 
 	responder *responder
 	talker    *talker // while its cable is pulled
-	watcher   *watcher
 	stamps    stampReader
 }
 
@@ -84,6 +83,7 @@ type cluster struct {
 	closed   bool
 	probe    *prober
 	census   *census
+	lookout  *lookout
 	moved    moved
 	// conf is what all nodes have in common, with the highest version of any.
 	conf settings
@@ -175,11 +175,11 @@ func newCluster(o Options) (_ *cluster, err error) {
 		if n.responder, err = respond(n.port, n.num); err != nil {
 			return nil, err
 		}
-		if n.watcher, err = watch(n.port, n.num); err != nil {
-			return nil, err
-		}
 	}
 	if err := c.newTwin(); err != nil {
+		return nil, err
+	}
+	if err := c.lookOut(); err != nil {
 		return nil, err
 	}
 	if c.census, err = count(c.client, c.vips); err != nil {
@@ -276,15 +276,24 @@ func (c *cluster) owners() (map[string]string, error) {
 	return out, nil
 }
 
-// history is every hold so far, as exactly as kernels and daemons tell.
-func (c *cluster) history() ([]hold, error) {
-	var kernel, stamps []change
+// lookOut starts to follow all kernels.
+func (c *cluster) lookOut() (err error) {
+	var ports []*port
 	for _, n := range c.hosts() {
-		seen, err := n.watcher.seen()
-		if err != nil {
-			return nil, err
-		}
-		kernel = append(kernel, seen...)
+		ports = append(ports, n.port)
+	}
+	c.lookout, err = lookOut(ports)
+	return err
+}
+
+// history is every hold since the mark, as exactly as kernels and daemons tell.
+func (c *cluster) history() ([]hold, error) {
+	kernel, err := c.lookout.seen()
+	if err != nil {
+		return nil, err
+	}
+	var stamps []change
+	for _, n := range c.hosts() {
 		said, err := n.stamps.read()
 		if err != nil {
 			return nil, err
@@ -294,16 +303,16 @@ func (c *cluster) history() ([]hold, error) {
 	return holds(refine(kernel, stamps)), nil
 }
 
-// forget drops from history what is over: only what the kernels have now is kept. A long
+// mark drops from history what is over: only what the kernels have now is kept. A long
 // drill would otherwise judge its whole past each time.
-func (c *cluster) forget() error {
+func (c *cluster) mark() error {
 	for _, n := range c.hosts() {
 		if _, err := n.stamps.read(); err != nil {
 			return err
 		}
-		n.watcher.forget()
 		n.stamps.forget()
 	}
+	c.lookout.mark()
 	return nil
 }
 
@@ -340,9 +349,9 @@ func (c *cluster) close() error {
 		if n.responder != nil {
 			n.responder.close()
 		}
-		if n.watcher != nil {
-			n.watcher.close()
-		}
+	}
+	if c.lookout != nil {
+		c.lookout.close()
 	}
 	if c.wire != nil {
 		c.wire.close()

@@ -130,7 +130,7 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 		}
 	}
 	d.screen.doing(fault, victim.name)
-	if err := d.forget(); err != nil {
+	if err := d.mark(); err != nil {
 		return r, err
 	}
 	d.census.begin()

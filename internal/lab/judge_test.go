@@ -114,6 +114,7 @@ func TestOverlap(t *testing.T) {
 		{"deleted by somebody else, heard of late, and back with a stamp",
 			[]change{come(1, 0), go_(1, 14), come(1, 14), come(2, 20)}, []change{come(1, 11)}, 0, 25, 5 * time.Millisecond},
 		{"a stamp of another time", []change{come(1, 0), come(2, 1000), go_(1, 1002)}, []change{go_(1, 600)}, 0, 9999, 2 * time.Millisecond},
+		{"a daemon that says what would hide it", []change{come(1, 0), come(2, 10), go_(1, 40)}, []change{go_(1, 9)}, 0, 99, 30 * time.Millisecond},
 		{"a stamp of what the kernel never saw", []change{come(1, 0), come(2, 8), go_(1, 10)}, []change{come(3, 5), go_(2, 9)}, 0, 99, 2 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

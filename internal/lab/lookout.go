@@ -18,7 +18,8 @@ import (
 // compared to some microseconds without the word of any program: one thread, as urgent as
 // the probe's, takes what all of them report, and gives it one stamp. An address that moves
 // is seen to leave before or together with its arrival elsewhere, never after it, and
-// likewise the other way round.
+// likewise the other way round. A lookout that lost a report can't tell any more whether two
+// had an address, and says so for good.
 type lookout struct {
 	socks []*nl.NetlinkSocket
 	bell  int // an eventfd (eventfd(2)): rung to end
@@ -34,8 +35,9 @@ type lookout struct {
 // lookoutBuffer holds the events of some thousand addresses.
 const lookoutBuffer = 8 << 20
 
-// lookOut starts to follow the kernels of hosts.
-func lookOut(hosts []*Host) (_ *lookout, err error) {
+// lookOut starts to follow the kernels of hosts. The number of each host is its place among
+// ports, from 1.
+func lookOut(ports []*port) (_ *lookout, err error) {
 	l := &lookout{done: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -45,19 +47,22 @@ func lookOut(hosts []*Host) (_ *lookout, err error) {
 	if l.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	for _, h := range hosts {
-		err := h.port.space.do(func() error {
+	for _, p := range ports {
+		err := p.space.do(func() error {
 			sock, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_IPV4_IFADDR)
 			if err != nil {
 				return err
 			}
 			l.socks = append(l.socks, sock)
-			return sock.SetReceiveBufferSize(lookoutBuffer, true)
+			if sock.SetReceiveBufferSize(lookoutBuffer, true) == nil {
+				return nil
+			}
+			return sock.SetReceiveBufferSize(lookoutBuffer, false) // in a user namespace: as much as is allowed
 		})
 		if err != nil {
 			return nil, fmt.Errorf("follow addresses: %w", err)
 		}
-		has, err := h.port.table()
+		has, err := p.table()
 		if err != nil {
 			return nil, err
 		}
@@ -95,8 +100,11 @@ func (l *lookout) run() {
 				switch {
 				case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 					continue
+				case errors.Is(err, unix.ENOBUFS):
+					l.fail(fmt.Errorf("follow addresses of host %d: reports were lost; as root there is more room for them, else net.core.rmem_max: %w", i+1, err))
+					return
 				case err != nil:
-					l.fail(fmt.Errorf("follow addresses of node%d: %w", i+1, err))
+					l.fail(fmt.Errorf("follow addresses of host %d: %w", i+1, err))
 					return
 				}
 				more = true
@@ -116,7 +124,7 @@ func (l *lookout) fail(err error) {
 func (l *lookout) take(place int, datagram []byte, at instant) {
 	msgs, err := syscall.ParseNetlinkMessage(datagram)
 	if err != nil {
-		l.fail(fmt.Errorf("follow addresses of node%d: %w", place+1, err))
+		l.fail(fmt.Errorf("follow addresses of host %d: %w", place+1, err))
 		return
 	}
 	for _, m := range msgs {
@@ -125,7 +133,7 @@ func (l *lookout) take(place int, datagram []byte, at instant) {
 		}
 		attrs, err := nl.ParseRouteAttr(m.Data[unix.SizeofIfAddrmsg:])
 		if err != nil {
-			l.fail(fmt.Errorf("follow addresses of node%d: %w", place+1, err))
+			l.fail(fmt.Errorf("follow addresses of host %d: %w", place+1, err))
 			return
 		}
 		for _, a := range attrs {
@@ -167,19 +175,24 @@ func (l *lookout) has() (out []map[netip.Addr]bool, err error) {
 	return out, l.err
 }
 
-// history returns the holds since the mark; those from before it begin at from.
-func (l *lookout) history(from instant) ([]hold, error) {
+// seen returns the changes since the mark; what was there before it came at 0.
+func (l *lookout) seen() (all []change, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var all []change
 	for i, has := range l.before {
 		for addr, is := range has {
 			if is {
-				all = append(all, change{byte(i + 1), addr, true, from})
+				all = append(all, change{byte(i + 1), addr, true, 0})
 			}
 		}
 	}
-	return holds(slices.Concat(all, l.changes)), l.err
+	return slices.Concat(all, l.changes), l.err
+}
+
+// history returns the holds since the mark.
+func (l *lookout) history() ([]hold, error) {
+	all, err := l.seen()
+	return holds(all), err
 }
 
 func (l *lookout) close() {

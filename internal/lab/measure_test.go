@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"runtime"
@@ -34,9 +35,9 @@ func bench(t *testing.T) *cluster {
 		if n.responder, err = respond(p, n.num); err != nil {
 			t.Fatal(err)
 		}
-		if n.watcher, err = watch(p, n.num); err != nil {
-			t.Fatal(err)
-		}
+	}
+	if err := c.lookOut(); err != nil {
+		t.Fatal(err)
 	}
 	if c.census, err = count(c.client, c.vips); err != nil {
 		t.Fatal(err)
@@ -77,18 +78,14 @@ func (c *cluster) served(t *testing.T, vip netip.Addr, by *node) {
 	}
 }
 
-// history without daemons' logs.
+// kernels is what they reported so far.
 func (c *cluster) kernels(t *testing.T) []hold {
 	t.Helper()
-	var all []change
-	for _, n := range c.nodes {
-		seen, err := n.watcher.seen()
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, seen...)
+	all, err := c.lookout.history()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return holds(all)
+	return all
 }
 
 func TestMeasuresGap(t *testing.T) {
@@ -141,26 +138,19 @@ func TestMeasuresTwoOwners(t *testing.T) {
 		}
 	}
 	c.plumb(t, a, vip, false)
-	for {
-		have, err := a.watcher.seen()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(have) == 2 {
-			break
-		}
+	for c.kernels(t)[0].to == forever {
 		if err := pause(t.Context(), time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// The watchers may be late by whatever the machine pleases, but see the order.
+	// The lookout may be late by whatever the machine pleases, but sees the order.
 	if d, most := overlap(c.kernels(t), at, now()), time.Duration(now()-at); d <= 0 || d > most {
 		t.Errorf("two owners for %v, the test took %v", d, most)
 	}
 }
 
 // An extended lifetime is no change; an address that the kernel drops by itself is one.
-func TestWatchSeesExpiryAndNoExtension(t *testing.T) {
+func TestLookoutSeesExpiryAndNoExtension(t *testing.T) {
 	c := bench(t)
 	a, vip := c.nodes[0], c.vips[0]
 	addr := &netlink.Addr{IPNet: &net.IPNet{IP: vip.AsSlice(), Mask: net.CIDRMask(32, 32)}, ValidLft: 1, PreferedLft: 1}
@@ -170,23 +160,57 @@ func TestWatchSeesExpiryAndNoExtension(t *testing.T) {
 		}
 	}
 	extended := now()
-	for {
-		seen, err := a.watcher.seen()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(seen) >= 2 {
-			if !seen[0].present || seen[1].present || seen[1].at.sub(extended) < 900*time.Millisecond {
-				t.Errorf("want the address to come once and go after a second: %+v", seen)
-			}
-			break
-		}
+	var seen []change
+	for len(seen) < 2 {
 		if err := pause(t.Context(), 10*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
+		c.lookout.mu.Lock()
+		seen = slices.Clone(c.lookout.changes)
+		c.lookout.mu.Unlock()
+	}
+	if !seen[0].present || seen[1].present || seen[1].at.sub(extended) < 900*time.Millisecond {
+		t.Errorf("want the address to come once and go after a second: %+v", seen)
 	}
 	if have, err := a.table(); err != nil || len(have) != 0 {
 		t.Errorf("the table still has %v (%v)", have, err)
+	}
+}
+
+// Reports that are lost may have been of two owners: whoever asks from then on gets an error.
+func TestLookoutOwnsUpToALoss(t *testing.T) {
+	c := bench(t)
+	a, vip := c.nodes[0], c.vips[0]
+	if err := c.lookout.socks[0].SetReceiveBufferSize(1, false); err != nil { // as small as it gets
+		t.Fatal(err)
+	}
+	c.lookout.mu.Lock() // it stands still
+	for range 100 {
+		c.plumb(t, a, vip, true)
+		c.plumb(t, a, vip, false)
+	}
+	c.lookout.mu.Unlock()
+	<-c.lookout.done
+	if _, err := c.lookout.history(); !errors.Is(err, unix.ENOBUFS) {
+		t.Errorf("lost reports gave the error %v", err)
+	}
+}
+
+// What was before the mark is known to be there, and takes no room.
+func TestLookoutForgets(t *testing.T) {
+	c := bench(t)
+	a, b, vip := c.nodes[0], c.nodes[1], c.vips[0]
+	c.plumb(t, b, vip, true)
+	c.plumb(t, b, vip, false)
+	c.plumb(t, a, vip, true)
+	for all := c.kernels(t); len(all) < 2; all = c.kernels(t) {
+		if err := pause(t.Context(), time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.lookout.mark()
+	if all := c.kernels(t); !slices.Equal(all, []hold{{a.num, vip, 0, forever}}) {
+		t.Errorf("after the mark: %+v", all)
 	}
 }
 

@@ -8,9 +8,18 @@ import (
 	"time"
 )
 
-// stampReach is how far a daemon's stamp may be from the event that the kernel sent about
-// the same change.
-const stampReach = 250 * time.Millisecond
+// A change is an address that came into a node's kernel or left it.
+type change struct {
+	// node is the number of the node.
+	node    byte
+	addr    netip.Addr
+	present bool
+	at      instant
+}
+
+// stampReach is how much earlier than the lab got to the kernel's report of a change a
+// daemon's stamp of it may be: as much as the lab's urgent thread is ever late.
+const stampReach = 20 * time.Millisecond
 
 // A hold is one time in which a node's kernel had an address.
 type hold struct {
@@ -24,9 +33,9 @@ const forever = instant(1<<63 - 1)
 
 // refine moves the changes that the kernels reported to when they happened. The kernel's
 // list is complete but stamped when the lab got to it; a daemon's stamp is taken right
-// after its call, but a daemon is not asked to be honest or alive. Both are after the
-// fact, so the earlier of the two is the nearer. The changes of each node are in the order of
-// its kernel, which stays.
+// after its call, but a daemon is not asked to be honest or alive, and so believed by no more
+// than stampReach. Both are after the fact, so the earlier of the two is the nearer. The
+// changes of each node are in the order of its kernel, which stays.
 func refine(kernel, stamps []change) []change {
 	out := slices.Clone(kernel)
 	used := make([]bool, len(stamps))

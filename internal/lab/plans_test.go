@@ -29,7 +29,7 @@ func (r rollout) without(what string, own []*node, do func() error) {
 	}
 	before, err := r.tables()
 	check(err)
-	check(r.forget())
+	check(r.mark())
 	r.census.begin()
 	r.probe.focus(nil)
 	r.probe.begin()

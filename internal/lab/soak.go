@@ -168,7 +168,7 @@ func (s *soak) drawBlow(may func(blow) bool) blow {
 // this one doesn't, it says why.
 func (s *soak) step(ctx context.Context, blows []blow) (wrong string, err error) {
 	s.report.Steps++
-	if err := s.forget(); err != nil {
+	if err := s.mark(); err != nil {
 		return "", err
 	}
 	s.census.begin()

@@ -101,7 +101,11 @@ func (s *Stage) ClientAddr() netip.Addr { return s.client.addr }
 // are for the time between the two.
 func (s *Stage) Ask(vips []netip.Addr) (every time.Duration, err error) {
 	s.Hush()
-	if s.lookout, err = lookOut(s.Hosts); err != nil {
+	var ports []*port
+	for _, h := range s.Hosts {
+		ports = append(ports, h.port)
+	}
+	if s.lookout, err = lookOut(ports); err != nil {
 		return 0, err
 	}
 	round := tick
@@ -223,7 +227,7 @@ func (s *Stage) End() (Sight, error) {
 			out.Served = max(out.Served, lost.last.sub(s.begin))
 		}
 	}
-	all, err := s.lookout.history(s.begin)
+	all, err := s.lookout.history()
 	if err != nil {
 		return Sight{}, err
 	}

@@ -13,17 +13,12 @@ import (
 // an address of its own. It has no service, since it must never have a VIP.
 func (c *cluster) newTwin() error {
 	p := c.wire.ports[len(c.wire.ports)-1]
-	c.twin = &node{port: p, name: "twin", num: byte(len(c.wire.ports)), dir: filepath.Join(c.dir.path, "twin")}
+	c.twin = &node{port: p, name: "twin", num: byte(len(c.nodes) + 1), dir: filepath.Join(c.dir.path, "twin")}
 	c.twin.stamps = stampReader{path: logPath(c.twin.dir), node: c.twin.num}
 	if err := os.Mkdir(c.twin.dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(c.twin.stamps.path, nil, 0o600); err != nil {
-		return err
-	}
-	var err error
-	c.twin.watcher, err = watch(p, c.twin.num)
-	return err
+	return os.WriteFile(c.twin.stamps.path, nil, 0o600)
 }
 
 // hosts are all machines on which a vippyd may run.

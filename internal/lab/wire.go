@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -154,3 +155,26 @@ func (w *wire) close() {
 		w.space.close()
 	}
 }
+
+// table returns the VIPs in the host's kernel.
+func (p *port) table() (map[netip.Addr]bool, error) {
+	for {
+		addrs, err := p.inside.AddrList(p.link, unix.AF_INET)
+		if errors.Is(err, netlink.ErrDumpInterrupted) {
+			continue // it changed meanwhile
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: list addresses: %w", p.space.name, err)
+		}
+		out := map[netip.Addr]bool{}
+		for _, a := range addrs {
+			if addr, ok := netip.AddrFromSlice(a.IP.To4()); ok && isVIP(addr) {
+				out[addr] = true
+			}
+		}
+		return out, nil
+	}
+}
+
+// isVIP says whether an address is one of the lab's VIPs rather than a host's own.
+func isVIP(addr netip.Addr) bool { return subnet.Contains(addr) && addr.As4()[2] > 0 }
