@@ -77,7 +77,8 @@ type cluster struct {
 	noMulticast *filter
 	// undo are what faults put on the wire, until heal.
 	undo []interface{ close() error }
-	// flooded is how many datagrams a second the last flood sent, floodFor how long one lasts.
+	// flooded is how many datagrams a second a flood sent that has ended and wasn't told of yet,
+	// floodFor how long one lasts.
 	flooded  int
 	floodFor time.Duration
 	closed   bool

@@ -155,9 +155,9 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	if fault == "plugins" {
 		r.failIf(victim.pluginsFared(ctx))
 	}
-	if fault == "flood" {
-		r.Rate = d.flooded
-		d.screen.say("lab: the flood was %d forged datagrams a second for %v", r.Rate, d.floodFor)
+	if d.flooded != 0 { // it has ended, as part of this fault or left by another
+		d.screen.say("lab: the flood was %d forged datagrams a second", d.flooded)
+		r.Rate, d.flooded = d.flooded, 0
 	}
 	if fault == "contest" {
 		r.failIf(d.defended(victim))

@@ -159,7 +159,7 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 	case "service-back":
 		return n.serveAgain(ctx)
 	case "plugins", "plugins-end":
-		return c.meddleWithPlugins(n, fault == "plugins")
+		return c.meddleWithPlugins(ctx, n, fault == "plugins")
 	case "end-twin":
 		return c.endTwin(ctx, n)
 	case "memory":
@@ -182,7 +182,7 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 	case "foreign-key":
 		return c.alienate(ctx, n)
 	case "reload":
-		return c.reload(n, c.interval*4/5, c.stale*6/5)
+		return c.reload(ctx, n, c.interval*4/5, c.stale*6/5)
 	case "upgrade":
 		return c.upgrade(ctx, n)
 	case "bump":
@@ -193,7 +193,7 @@ func (c *cluster) inflict(ctx context.Context, fault string, n *node) error {
 	case "rekey":
 		return c.rekey(ctx)
 	case "reload-back":
-		return c.reloadBack()
+		return c.reloadBack(ctx)
 	case "split":
 		if c.conf.partition == single { // one against a majority
 			return errors.Join(c.oneWayIn(n), c.oneWayOut(n))

@@ -48,7 +48,7 @@ func withIPv6(t *testing.T) (c *cluster, vip netip.Addr) {
 		t.Fatalf("%s (%v)", wrong, err)
 	}
 	c.groups = append(c.groups, group{name: "six", prefer: c.nodes[0].name, vips: []netip.Addr{vip}})
-	if err := c.reloadBack(); err != nil {
+	if err := c.reloadBack(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return c, vip

@@ -118,18 +118,18 @@ func (c *cluster) alienate(ctx context.Context, n *node) error {
 
 // reload gives a node other times and a plan of the next version, which its status shows
 // once they are in force.
-func (c *cluster) reload(n *node, interval, stale time.Duration) error {
+func (c *cluster) reload(ctx context.Context, n *node, interval, stale time.Duration) error {
 	c.conf.version++
 	n.conf.version, n.conf.interval, n.conf.stale = c.conf.version, interval, stale
-	return c.reread(n)
+	return c.reread(ctx, n)
 }
 
 // reloadBack gives all nodes the same config again, of one more version.
-func (c *cluster) reloadBack() error {
+func (c *cluster) reloadBack(ctx context.Context) error {
 	c.nextPlan()
 	for _, n := range c.nodes {
 		n.conf = c.conf
-		if err := c.reread(n); err != nil {
+		if err := c.reread(ctx, n); err != nil {
 			return err
 		}
 	}
@@ -137,18 +137,18 @@ func (c *cluster) reloadBack() error {
 }
 
 // reread writes a node's settings and lets its daemon read them.
-func (c *cluster) reread(n *node) error {
+func (c *cluster) reread(ctx context.Context, n *node) error {
 	if err := c.configure(n); err != nil {
 		return err
 	}
 	// One that is yet to start would die of the signal, or not know what it means.
-	late, cancel := context.WithTimeout(context.Background(), stopLimit)
+	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
 	for n.proc.running() {
-		if _, err := n.ask(late); err == nil || n.hung {
+		if _, err := n.ask(ctx); err == nil || n.hung {
 			return n.proc.signal(unix.SIGHUP)
 		}
-		if err := pause(late, pollEvery); err != nil {
+		if err := pause(ctx, pollEvery); err != nil {
 			return fmt.Errorf("%s does not answer, so it isn't told to reload: %w", n.name, err)
 		}
 	}

@@ -28,7 +28,7 @@ func (n *node) give(s settings) {
 func (c *cluster) bump(ctx context.Context, n *node) (spread time.Duration, err error) {
 	n.give(c.nextPlan())
 	begin := now()
-	if err := c.reread(n); err != nil {
+	if err := c.reread(ctx, n); err != nil {
 		return 0, err
 	}
 	err = c.agree(ctx, func(st ctlsocket.Status) string {
@@ -56,7 +56,7 @@ func (c *cluster) clash(ctx context.Context, n *node) error {
 	}
 	s.delay += time.Hour
 	second.give(s)
-	if err := errors.Join(c.configure(n), c.configure(second), c.reread(n), c.reread(second)); err != nil {
+	if err := errors.Join(c.configure(n), c.configure(second), c.reread(ctx, n), c.reread(ctx, second)); err != nil {
 		return err
 	}
 	return c.agree(ctx, conflict)

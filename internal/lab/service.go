@@ -87,15 +87,15 @@ func (n *node) serveAgain(ctx context.Context) error {
 }
 
 // meddleWithPlugins gives a node plugins that do all that they must not, or takes them away.
-func (c *cluster) meddleWithPlugins(n *node, hostile bool) error {
+func (c *cluster) meddleWithPlugins(ctx context.Context, n *node, hostile bool) error {
 	n.conf.hostile = hostile
-	return c.reread(n)
+	return c.reread(ctx, n)
 }
 
 // pluginsFared says what is wrong with how a node told of its hostile plugins: it must
 // still be able to, and have noticed.
 func (n *node) pluginsFared(ctx context.Context) string {
-	s, err := n.socket.Status(ctx)
+	s, err := n.ask(ctx)
 	if err != nil {
 		return err.Error()
 	}

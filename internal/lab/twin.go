@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,16 +48,18 @@ func (c *cluster) doubleIdle(ctx context.Context, n *node) error {
 	if err := n.do(ctx, ctlsocket.Drain); err != nil {
 		return err
 	}
-	for has := true; has; {
-		table, err := n.table()
-		if err != nil {
-			return err
+	wrong, err := c.until(ctx, 0, nil, func() (string, error) {
+		has, err := n.table()
+		if len(has) > 0 {
+			return fmt.Sprintf("%s was drained and has %d addresses still", n.name, len(has)), err
 		}
-		if has = len(table) > 0; has {
-			if err := pause(ctx, pollEvery); err != nil {
-				return err
-			}
-		}
+		return "", err
+	})
+	if err != nil {
+		return err
+	}
+	if wrong != "" {
+		return errors.New(wrong)
 	}
 	return c.double(n)
 }
