@@ -92,7 +92,7 @@ type cluster struct {
 	interval, stale time.Duration
 }
 
-// vippyd's defaults (CONTRACT: interval, stale), which scale how long the lab watches.
+// vippyd's defaults (docs/reference.md "Keys"), which scale how long the lab watches.
 const (
 	defaultInterval = 100 * time.Millisecond
 	defaultStale    = 500 * time.Millisecond

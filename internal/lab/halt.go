@@ -11,8 +11,8 @@ import (
 )
 
 // starved is how long a starved daemon gets no processor: less than a lifetime of 1 s by
-// more than the 0.4 s that may have passed since the last extension (DESIGN: dead-man's
-// switches), so neither guard nor kernel may take anything from it.
+// more than the 0.4 s that may have passed since the last extension (docs/architecture.md "The
+// guard"), so neither guard nor kernel may take anything from it.
 const starved = 500 * time.Millisecond
 
 // starvedMost is how long it may become on a busy machine and still be that fault.

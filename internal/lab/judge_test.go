@@ -258,7 +258,7 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// The JSON has CONTRACT's fields, spelled so.
+// The JSON has the fields of docs/reference.md "Lab", spelled so.
 func TestResultJSON(t *testing.T) {
 	moved := 12.5
 	r := Result{Fault: "stop", Victim: "node1", GapMS: 2, DualMS: 0, MovedMS: &moved, LateMS: 0.5,
@@ -305,7 +305,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// The drill is CONTRACT's, in its order.
+// The drill is that of docs/reference.md "Lab", in its order.
 func TestFaultNames(t *testing.T) {
 	want := []string{"none", "stop", "return", "drain", "undrain", "move", "kill", "kill-guard", "kill-both", "hang", "wake", "link-down", "link-up",
 		"cut", "heal", "split", "one-way-in", "one-way-out", "starve", "freeze", "thaw", "meddle", "contest", "foreign-key", "reload",

@@ -3,9 +3,10 @@
 // and the judgement of what the client saw and which kernels held what.
 //
 // It leaves alone how vippy decides. It trusts no daemon's opinion: ownership is read from
-// the kernels' address tables, service from the client's answers; the status of a daemon
-// is only asked whether it has finished. Everything is done through netlink and system
-// calls: no external command, no named namespace, nothing that outlives the process.
+// the kernels' address tables, service from the client's answers, neither ever from a status;
+// some faults also judge what the status says. The lab sets up and faults the network by
+// netlink and system calls; only a node's stand-in service and its hostile plugins are
+// external programs. No named namespace, nothing outlives the process.
 package lab
 
 import (
@@ -49,11 +50,11 @@ type Options struct {
 	Faults []string
 	// Runs is how often the drill is repeated, default 1.
 	Runs int
-	// Soak, where not 0, does faults at random for so long instead of the drill, which follow
-	// from Seed. It needs root.
+	// Soak, if positive, replaces the drill by random faults for that long; Seed determines
+	// them. It needs root.
 	Soak time.Duration
 	Seed uint64
-	// JSON writes one object a line (CONTRACT "Lab JSON") instead of tables.
+	// JSON writes one object a line (docs/reference.md "Lab") instead of tables.
 	JSON bool
 	// Interactive leaves the cluster up and reads commands from Stdin instead.
 	Interactive bool

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A process is one run of vippyd in a node's namespace.
+// A process is one run of a program (vippyd, a service, keepalived) in a host's namespace.
 type process struct {
 	cmd    *exec.Cmd
 	ended  chan struct{}

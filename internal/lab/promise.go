@@ -24,7 +24,7 @@ const (
 	everything
 )
 
-// A promise is what DESIGN ("What a client sees") says about a fault.
+// A promise is what the README ("What it promises") says, in numbers, about a fault.
 type promise struct {
 	moves scope
 	// untouched: no address is touched, so that no probe of any may be lost.
@@ -64,7 +64,7 @@ const (
 	overdue = 1020 * time.Millisecond
 )
 
-// asked is T of DESIGN.
+// asked is T of docs/protocol.md.
 func (t times) asked() time.Duration { return max(t.interval/2, 50*time.Millisecond) }
 
 // silent is how long an address must have been silent that nobody released.

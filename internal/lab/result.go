@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Result is what one fault did: an object of CONTRACT's "Lab JSON".
+// A Result is what one fault did: an object of docs/reference.md "Lab".
 type Result struct {
 	Fault  string `json:"fault"`
 	Victim string `json:"victim"`
@@ -66,8 +66,8 @@ type Summary struct {
 	MovedWorstMS  *float64 `json:"moved_worst_ms"`
 	DualWorstMS   float64  `json:"dual_worst_ms"`
 	LateWorstMS   float64  `json:"late_worst_ms"`
-	// Bounds are what DESIGN promises at these times; null without the noise floor, which
-	// the fault none measures.
+	// Bounds are what is promised at these times; null without the noise floor, which the
+	// fault none measures.
 	Bounds *Bounds `json:"bounds"`
 }
 

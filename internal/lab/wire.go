@@ -31,8 +31,8 @@ type port struct {
 }
 
 // A wire is a switch with a cable to each host: a Linux bridge in a namespace of its own.
-// Every fault of the wire is a flag of a bridge port (see cable), so it needs no packet
-// filter, no traffic control and no loaded program, and works in a user namespace too.
+// Faults of a whole port are flags of the bridge port (cable.go); those between two hosts, or
+// of the chat alone, are nftables rules (filter.go). Both work in a user namespace too.
 type wire struct {
 	space  *space
 	handle *netlink.Handle
