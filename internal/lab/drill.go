@@ -152,16 +152,9 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	if guard != 0 {
 		r.failIf(d.guardKept(ctx, victim, guard))
 	}
-	if fault == "plugins" {
-		r.failIf(victim.pluginsFared(ctx))
-	}
 	if d.flooded != 0 { // it has ended, as part of this fault or left by another
 		d.screen.say("lab: the flood was %d forged datagrams a second", d.flooded)
 		r.Rate, d.flooded = d.flooded, 0
-	}
-	if fault == "contest" {
-		r.failIf(d.defended(victim))
-		r.failIf(d.told(ctx, victim))
 	}
 	if promised.untouched {
 		r.failIf(d.probe.unanswered())
@@ -169,8 +162,8 @@ func (d *driller) fault(ctx context.Context, fault string, victim *node, mend st
 	if err := d.judge(&r, promised, victim, at); err != nil {
 		return r, err
 	}
-	if fault == "move" {
-		r.failIf(d.arrived(&r))
+	if promised.after != nil {
+		r.failIf(promised.after(ctx, d, &r, victim))
 	}
 	return r, nil
 }
@@ -271,7 +264,7 @@ func (d *driller) judge(r *Result, promised promise, victim *node, at instant) (
 				worst = max(worst, silence[v])
 			}
 			// What a meddler deleted counts as moved where it came back, wherever that is.
-			if n := d.node(r.meanwhile[g.name]); n != nil && (before != n.name || r.Fault == "meddle") {
+			if n := d.node(r.meanwhile[g.name]); n != nil && (before != n.name || promised.returns) {
 				movers[v] = n.num
 			}
 		}

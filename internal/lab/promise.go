@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -38,8 +39,12 @@ type promise struct {
 	twoOwners bool
 	// sameGuard: the victim has the same guard before and after.
 	sameGuard bool
+	// returns: what comes back counts as moved. takesNothing: its victim gets nothing.
+	returns, takesNothing bool
 	// watch is how long the cluster is watched at least.
 	watch time.Duration
+	// after, if not nil, says what is wrong in the end beside that, "" for nothing.
+	after func(ctx context.Context, d *driller, r *Result, victim *node) string
 	bounds
 }
 
@@ -81,7 +86,7 @@ func (t times) lost() time.Duration { return t.silent() + 2*t.interval }
 // remembered is when the last address is taken of a lost host for which a switch answers.
 func (t times) remembered() time.Duration { return t.lifetime + 1050*time.Millisecond + t.lost() }
 
-// of is the promise about a fault.
+// of is the promise about a fault; there must be one.
 func (t times) of(fault string) promise {
 	// No gap at all is noise too.
 	p := promise{bounds: bounds{median: 2 * time.Millisecond, worst: 10 * time.Millisecond},
@@ -93,12 +98,16 @@ func (t times) of(fault string) promise {
 		p.moves, p.sameGuard, p.untouched = nothing, true, true
 	case "kill-guard", "upgrade":
 		p.moves, p.untouched = nothing, true
+	case "return", "wake", "link-up", "heal", "thaw":
 	case "stop":
 		p.empties = true
 	case "drain":
 		p.empties, p.sameGuard = true, true
-	case "undrain", "move":
+	case "undrain":
 		p.sameGuard = true
+	case "move":
+		p.sameGuard = true
+		p.after = func(_ context.Context, d *driller, r *Result, _ *node) string { return d.arrived(r) }
 	case "kill":
 		p.empties = true
 		p.bounds = bounds{10 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond}
@@ -108,14 +117,18 @@ func (t times) of(fault string) promise {
 	case "plugins": // with the time to crash, and to be started again, several times
 		p.moves, p.sameGuard = nothing, true
 		p.watch = 3 * time.Second
+		p.after = func(ctx context.Context, _ *driller, _ *Result, n *node) string { return n.pluginsFared(ctx) }
 	case "restart": // the worst of several kills
 		p.bounds = both(50*time.Millisecond, 0)
 	case "meddle":
-		p.sameGuard = true
+		p.sameGuard, p.returns = true, true
 		p.bounds = bounds{10 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond}
 	case "contest": // until it is defended, which may be every 100 ms
 		p.moves, p.sameGuard = nothing, true
 		p.bounds = both(100*time.Millisecond, 0)
+		p.after = func(ctx context.Context, d *driller, _ *Result, n *node) string {
+			return cmp.Or(d.defended(n), d.told(ctx, n))
+		}
 	case "hang":
 		p.empties = true
 		p.bounds = both(10*time.Millisecond, t.lifetime+50*time.Millisecond)
@@ -148,7 +161,7 @@ func (t times) of(fault string) promise {
 		// All of it, and the switch, share the processors of one machine with the client.
 		p.bounds = bounds{median: 10 * time.Millisecond, worst: 50 * time.Millisecond}
 	case "foreign-key":
-		p.empties = true
+		p.empties, p.takesNothing = true, true
 		p.watch = foreignMature + t.lost() + 5*t.interval // it must have had the time to take something
 	case "twin", "twin-idle":
 		p.lasts, p.sameGuard = true, true
@@ -165,6 +178,8 @@ func (t times) of(fault string) promise {
 		p.moves, p.lasts, p.twoOwners = everything, true, true
 		p.watch = 3*t.stale + 10*t.interval
 		p.bounds = both(100*time.Millisecond, 0) // the client's way back, once healed
+	default:
+		panic("lab: nothing is promised about " + fault)
 	}
 	return p
 }
@@ -188,12 +203,12 @@ func took(all []hold, node byte, since instant) []netip.Addr {
 
 // keptPeace says what a fault moved that it must not move, "" for nothing.
 func (c *cluster) keptPeace(r *Result, victim *node, history []hold, at instant) string {
-	moves := c.times().of(r.Fault).moves
+	promised := c.times().of(r.Fault)
 	may := map[netip.Addr]bool{}
 	for _, g := range c.groups {
 		before, after := r.Before[g.name] == victim.name, r.After[g.name] == victim.name
 		for _, v := range g.vips {
-			switch moves {
+			switch promised.moves {
 			case itsOwn:
 				may[v] = before || after
 			case others:
@@ -212,7 +227,7 @@ func (c *cluster) keptPeace(r *Result, victim *node, history []hold, at instant)
 			return fmt.Sprintf("%v went to a second process by the name of %s", got, victim.name)
 		}
 	}
-	if got := took(history, victim.num, at); r.Fault == "foreign-key" && len(got) > 0 {
+	if got := took(history, victim.num, at); promised.takesNothing && len(got) > 0 {
 		return fmt.Sprintf("%s took %v without the cluster's secret", victim.name, got)
 	}
 	return ""

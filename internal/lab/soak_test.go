@@ -106,6 +106,24 @@ func TestSoakDraws(t *testing.T) {
 	}
 }
 
+// Every name that a soak or a promise goes by is one of a fault.
+func TestSoakAndPromisesKnowTheirFaults(t *testing.T) {
+	for _, f := range slices.Concat(lethal, network, alone, voiceless, unreleased, unfit) {
+		if !slices.Contains(FaultNames(), f) {
+			t.Errorf("no fault is called %q", f)
+		}
+	}
+	for _, f := range slices.Concat(FaultNames(), faultNames(majorityDrill)) {
+		drilled.of(f)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("something is promised about an unknown fault")
+		}
+	}()
+	drilled.of("stopp")
+}
+
 // An order that is refused while another fault goes on is no fault; whatever else goes wrong
 // with it is.
 func TestRefusedOrders(t *testing.T) {
