@@ -81,9 +81,22 @@ func (f Fault) Kernels() float64 { return f.NoneMS + f.DualMS }
 
 // newFault writes down what a watch saw.
 func newFault(name string, s System, run int, every time.Duration, wrong string, sight lab.Sight) *Fault {
-	return &Fault{name, s, run, milliseconds(sight.Gap), sight.Lost,
-		milliseconds(sight.None), milliseconds(sight.Dual), milliseconds(sight.Apart),
-		milliseconds(sight.Served), milliseconds(sight.Moved), milliseconds(sight.Late), milliseconds(every), wrong != "", wrong}
+	return &Fault{
+		Name:    name,
+		System:  s,
+		Run:     run,
+		GapMS:   milliseconds(sight.Gap),
+		Lost:    sight.Lost,
+		NoneMS:  milliseconds(sight.None),
+		DualMS:  milliseconds(sight.Dual),
+		ApartMS: milliseconds(sight.Apart),
+		AllMS:   milliseconds(sight.Served),
+		MovedMS: milliseconds(sight.Moved),
+		LateMS:  milliseconds(sight.Late),
+		EveryMS: milliseconds(every),
+		Open:    wrong != "",
+		Note:    wrong,
+	}
 }
 
 // milliseconds rounds to a microsecond.

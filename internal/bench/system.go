@@ -178,7 +178,14 @@ func (s *setup) vippyConfig(dir string) ([]byte, error) {
 		Nodes         []string `json:"nodes"`
 		Witness       []string `json:"witness"`
 		VIPs          []group  `json:"vips"`
-	}{s.secret, lab.Link, filepath.Join(dir, "socket"), filepath.Join(dir, "state"), 0, 0, names, []string{s.client.String()}, nil}
+	}{
+		Secret:        s.secret,
+		ChatInterface: lab.Link,
+		Management:    filepath.Join(dir, "socket"),
+		StateDir:      filepath.Join(dir, "state"),
+		Nodes:         names,
+		Witness:       []string{s.client.String()},
+	}
 	if s.system == VippyFast {
 		file.Interval, file.Stale = 0.02, 0.15
 	}

@@ -251,17 +251,16 @@ func (d *driller) judge(r *Result, promised promise, victim *node, at instant) (
 		return err
 	}
 	movers := map[netip.Addr]byte{}
-	worst := time.Duration(0)
+	var all, own time.Duration
 	concerned := false
 	for _, g := range d.groups {
 		before, after := r.Before[g.name], r.After[g.name]
 		its := slices.Contains([]string{before, r.meanwhile[g.name], after}, victim.name)
-		if its && !concerned {
-			concerned, worst = true, 0 // only the victim's count, where it has any
-		}
+		concerned = concerned || its
 		for _, v := range g.vips {
-			if its || !concerned {
-				worst = max(worst, silence[v])
+			all = max(all, silence[v])
+			if its {
+				own = max(own, silence[v])
 			}
 			// What a meddler deleted counts as moved where it came back, wherever that is.
 			if n := d.node(r.meanwhile[g.name]); n != nil && (before != n.name || promised.returns) {
@@ -269,7 +268,10 @@ func (d *driller) judge(r *Result, promised promise, victim *node, at instant) (
 			}
 		}
 	}
-	r.GapMS = milliseconds(worst)
+	if !concerned { // only the victim's count, where it has any
+		own = all
+	}
+	r.GapMS = milliseconds(own)
 	r.LateMS = milliseconds(late)
 	if moved, any := taken(history, movers, at); any {
 		ms := milliseconds(moved)

@@ -140,8 +140,26 @@ func writeConfig(dir string, s settings, nodes []string, groups []group, witness
 		VIPs          []vipGroup   `json:"vips"`
 		Checks        checks       `json:"checks,omitempty"`
 		Plugins       []program    `json:"plugins,omitempty"`
-	}{"lab", append([]string{s.secret}, s.former...), s.version, s.chat(), linkName, s.peers, socketPath(dir), filepath.Join(dir, "state"),
-		s.interval.Seconds(), s.stale.Seconds(), s.mature.Seconds(), s.partition, nodes, s.voters, []netip.Addr{witness}, s.notify, nil, s.checks(dir), s.plugins()}
+	}{
+		Cluster:       "lab",
+		Secrets:       append([]string{s.secret}, s.former...),
+		Version:       s.version,
+		Chat:          s.chat(),
+		ChatInterface: linkName,
+		Peers:         s.peers,
+		Management:    socketPath(dir),
+		StateDir:      filepath.Join(dir, "state"),
+		Interval:      s.interval.Seconds(),
+		Stale:         s.stale.Seconds(),
+		Mature:        s.mature.Seconds(),
+		Partition:     s.partition,
+		Nodes:         nodes,
+		Voters:        s.voters,
+		Witness:       []netip.Addr{witness},
+		Notify:        s.notify,
+		Checks:        s.checks(dir),
+		Plugins:       s.plugins(),
+	}
 	for i, g := range groups {
 		vg := vipGroup{Name: g.name, Prefer: g.prefer}
 		if i == len(groups)-1 {

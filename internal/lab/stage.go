@@ -193,9 +193,6 @@ func (s *Stage) Begin() {
 	s.probe.begin()
 }
 
-// Lasted is how long the watch lasts.
-func (s *Stage) Lasted() time.Duration { return s.begin.since() }
-
 // A Sight is what a watch saw.
 type Sight struct {
 	// Gap is the longest time between two answered probes of an address with one in it that
