@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,22 +108,30 @@ const (
 
 // newCluster builds the lab and starts every daemon.
 func newCluster(o Options) (_ *cluster, err error) {
-	c := &cluster{vippyd: o.Vippyd, interval: o.Interval, stale: o.Stale, floodFor: o.Flood}
-	if c.interval == 0 {
-		c.interval = defaultInterval
-	}
-	if c.stale == 0 {
-		c.stale = defaultStale
-	}
+	c, names := plan(o)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.close())
 		}
 	}()
-	if c.dir, err = newWorkdir(); err != nil {
+	if err := c.build(names, o.Unicast); err != nil {
 		return nil, err
 	}
-	var names []string
+	if err := c.observe(); err != nil {
+		return nil, err
+	}
+	for _, n := range c.nodes {
+		if err := c.start(n); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// plan is a cluster of which nothing is built yet, and the names of its nodes.
+func plan(o Options) (c *cluster, names []string) {
+	c = &cluster{vippyd: o.Vippyd, interval: cmp.Or(o.Interval, defaultInterval), stale: cmp.Or(o.Stale, defaultStale), floodFor: o.Flood,
+		conf: settings{service: true, secret: newSecret(), interval: o.Interval, stale: o.Stale}}
 	for i := range o.Nodes {
 		names = append(names, fmt.Sprintf("node%d", i+1))
 	}
@@ -131,7 +140,6 @@ func newCluster(o Options) (_ *cluster, err error) {
 		c.groups = homes(names, o.VIPs)
 	}
 	c.vips = vipsOf(c.groups)
-	c.conf = settings{service: true, secret: newSecret(), interval: o.Interval, stale: o.Stale}
 	if o.Single {
 		c.conf.partition = single
 	}
@@ -142,16 +150,24 @@ func newCluster(o Options) (_ *cluster, err error) {
 		names = append(names, voterName)
 		c.conf.voters = names
 	}
+	return c, names
+}
+
+// build makes the wire and the hosts, with what the daemons need to start.
+func (c *cluster) build(names []string, unicast bool) (err error) {
+	if c.dir, err = newWorkdir(); err != nil {
+		return err
+	}
 	if c.wire, err = newWire(append(names, "client", "twin")); err != nil {
-		return nil, err
+		return err
 	}
 	c.client = c.wire.ports[len(names)]
-	if o.Unicast {
+	if unicast {
 		for _, p := range c.wire.ports[:len(names)] {
 			c.conf.peers = append(c.conf.peers, p.addr) // its own as well: the list is the same on all
 		}
 		if c.noMulticast, err = c.wire.dropMulticast(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for i, name := range names {
@@ -160,41 +176,42 @@ func newCluster(o Options) (_ *cluster, err error) {
 		n.stamps = stampReader{path: logPath(n.dir), node: n.num}
 		c.nodes = append(c.nodes, n)
 		if err := os.Mkdir(n.dir, 0o700); err != nil {
-			return nil, err
+			return err
 		}
 		if err := n.install(c.vippyd); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, n := range c.nodes {
 		if err := n.serve(); err != nil {
-			return nil, err
+			return err
 		}
-		if err := c.configure(n); err != nil {
-			return nil, err
+		if err := c.configure(n); err != nil { // with the names of all
+			return err
 		}
+	}
+	return c.newTwin()
+}
+
+// observe starts the instruments, and on the nodes what answers the client.
+func (c *cluster) observe() (err error) {
+	for _, n := range c.nodes {
 		if n.responder, err = respond(n.port, n.num); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if err := c.newTwin(); err != nil {
-		return nil, err
+	var ports []*port
+	for _, n := range c.hosts() {
+		ports = append(ports, n.port)
 	}
-	if err := c.lookOut(); err != nil {
-		return nil, err
+	if c.lookout, err = lookOut(ports); err != nil {
+		return err
 	}
 	if c.census, err = count(c.client, c.vips); err != nil {
-		return nil, err
+		return err
 	}
-	if c.probe, err = probe(c.client, c.vips, tick); err != nil {
-		return nil, err
-	}
-	for _, n := range c.nodes {
-		if err := c.start(n); err != nil {
-			return nil, err
-		}
-	}
-	return c, nil
+	c.probe, err = probe(c.client, c.vips, tick)
+	return err
 }
 
 // times are the ones in force.
@@ -275,16 +292,6 @@ func (c *cluster) owners() (map[string]string, error) {
 		out[g.name] = names
 	}
 	return out, nil
-}
-
-// lookOut starts to follow all kernels.
-func (c *cluster) lookOut() (err error) {
-	var ports []*port
-	for _, n := range c.hosts() {
-		ports = append(ports, n.port)
-	}
-	c.lookout, err = lookOut(ports)
-	return err
 }
 
 // history is every hold since the mark, as exactly as kernels and daemons tell.

@@ -30,19 +30,9 @@ func bench(t *testing.T) *cluster {
 	}
 	c.client = c.wire.ports[2]
 	for i, p := range c.wire.ports[:2] {
-		n := &node{port: p, name: p.space.name, num: byte(i + 1)}
-		c.nodes = append(c.nodes, n)
-		if n.responder, err = respond(p, n.num); err != nil {
-			t.Fatal(err)
-		}
+		c.nodes = append(c.nodes, &node{port: p, name: p.space.name, num: byte(i + 1)})
 	}
-	if err := c.lookOut(); err != nil {
-		t.Fatal(err)
-	}
-	if c.census, err = count(c.client, c.vips); err != nil {
-		t.Fatal(err)
-	}
-	if c.probe, err = probe(c.client, c.vips, tick); err != nil {
+	if err := c.observe(); err != nil {
 		t.Fatal(err)
 	}
 	return c
