@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/vippy-ha/vippy/internal/lab"
 )
 
 const (
@@ -39,7 +41,7 @@ func (c *cluster) sample(families [][]member) (s sample, err error) {
 
 // atRest measures a cluster at rest.
 func (c *cluster) atRest(ctx context.Context, report func(Record)) error {
-	c.Hush()
+	c.StopProbing()
 	var families [][]member
 	for _, n := range c.nodes {
 		all, err := n.family()
@@ -52,14 +54,14 @@ func (c *cluster) atRest(ctx context.Context, report func(Record)) error {
 		}
 		families = append(families, all)
 	}
-	if err := pause(ctx, restAfter); err != nil {
+	if err := lab.Pause(ctx, restAfter); err != nil {
 		return err
 	}
 	before, err := c.sample(families)
 	if err != nil {
 		return err
 	}
-	if err := pause(ctx, restFor); err != nil {
+	if err := lab.Pause(ctx, restFor); err != nil {
 		return err
 	}
 	after, err := c.sample(families)

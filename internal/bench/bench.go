@@ -14,6 +14,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/vippy-ha/vippy/internal/lab"
 )
 
 // Options say what to measure.
@@ -120,7 +122,7 @@ const startOf = "start"
 func (r *runner) with(ctx context.Context, s System, m move, run int, f func(*cluster) error) error {
 	c, err := newCluster(ctx, r.programs, s, m.layout)
 	if errors.Is(err, errAstray) {
-		r.write(Record{Fault: &Fault{Name: startOf + m.suffix, System: s, Run: run, AllMS: milliseconds(patience), Open: true}})
+		r.write(Record{Fault: &Fault{Name: startOf + m.suffix, System: s, Run: run, AllMS: lab.Milliseconds(patience), Open: true}})
 	}
 	if err == nil {
 		err = f(c)

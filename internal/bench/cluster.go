@@ -45,7 +45,7 @@ func newCluster(ctx context.Context, p programs, s System, l layout) (c *cluster
 	for _, h := range c.Hosts {
 		c.nodes = append(c.nodes, &node{Host: h})
 	}
-	if c.every, err = c.Ask(c.asked); err != nil {
+	if c.every, err = c.StartProbing(c.asked); err != nil {
 		return c, err
 	}
 	for i := range c.nodes {
@@ -192,7 +192,7 @@ func (c *cluster) watch(ctx context.Context, where int, least, most time.Duratio
 			}
 			return wrong, nil
 		}
-		if err := pause(ctx, 10*time.Millisecond+c.every/4); err != nil {
+		if err := lab.Pause(ctx, 10*time.Millisecond+c.every/4); err != nil {
 			return "", err
 		}
 	}
@@ -217,16 +217,4 @@ func (c *cluster) astray(wrong string) error {
 		fmt.Fprintf(&words, "\n%s: %s", n.Name, n.program.LastWords())
 	}
 	return fmt.Errorf("%s: %w: %s%s", c.system, errAstray, wrong, &words)
-}
-
-// pause waits, or returns ctx's error when it ends.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vippy-ha/vippy/internal/lab"
 )
 
 const (
@@ -168,5 +170,5 @@ func (c *cluster) lose(ctx context.Context, random *rand.Rand) error {
 	if wrong, err := c.watch(ctx, elsewhere, 0, watchMost); err != nil || wrong != "" {
 		return errors.Join(err, fmt.Errorf("%s: nobody took what a host had that was cut off: %s", c.system, wrong))
 	}
-	return pause(ctx, time.Duration(random.Int64N(int64(time.Second))))
+	return lab.Pause(ctx, time.Duration(random.Int64N(int64(time.Second))))
 }

@@ -1,11 +1,12 @@
 package bench
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/vippy-ha/vippy/internal/lab"
 )
 
 // titles say what a fault is.
@@ -150,7 +151,7 @@ func spread(all []Fault, value func(Fault) float64) string {
 		}
 		return ""
 	}
-	return fmt.Sprintf("%s%s / %s%s", mark(2*open > len(all)), number(median(values)), mark(open > 0), number(slices.Max(values)))
+	return fmt.Sprintf("%s%s / %s%s", mark(2*open > len(all)), number(lab.Median(values)), mark(open > 0), number(slices.Max(values)))
 }
 
 // figures are all values of a figure, and how many of the watches ended before the fault did.
@@ -172,7 +173,7 @@ func (p *page) ratio(title string, pair [2]System, ka, vi []Fault, value func(Fa
 	}
 	a, open := figures(ka, value)
 	b, _ := figures(vi, value)
-	k, v := median(a), median(b)
+	k, v := lab.Median(a), lab.Median(b)
 	if v > k {
 		p.behind = append(p.behind, fmt.Sprintf("%s: %s ms with %s, %s ms with %s", title, number(v), pair[1], number(k), pair[0]))
 	}
@@ -211,7 +212,7 @@ func (p *page) medians(title string, of func(Fault) [2]float64) {
 			}
 			first, _ := figures(all, func(f Fault) float64 { return of(f)[0] })
 			second, _ := figures(all, func(f Fault) float64 { return of(f)[1] })
-			p.say(" %s + %s |", number(median(first)), number(median(second)))
+			p.say(" %s + %s |", number(lab.Median(first)), number(lab.Median(second)))
 		}
 		p.say("\n")
 	}
@@ -258,11 +259,4 @@ func number(f float64) string {
 		return fmt.Sprintf("%.1f", f)
 	}
 	return fmt.Sprintf("%.0f", f)
-}
-
-// median of an unsorted list; of two in the middle, their mean.
-func median(values []float64) float64 {
-	v := slices.Clone(values)
-	slices.SortFunc(v, cmp.Compare[float64])
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }

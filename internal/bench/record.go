@@ -85,22 +85,19 @@ func newFault(name string, s System, run int, every time.Duration, wrong string,
 		Name:    name,
 		System:  s,
 		Run:     run,
-		GapMS:   milliseconds(sight.Gap),
+		GapMS:   lab.Milliseconds(sight.Gap),
 		Lost:    sight.Lost,
-		NoneMS:  milliseconds(sight.None),
-		DualMS:  milliseconds(sight.Dual),
-		ApartMS: milliseconds(sight.Apart),
-		AllMS:   milliseconds(sight.Served),
-		MovedMS: milliseconds(sight.Moved),
-		LateMS:  milliseconds(sight.Late),
-		EveryMS: milliseconds(every),
+		NoneMS:  lab.Milliseconds(sight.None),
+		DualMS:  lab.Milliseconds(sight.Dual),
+		ApartMS: lab.Milliseconds(sight.Apart),
+		AllMS:   lab.Milliseconds(sight.Restored),
+		MovedMS: lab.Milliseconds(sight.Moved),
+		LateMS:  lab.Milliseconds(sight.Late),
+		EveryMS: lab.Milliseconds(every),
 		Open:    wrong != "",
 		Note:    wrong,
 	}
 }
-
-// milliseconds rounds to a microsecond.
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // A Rest is one process of a cluster at rest.
 type Rest struct {

@@ -31,7 +31,7 @@ func TestChangeFromVippy(t *testing.T) {
 		give(t, ancestor, vip, true)
 		groups = append(groups, []any{map[string]any{"interface": Link, "ip": vip}}) // in Vippy's form
 	}
-	if _, err := stage.Ask(vips); err != nil {
+	if _, err := stage.StartProbing(vips); err != nil {
 		t.Fatal(err)
 	}
 	stage.Begin()
@@ -48,7 +48,7 @@ func TestChangeFromVippy(t *testing.T) {
 	until := func(what string, so func() bool) {
 		t.Helper()
 		for !so() {
-			if err := pause(t.Context(), 10*time.Millisecond); err != nil {
+			if err := Pause(t.Context(), 10*time.Millisecond); err != nil {
 				t.Fatalf("%s: %v", what, err)
 			}
 		}

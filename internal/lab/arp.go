@@ -83,29 +83,28 @@ func (c *census) send(ctx context.Context, vips []netip.Addr) {
 			c.mu.Lock()
 			delete(c.answers, q)
 			c.mu.Unlock()
-			frame, err := q.frame()
-			if err != nil {
-				panic("lab: an ARP request of fixed values must encode: " + err.Error())
-			}
 			// What can't be sent isn't answered.
-			_, _ = c.conn.WriteTo(frame, &packet.Addr{HardwareAddr: ethernet.Broadcast})
+			_, _ = c.conn.WriteTo(q.frame(), &packet.Addr{HardwareAddr: ethernet.Broadcast})
 		}
 	}
 }
 
 // frame is the request, in the form of a probe (RFC 5227): it puts nothing into the
 // neighbour tables of those who hear it.
-func (q question) frame() ([]byte, error) {
-	p, err := arp.NewPacket(arp.OperationRequest, q.mac(), netip.IPv4Unspecified(), make(net.HardwareAddr, 6), q.vip)
+func (q question) frame() []byte {
+	return arpFrame(ethernet.Broadcast, arp.OperationRequest, q.mac(), netip.IPv4Unspecified(), make(net.HardwareAddr, 6), q.vip)
+}
+
+// arpFrame is an ARP packet in a frame from its sender.
+func arpFrame(dst net.HardwareAddr, op arp.Operation, mac net.HardwareAddr, ip netip.Addr, targetMAC net.HardwareAddr, targetIP netip.Addr) []byte {
+	p, err := arp.NewPacket(op, mac, ip, targetMAC, targetIP)
 	if err != nil {
-		return nil, err
+		panic("lab: ARP for addresses of the wrong kind: " + err.Error())
 	}
-	body, err := p.MarshalBinary()
-	if err != nil {
-		return nil, err
-	}
-	f := ethernet.Frame{Destination: ethernet.Broadcast, Source: q.mac(), EtherType: ethernet.EtherTypeARP, Payload: body}
-	return f.MarshalBinary()
+	// Only a VLAN tag could make either fail.
+	body, _ := p.MarshalBinary()
+	frame, _ := (&ethernet.Frame{Destination: dst, Source: mac, EtherType: ethernet.EtherTypeARP, Payload: body}).MarshalBinary()
+	return frame
 }
 
 // read takes the answers until the socket is closed.

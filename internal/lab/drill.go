@@ -231,7 +231,7 @@ func (d *driller) outcome(ctx context.Context, r *Result, promised promise, vict
 func (d *driller) look(ctx context.Context, length time.Duration) error {
 	for begin := now(); begin.since() < length; {
 		d.see()
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := Pause(ctx, pollEvery); err != nil {
 			return err
 		}
 	}
@@ -271,14 +271,14 @@ func (d *driller) judge(r *Result, promised promise, victim *node, at instant) (
 	if !concerned { // only the victim's count, where it has any
 		own = all
 	}
-	r.GapMS = milliseconds(own)
-	r.LateMS = milliseconds(late)
+	r.GapMS = Milliseconds(own)
+	r.LateMS = Milliseconds(late)
 	if moved, any := taken(history, movers, at); any {
-		ms := milliseconds(moved)
+		ms := Milliseconds(moved)
 		r.MovedMS = &ms
 	}
 	dual := overlap(history, at, end)
-	r.DualMS = milliseconds(dual)
+	r.DualMS = Milliseconds(dual)
 	if promised.takesAll {
 		r.failIf(r.tookAll())
 	}
@@ -320,7 +320,7 @@ func (d *driller) table() []string {
 				}
 			}
 		}
-		lines = append(lines, fmt.Sprintf("%-8s %-8s %7.1f ms  %s", n.name, n.state(), milliseconds(gap), strings.Join(held, " ")))
+		lines = append(lines, fmt.Sprintf("%-8s %-8s %7.1f ms  %s", n.name, n.state(), Milliseconds(gap), strings.Join(held, " ")))
 	}
 	return lines
 }

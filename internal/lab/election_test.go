@@ -122,7 +122,7 @@ func (e *electorate) pidFile(h *Host, group string) string { return filepath.Joi
 func (e *electorate) until(what string, so func() bool) {
 	e.t.Helper()
 	for !so() {
-		if err := pause(e.t.Context(), 5*time.Millisecond); err != nil {
+		if err := Pause(e.t.Context(), 5*time.Millisecond); err != nil {
 			e.t.Fatalf("%s: %v", what, err)
 		}
 	}

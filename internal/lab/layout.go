@@ -21,16 +21,16 @@ type group struct {
 // the rest are plain.
 func layout(nodes []string, n int) []group {
 	out := make([]group, 0, n)
-	take := newVIPs()
+	vips := StageVIPs(n + 1)
 	for i := range n {
-		g := group{name: fmt.Sprintf("plain%d", i-1), vips: []netip.Addr{take()}}
+		g := group{name: fmt.Sprintf("plain%d", i-1), vips: vips[:1]}
 		switch i {
 		case 0:
 			g.name, g.prefer = "home", nodes[0]
 		case 1:
-			g.name, g.vips = "pair", append(g.vips, take())
+			g.name, g.vips = "pair", vips[:2]
 		}
-		out = append(out, g)
+		out, vips = append(out, g), vips[len(g.vips):]
 	}
 	return out
 }
@@ -39,21 +39,10 @@ func layout(nodes []string, n int) []group {
 // of the others.
 func homes(nodes []string, n int) []group {
 	var out []group
-	take := newVIPs()
-	for i := range n + len(nodes) - 1 {
-		out = append(out, group{name: fmt.Sprintf("home%d", i), prefer: nodes[max(0, i-n+1)], vips: []netip.Addr{take()}})
+	for i, vip := range StageVIPs(n + len(nodes) - 1) {
+		out = append(out, group{name: fmt.Sprintf("home%d", i), prefer: nodes[max(0, i-n+1)], vips: []netip.Addr{vip}})
 	}
 	return out
-}
-
-// newVIPs returns what hands out the lab's VIPs one after the other.
-func newVIPs() func() netip.Addr {
-	next := netip.AddrFrom4([4]byte{10, 99, 1, 1})
-	return func() netip.Addr {
-		vip := next
-		next = vip.Next()
-		return vip
-	}
 }
 
 // vipsOf lists the addresses of groups.

@@ -62,7 +62,7 @@ func (c *cluster) plumb(t *testing.T, n *node, vip netip.Addr, on bool) {
 func (c *cluster) served(t *testing.T, vip netip.Addr, by *node) {
 	t.Helper()
 	for c.probe.serving()[vip] != by.num {
-		if err := pause(t.Context(), time.Millisecond); err != nil {
+		if err := Pause(t.Context(), time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,13 +123,13 @@ func TestMeasuresTwoOwners(t *testing.T) {
 	c.plumb(t, b, vip, true)
 	time.Sleep(3 * askEvery)
 	for c.census.end() == 0 { // ends with the test's time at the latest
-		if err := pause(t.Context(), time.Millisecond); err != nil {
+		if err := Pause(t.Context(), time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	}
 	c.plumb(t, a, vip, false)
 	for c.kernels(t)[0].to == forever {
-		if err := pause(t.Context(), time.Millisecond); err != nil {
+		if err := Pause(t.Context(), time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -152,7 +152,7 @@ func TestLookoutSeesExpiryAndNoExtension(t *testing.T) {
 	extended := now()
 	var seen []change
 	for len(seen) < 2 {
-		if err := pause(t.Context(), 10*time.Millisecond); err != nil {
+		if err := Pause(t.Context(), 10*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 		c.lookout.mu.Lock()
@@ -194,7 +194,7 @@ func TestLookoutForgets(t *testing.T) {
 	c.plumb(t, b, vip, false)
 	c.plumb(t, a, vip, true)
 	for all := c.kernels(t); len(all) < 2; all = c.kernels(t) {
-		if err := pause(t.Context(), time.Millisecond); err != nil {
+		if err := Pause(t.Context(), time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	}

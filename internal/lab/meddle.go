@@ -60,10 +60,7 @@ func (c *cluster) contest(ctx context.Context, n *node) error {
 	if err != nil {
 		return err
 	}
-	frame, err := announcement(stranger, vip)
-	if err != nil {
-		return err
-	}
+	frame := announcement(stranger, vip)
 	var conn *packet.Conn
 	err = c.wire.space.do(func() (err error) {
 		link := c.wire.bridge.Attrs()
@@ -79,7 +76,7 @@ func (c *cluster) contest(ctx context.Context, n *node) error {
 		if _, err := conn.WriteTo(frame, &packet.Addr{HardwareAddr: ethernet.Broadcast}); err != nil {
 			return fmt.Errorf("contest %v: %w", vip, err)
 		}
-		if err := pause(ctx, contestEvery); err != nil {
+		if err := Pause(ctx, contestEvery); err != nil {
 			return err
 		}
 	}
@@ -87,17 +84,8 @@ func (c *cluster) contest(ctx context.Context, n *node) error {
 }
 
 // announcement is a gratuitous ARP request (RFC 5227 section 2.3).
-func announcement(from net.HardwareAddr, vip netip.Addr) ([]byte, error) {
-	p, err := arp.NewPacket(arp.OperationRequest, from, vip, make(net.HardwareAddr, 6), vip)
-	if err != nil {
-		return nil, err
-	}
-	body, err := p.MarshalBinary()
-	if err != nil {
-		return nil, err
-	}
-	f := ethernet.Frame{Destination: ethernet.Broadcast, Source: from, EtherType: ethernet.EtherTypeARP, Payload: body}
-	return f.MarshalBinary()
+func announcement(from net.HardwareAddr, vip netip.Addr) []byte {
+	return arpFrame(ethernet.Broadcast, arp.OperationRequest, from, vip, make(net.HardwareAddr, 6), vip)
 }
 
 // foreignMature is how long a node listens that hears nobody: not vippyd's default, so that
@@ -148,7 +136,7 @@ func (c *cluster) reread(ctx context.Context, n *node) error {
 		if _, err := n.ask(ctx); err == nil || n.hung {
 			return n.proc.signal(unix.SIGHUP)
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := Pause(ctx, pollEvery); err != nil {
 			return fmt.Errorf("%s does not answer, so it isn't told to reload: %w", n.name, err)
 		}
 	}

@@ -69,27 +69,14 @@ func (m *memory) run() {
 func (m *memory) hear(frame []byte) []byte {
 	var f ethernet.Frame
 	var p arp.Packet
-	if f.UnmarshalBinary(frame) != nil || p.UnmarshalBinary(f.Payload) != nil || bytes.Equal(p.SenderHardwareAddr, m.mac) {
+	if f.UnmarshalBinary(frame) != nil || p.UnmarshalBinary(f.Payload) != nil || len(p.SenderHardwareAddr) != 6 || bytes.Equal(p.SenderHardwareAddr, m.mac) {
 		return nil
 	}
 	m.vips = slices.DeleteFunc(m.vips, func(v netip.Addr) bool { return v == p.SenderIP })
 	if p.Operation != arp.OperationRequest || !slices.Contains(m.vips, p.TargetIP) || isCensus(p.SenderHardwareAddr) {
 		return nil
 	}
-	reply, err := arp.NewPacket(arp.OperationReply, m.mac, p.TargetIP, p.SenderHardwareAddr, p.SenderIP)
-	if err != nil {
-		return nil
-	}
-	body, err := reply.MarshalBinary()
-	if err != nil {
-		return nil
-	}
-	f = ethernet.Frame{Destination: p.SenderHardwareAddr, Source: m.mac, EtherType: ethernet.EtherTypeARP, Payload: body}
-	out, err := f.MarshalBinary()
-	if err != nil {
-		return nil
-	}
-	return out
+	return arpFrame(p.SenderHardwareAddr, arp.OperationReply, m.mac, p.TargetIP, p.SenderHardwareAddr, p.SenderIP)
 }
 
 // isCensus says whether a request is the census's, which counts hosts and no switches.

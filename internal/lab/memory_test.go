@@ -47,11 +47,7 @@ func TestMemory(t *testing.T) {
 	}
 	announces := func(v netip.Addr, from net.HardwareAddr) {
 		t.Helper()
-		frame, err := announcement(from, v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.hear(frame) != nil {
+		if m.hear(announcement(from, v)) != nil {
 			t.Error("it answers an announcement")
 		}
 	}

@@ -127,7 +127,7 @@ func (c *cluster) agree(ctx context.Context, look func(ctlsocket.Status) string)
 		if begin.since() > c.patience() {
 			return errors.New(wrong)
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := Pause(ctx, pollEvery); err != nil {
 			return err
 		}
 	}

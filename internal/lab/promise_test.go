@@ -83,7 +83,7 @@ func TestContestReachesTheClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	for c.census.lastWord(vip) == nil { // ends with the test's time at the latest
-		if err := pause(t.Context(), time.Millisecond); err != nil {
+		if err := Pause(t.Context(), time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -22,7 +22,7 @@ func (c *cluster) restart(ctx context.Context, n *node) error {
 		if err := c.start(n); err != nil {
 			return err
 		}
-		if err := pause(ctx, restartEvery-begin.since()); err != nil {
+		if err := Pause(ctx, restartEvery-begin.since()); err != nil {
 			return err
 		}
 	}

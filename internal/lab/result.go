@@ -83,9 +83,9 @@ type Bounds struct {
 
 // judge sets the bounds, which stand on the summary of none.
 func (s *Summary) judge(b bounds, none Summary) {
-	s.Bounds = &Bounds{GapMedianMS: none.GapMedianMS + milliseconds(b.median), GapWorstMS: none.GapWorstMS + milliseconds(b.worst)}
+	s.Bounds = &Bounds{GapMedianMS: none.GapMedianMS + Milliseconds(b.median), GapWorstMS: none.GapWorstMS + Milliseconds(b.worst)}
 	if b.moved > 0 {
-		limit := milliseconds(b.moved)
+		limit := Milliseconds(b.moved)
 		s.Bounds.MovedWorstMS = &limit
 	}
 	s.Bounds.Kept = s.over() == ""
@@ -131,9 +131,9 @@ func summarize(results []Result, t times) map[string]Summary {
 		if s.Runs == 0 {
 			continue
 		}
-		s.GapMedianMS, s.GapWorstMS = median(gaps), slices.Max(gaps)
+		s.GapMedianMS, s.GapWorstMS = Median(gaps), slices.Max(gaps)
 		if len(moved) > 0 {
-			m, w := median(moved), slices.Max(moved)
+			m, w := Median(moved), slices.Max(moved)
 			s.MovedMedianMS, s.MovedWorstMS = &m, &w
 		}
 		out[name] = s
@@ -147,8 +147,8 @@ func summarize(results []Result, t times) map[string]Summary {
 	return out
 }
 
-// median of an unsorted list; of two in the middle, their mean.
-func median(values []float64) float64 {
+// Median of an unsorted list; of two in the middle, their mean.
+func Median(values []float64) float64 {
 	v := slices.Clone(values)
 	slices.SortFunc(v, cmp.Compare[float64])
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
@@ -159,8 +159,8 @@ func verdict(results []Result) bool {
 	return len(results) > 0 && !slices.ContainsFunc(results, func(r Result) bool { return !r.Good() })
 }
 
-// milliseconds rounds to a microsecond.
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+// Milliseconds rounds to a microsecond.
+func Milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // The tables for people.
 

@@ -79,7 +79,7 @@ func (n *node) serveAgain(ctx context.Context) error {
 		if s, err := n.ask(ctx); err == nil && s.State.Active {
 			return nil
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := Pause(ctx, pollEvery); err != nil {
 			return err
 		}
 	}

@@ -71,7 +71,7 @@ func (c *cluster) until(ctx context.Context, atLeast time.Duration, see func(), 
 		if see != nil {
 			see()
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := Pause(ctx, pollEvery); err != nil {
 			return "", err
 		}
 	}
@@ -195,8 +195,8 @@ func (c *cluster) group(name string) int {
 	return -1
 }
 
-// pause waits, or returns ctx's error when it ends.
-func pause(ctx context.Context, d time.Duration) error {
+// Pause waits, or returns ctx's error when it ends.
+func Pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

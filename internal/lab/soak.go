@@ -177,7 +177,7 @@ func (s *soak) step(ctx context.Context, blows []blow) (wrong string, err error)
 	watch := time.Duration(0)
 	var story []string
 	for _, b := range blows {
-		if err := pause(ctx, b.after); err != nil {
+		if err := Pause(ctx, b.after); err != nil {
 			return "", err
 		}
 		story = append(story, b.fault+" "+b.victim.name)
@@ -210,11 +210,11 @@ func (s *soak) step(ctx context.Context, blows []blow) (wrong string, err error)
 		gap = max(gap, d)
 	}
 	s.screen.say("%4d %7.1f s  %-40s gap %7.1f ms, probe late %5.1f ms", s.report.Steps, at.since().Seconds(),
-		strings.Join(story, ", "), milliseconds(gap), milliseconds(late))
-	s.report.GapWorstMS = max(s.report.GapWorstMS, milliseconds(gap))
-	s.report.DualWorstMS = max(s.report.DualWorstMS, milliseconds(dual))
+		strings.Join(story, ", "), Milliseconds(gap), Milliseconds(late))
+	s.report.GapWorstMS = max(s.report.GapWorstMS, Milliseconds(gap))
+	s.report.DualWorstMS = max(s.report.DualWorstMS, Milliseconds(dual))
 	if doubles := s.census.end(); dual > 0 || doubles > 0 {
-		s.wrong(fmt.Sprintf("two nodes had the same address for %.1f ms, two answered %d ARP requests%s", milliseconds(dual), doubles, shared(history, at, now())))
+		s.wrong(fmt.Sprintf("two nodes had the same address for %.1f ms, two answered %d ARP requests%s", Milliseconds(dual), doubles, shared(history, at, now())))
 	}
 	return wrong, nil
 }

@@ -20,7 +20,7 @@ type Stage struct {
 	dir    *workdir
 	wire   *wire
 	client *port
-	// probe and lookout watch from Ask until Hush.
+	// probe and lookout watch from StartProbing until StopProbing.
 	probe   *prober
 	lookout *lookout
 	undo    func()
@@ -65,7 +65,7 @@ func OpenStage(nodes int) (_ *Stage, err error) {
 
 // Close takes the stage down. The programs must have ended.
 func (s *Stage) Close() error {
-	s.Hush()
+	s.StopProbing()
 	for _, h := range s.Hosts {
 		if h.responder != nil {
 			h.responder.close()
@@ -96,11 +96,11 @@ const Link = linkName
 // ClientAddr is an address that answers on the wire whatever the hosts do.
 func (s *Stage) ClientAddr() netip.Addr { return s.client.addr }
 
-// Ask lets the client probe addresses and follows the kernels' addresses until Hush; it
-// returns the time between two probes of one address. The methods from Owners on to End
-// are for the time between the two.
-func (s *Stage) Ask(vips []netip.Addr) (every time.Duration, err error) {
-	s.Hush()
+// StartProbing lets the client probe addresses and follows the kernels' addresses until
+// StopProbing; it returns the time between two probes of one address. The methods from Owners
+// on to End are for the time between the two.
+func (s *Stage) StartProbing(vips []netip.Addr) (every time.Duration, err error) {
+	s.StopProbing()
 	var ports []*port
 	for _, h := range s.Hosts {
 		ports = append(ports, h.port)
@@ -118,8 +118,8 @@ func (s *Stage) Ask(vips []netip.Addr) (every time.Duration, err error) {
 	return s.probe.turn(), nil
 }
 
-// Hush ends all that: nothing on the stage disturbs the programs any more.
-func (s *Stage) Hush() {
+// StopProbing ends all that: nothing on the stage disturbs the programs any more.
+func (s *Stage) StopProbing() {
 	if s.probe != nil {
 		s.probe.close()
 		s.probe = nil
@@ -200,9 +200,9 @@ type Sight struct {
 	Gap time.Duration
 	// Lost is how many probes of an address were not answered, the worst over all addresses.
 	Lost int
-	// Served is from the beginning to the last probe that got no answer: from then on all
+	// Restored is from the beginning to the last probe that got no answer: from then on all
 	// addresses answered. It is 0 when all did all the time.
-	Served time.Duration
+	Restored time.Duration
 	// None is how long an address was in the kernel of no host on the wire, the worst over
 	// all addresses; Dual in those of two; Apart in those of two, on the wire or cut off.
 	None, Dual, Apart time.Duration
@@ -221,7 +221,7 @@ func (s *Stage) End() (Sight, error) {
 		lost := t.record.lost(t.first, s.begin, end)
 		out.Gap, out.Lost = max(out.Gap, lost.gap), max(out.Lost, lost.probes)
 		if lost.probes > 0 {
-			out.Served = max(out.Served, lost.last.sub(s.begin))
+			out.Restored = max(out.Restored, lost.last.sub(s.begin))
 		}
 	}
 	all, err := s.lookout.history()

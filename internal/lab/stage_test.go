@@ -40,13 +40,13 @@ func TestStage(t *testing.T) {
 	vip := StageVIPs(1)[0]
 	a, b := s.Hosts[0], s.Hosts[1]
 	give(t, a, vip, true)
-	if _, err := s.Ask([]netip.Addr{vip}); err != nil {
+	if _, err := s.StartProbing([]netip.Addr{vip}); err != nil {
 		t.Fatal(err)
 	}
 	until := func(what string, so func() bool) {
 		t.Helper()
 		for !so() {
-			if err := pause(t.Context(), time.Millisecond); err != nil {
+			if err := Pause(t.Context(), time.Millisecond); err != nil {
 				t.Fatalf("%s: %v", what, err)
 			}
 		}

@@ -67,7 +67,7 @@ func (c *cluster) upgrade(ctx context.Context, n *node) error {
 		case begin.since() > stopLimit:
 			return fmt.Errorf("%s: no other program answers %v after it was ordered (%w)", n.name, stopLimit, err)
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := Pause(ctx, pollEvery); err != nil {
 			return err
 		}
 	}

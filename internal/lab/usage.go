@@ -132,7 +132,7 @@ func (s *soak) atRest(ctx context.Context, before map[string]usage, look func(co
 		if len(leaks) == 0 || begin.since() >= limit {
 			return leaks, nil
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := Pause(ctx, pollEvery); err != nil {
 			return nil, err
 		}
 	}
