@@ -80,7 +80,7 @@ func (x *requester) exchange(count int, request func(b []byte, i int, seq uint32
 			seq, data := binary.NativeEndian.Uint32(b[8:]), b[unix.SizeofNlMsghdr:size]
 			b = b[min(len(b), (size+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):]
 			i := seq - first
-			if int(i) >= count {
+			if i >= uint32(count) { // an int of 32 bits would be negative
 				continue // of an earlier call that failed
 			}
 			if flags&unix.NLM_F_DUMP_INTR != 0 {
