@@ -50,8 +50,11 @@ func (k *kernel) look(index int) ([]Observed, error) {
 		var ok bool
 		if o.Link, ok = k.names[o.Index]; !ok {
 			link, err := k.h.LinkByIndex(o.Index)
-			if err != nil {
+			if errors.As(err, &netlink.LinkNotFoundError{}) {
 				continue // the link went between the two calls, its addresses with it
+			}
+			if err != nil {
+				return nil, fmt.Errorf("read the name of link %d: %w", o.Index, err)
 			}
 			o.Link = link.Attrs().Name
 			k.names[o.Index] = o.Link

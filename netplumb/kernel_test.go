@@ -3,12 +3,14 @@ package netplumb
 import (
 	"errors"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -350,6 +352,29 @@ func TestEventOverrun(t *testing.T) {
 
 // cmpopts lets cmp look at addresses.
 var cmpopts = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+
+// Who can't read a link's name has not seen that its addresses are gone: else the guard
+// would say farewell with all of them in the kernel.
+func TestALinkWithoutANameIsNotGone(t *testing.T) {
+	net := newLAN(t)
+	net.a.must(net.a.enter(func() error {
+		k, err := openKernel()
+		if err != nil {
+			return err
+		}
+		defer k.requester.close()
+		if _, err := k.h.LinkByIndex(1 << 20); !errors.As(err, &netlink.LinkNotFoundError{}) {
+			t.Errorf("of a link that went the library says %v", err)
+		}
+		for all := reflect.ValueOf(k.h).Elem().FieldByName("sockets").MapRange(); all.Next(); {
+			(*nl.SocketHandle)(all.Value().UnsafePointer()).Close()
+		}
+		if have, err := k.look(0); err == nil || !strings.HasPrefix(err.Error(), "read the name of link ") {
+			t.Errorf("without the names of the links: %v, %v", have, err)
+		}
+		return nil
+	}))
+}
 
 // What is read of a link is what the library reads of it.
 func TestLinkFacts(t *testing.T) {
