@@ -143,6 +143,20 @@ const maxNeighbours = 4096
 type neighbours struct {
 	mu   sync.Mutex
 	macs map[netip.Addr]MAC
+	// kept are those that were asked for, which strangers don't displace.
+	kept map[netip.Addr]bool
+}
+
+// keep makes sure that what is heard of a host is not forgotten for a stranger's sake.
+func (n *neighbours) keep(host netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.kept == nil {
+		n.kept = make(map[netip.Addr]bool)
+	}
+	if len(n.kept) < maxNeighbours/2 { // so that others have room, too
+		n.kept[host] = true
+	}
 }
 
 func (n *neighbours) learn(host netip.Addr, mac MAC) {
@@ -153,8 +167,10 @@ func (n *neighbours) learn(host netip.Addr, mac MAC) {
 	defer n.mu.Unlock()
 	if _, known := n.macs[host]; !known && len(n.macs) >= maxNeighbours {
 		for some := range n.macs {
-			delete(n.macs, some)
-			break
+			if !n.kept[some] {
+				delete(n.macs, some)
+				break
+			}
 		}
 	}
 	if n.macs == nil {

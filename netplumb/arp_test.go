@@ -121,6 +121,28 @@ func FuzzParseARP(f *testing.F) {
 	})
 }
 
+// A flood of strangers displaces nobody who was asked for.
+func TestAskedNeighboursStay(t *testing.T) {
+	net := newLAN(t)
+	p, _ := net.a.start()
+	p.reach(Desired{Links: []string{"eth0"}})
+	peer := netip.MustParseAddr("10.1.2.2")
+	p.Ask(peer)
+	for h := range p.Heard() {
+		if h.Addr == peer && h.Kind == Answer {
+			break
+		}
+	}
+	a := netip.MustParseAddr("10.2.0.0")
+	for range 100 * maxNeighbours { // one that may be displaced is, but for one case in e^99
+		a = a.Next()
+		p.speaker.neighbours.learn(a, us)
+	}
+	if mac, ok := p.MAC(peer); !ok || mac != them {
+		t.Errorf("after a flood the peer has %v, %v", mac, ok)
+	}
+}
+
 func TestNeighboursAreBounded(t *testing.T) {
 	var n neighbours
 	a := netip.MustParseAddr("10.0.0.0")

@@ -207,6 +207,7 @@ func (s *speaker) restart(link string) {
 
 // ask sends a probe for an address on one link.
 func (s *speaker) ask(link string, addr netip.Addr) {
+	s.neighbours.keep(addr)
 	p := s.ports[portOf(place{addr, link})]
 	if p == nil {
 		return
