@@ -134,13 +134,15 @@ type fakeKernel struct {
 	jammed   bool         // nothing can
 	ops      []netplumb.Op
 	deleted  []vipgroup.VIP
+	asked    map[netip.Addr]int
+	macs     map[netip.Addr]netplumb.MAC
 	changed  chan struct{}
 	heard    chan netplumb.Heard
 	near     chan []netplumb.Neighbour
 }
 
 func newFakeKernel(w *world, node string, boottime func() time.Duration) *fakeKernel {
-	return &fakeKernel{world: w, node: node, boottime: boottime, have: map[vipgroup.VIP]bool{}, lost: map[vipgroup.VIP]bool{},
+	return &fakeKernel{world: w, node: node, boottime: boottime, have: map[vipgroup.VIP]bool{}, lost: map[vipgroup.VIP]bool{}, asked: map[netip.Addr]int{},
 		link:    netplumb.Link{Name: "eth0", Exists: true, Up: true, Carrier: true},
 		changed: make(chan struct{}, 1), heard: make(chan netplumb.Heard), near: make(chan []netplumb.Neighbour)}
 }
@@ -208,7 +210,13 @@ func (k *fakeKernel) Extended() time.Duration {
 	return k.boottime()
 }
 
-func (k *fakeKernel) Ask(...netip.Addr) {}
+func (k *fakeKernel) Ask(addrs ...netip.Addr) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, a := range addrs {
+		k.asked[a]++
+	}
+}
 
 func (k *fakeKernel) Announce(addrs ...netip.Addr) {
 	for _, a := range addrs {
@@ -236,7 +244,12 @@ func (k *fakeKernel) Hosts(int) []netplumb.Neighbour {
 	return []netplumb.Neighbour{{Addr: netip.MustParseAddr("10.0.0.51"), MAC: netplumb.MAC{2, 0, 0, 0, 0, 7}, Age: time.Minute}}
 }
 
-func (k *fakeKernel) MAC(netip.Addr) (netplumb.MAC, bool) { return netplumb.MAC{}, false }
+func (k *fakeKernel) MAC(host netip.Addr) (netplumb.MAC, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	mac, ok := k.macs[host]
+	return mac, ok
+}
 
 func (k *fakeKernel) Report() netplumb.Report {
 	k.mu.Lock()

@@ -335,7 +335,7 @@ func (l *loop) receive(now time.Time, b *multicast.Batch) (told bool) {
 		told = told || !r.Inert()
 		switch {
 		case r == "":
-			l.meet(p.From.Addr())
+			l.meet(now, p.From.Addr())
 		case debug && r != cluster.Reflected && l.rejects.tells(now, l.log):
 			hint := slog.Attr{} // which is left out
 			if text := r.Remedy(); text != "" {

@@ -13,6 +13,8 @@ import (
 type wire struct {
 	// hosts are the addresses from which believed packets came, with the node.
 	hosts map[netip.Addr]string
+	// asked is when the hardware address of a host was last asked for.
+	asked map[netip.Addr]time.Time
 	// learned are hardware addresses of nodes on links where they don't chat.
 	learned map[netplumb.MAC]learned
 	// chatLinks are where every node of the plan is heard.
@@ -39,22 +41,31 @@ const maxLearned = 256
 // announcement may be heard just when the address goes from one node to another.
 const learnedAfter = 500 * time.Millisecond
 
+// askedEvery is the time between two questions for the hardware address of a host: an
+// answer may be lost, and what it said be displaced by strangers.
+const askedEvery = time.Second
+
 func newWire() wire {
-	return wire{hosts: map[netip.Addr]string{}, learned: map[netplumb.MAC]learned{}}
+	return wire{hosts: map[netip.Addr]string{}, asked: map[netip.Addr]time.Time{}, learned: map[netplumb.MAC]learned{}}
 }
 
-// meet remembers the node behind an address, and asks for the hardware address of a new
-// one, so that its ARP announcements are known as its.
-func (l *loop) meet(from netip.Addr) {
-	known, ok := l.wire.hosts[from]
-	if !ok && len(l.wire.hosts) >= maxHosts {
+// meet remembers the node behind an address, and asks for its hardware address while that
+// is not known, so that its ARP announcements are known as its.
+func (l *loop) meet(now time.Time, from netip.Addr) {
+	if _, ok := l.wire.hosts[from]; !ok && len(l.wire.hosts) >= maxHosts {
 		return
 	}
-	if node := l.node.Host(from); node != "" && node != known {
-		l.wire.hosts[from] = node
-		if !ok && from.Is4() && !from.IsUnspecified() {
-			l.kernel.Ask(from)
-		}
+	node := l.node.Host(from)
+	if node == "" {
+		return
+	}
+	l.wire.hosts[from] = node
+	if !from.Is4() || from.IsUnspecified() || now.Sub(l.wire.asked[from]) < askedEvery {
+		return
+	}
+	if _, known := l.kernel.MAC(from); !known {
+		l.wire.asked[from] = now
+		l.kernel.Ask(from)
 	}
 }
 

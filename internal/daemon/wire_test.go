@@ -70,6 +70,39 @@ func (k *knowing) MAC(host netip.Addr) (netplumb.MAC, bool) {
 	return mac, ok
 }
 
+// A peer's hardware address is asked for until it is known, and when it was forgotten: who
+// doesn't know it takes the peer's announcements for a foreign host's.
+func TestAPeerIsAskedWhileItIsUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		a, b := w.start(t, "a", planText), w.start(t, "b", planText)
+		peer := netip.MustParseAddr("10.0.0.101")
+		asked := func() (times int) {
+			a.kernel.meddle(func() { times = -a.kernel.asked[peer] })
+			time.Sleep(10 * time.Second)
+			a.kernel.meddle(func() { times += a.kernel.asked[peer] })
+			return times
+		}
+		know := func(macs map[netip.Addr]netplumb.MAC) { a.kernel.meddle(func() { a.kernel.macs = macs }) }
+		if n := asked(); n < 8 || n > 10 {
+			t.Errorf("unknown, it was asked %d times in 10 s", n)
+		}
+		know(map[netip.Addr]netplumb.MAC{peer: {2, 0, 0, 0, 0, 2}})
+		if n := asked(); n != 0 {
+			t.Errorf("known, it was asked %d times", n)
+		}
+		know(nil)
+		if n := asked(); n < 8 || n > 10 {
+			t.Errorf("forgotten, it was asked %d times in 10 s", n)
+		}
+		for _, n := range []*fakeNode{a, b} {
+			if err := n.end(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 // An address that answers is not taken, and the status says who answers.
 func TestAnAnsweredAddressIsContested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
