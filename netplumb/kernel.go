@@ -110,6 +110,7 @@ func (k *kernel) promote(index int) error {
 
 // linkFacts is what one look at a link says.
 type linkFacts struct {
+	name        string
 	index       int
 	up, carrier bool
 	// running: the kernel has taken note of the carrier, and sends.

@@ -376,6 +376,25 @@ func TestALinkWithoutANameIsNotGone(t *testing.T) {
 	}))
 }
 
+// By an alternative name nothing is added: it would be read back under the real one, and
+// taken for gone.
+func TestAnAlternativeNameIsNoLink(t *testing.T) {
+	net := newLAN(t)
+	net.a.must(net.a.h.LinkAddAltName(net.a.link("eth0"), "ens3"))
+	p, _ := net.a.start()
+	plan := vips(t, "10.1.2.3/24 on ens3")
+	r := p.reach(granted(plan, plan))
+	if l := r.Links[0]; l.Exists || text(l.Deaf) != "another name of eth0: write eth0" {
+		t.Errorf("link: %+v", l)
+	}
+	if d := cmp.Diff([]string{"10.1.2.1/24"}, net.a.addresses("eth0")); d != "" {
+		t.Errorf("plumbed (-want +got):\n%s", d)
+	}
+	if len(r.Failed) != 1 || r.Failed[0].Err.Error() != "plumb 10.1.2.3/24 on ens3: another name of eth0: write eth0" {
+		t.Errorf("failed: %v", r.Failed)
+	}
+}
+
 // What is read of a link is what the library reads of it.
 func TestLinkFacts(t *testing.T) {
 	net := newLAN(t)

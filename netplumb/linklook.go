@@ -9,19 +9,16 @@ import (
 )
 
 // link looks at a link by name; false where there is none. It is asked 20 times a second
-// and link, so it reads no more of the answer than it needs.
+// and link, so it reads no more of the answer than it needs. The kernel also finds links by
+// their alternative names, but addresses are read back under the real one: such a link is
+// none, and its facts have nothing but its real name.
 func (x *requester) link(name string) (linkFacts, bool, error) {
-	const maxName = 15 // IFNAMSIZ - 1; what is longer can only be an alternative name
-	attr := uint16(unix.IFLA_IFNAME)
-	if len(name) > maxName {
-		attr = unix.IFLA_ALT_IFNAME
-	}
 	facts, exists, whole := linkFacts{}, false, true
 	var failed unix.Errno
 	err := x.exchange(1, func(b []byte, _ int, seq uint32) []byte {
 		b, start := appendHeader(b, unix.RTM_GETLINK, 0, seq)
 		b = append(b, make([]byte, unix.SizeofIfInfomsg)...)
-		b = appendAttribute(b, attr, len(name)+1)
+		b = appendAttribute(b, unix.IFLA_IFNAME, len(name)+1)
 		b = append(b, name...)
 		b = append(b, make([]byte, unix.RTA_ALIGNTO-len(name)%unix.RTA_ALIGNTO)...) // ends with 0, padded
 		binary.NativeEndian.PutUint32(b[start:], uint32(len(b)-start))
@@ -44,6 +41,9 @@ func (x *requester) link(name string) (linkFacts, bool, error) {
 	}
 	if err != nil {
 		return linkFacts{}, false, fmt.Errorf("look at %s: %w", name, err)
+	}
+	if exists && facts.name != name {
+		return linkFacts{name: facts.name}, false, nil
 	}
 	return facts, exists, nil
 }
@@ -96,6 +96,8 @@ func parseLink(b []byte) (f linkFacts, ok bool) {
 		}
 		value := b[unix.SizeofRtAttr:size]
 		switch kind := binary.NativeEndian.Uint16(b[2:]); {
+		case kind == unix.IFLA_IFNAME:
+			f.name = unix.ByteSliceToString(value)
 		case kind == unix.IFLA_ADDRESS:
 			f.mac = net.HardwareAddr(append([]byte(nil), value...))
 		case kind == unix.IFLA_STATS64 && len(value) >= 8:

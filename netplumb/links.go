@@ -98,6 +98,9 @@ func (w *worker) pollLink(name string, l *link) {
 
 // tend keeps the ports of a link, and says why addresses can't be asked for there.
 func (w *worker) tend(name string, l *link) (deaf error) {
+	if !l.exists && l.facts.name != "" {
+		deaf = fmt.Errorf("another name of %s: write %s", l.facts.name, l.facts.name)
+	}
 	ports := []portID{{name, false}, {name, true}}
 	if !l.six {
 		ports = ports[:1]

@@ -233,8 +233,11 @@ var (
 func (w *worker) prepare(op *Op) error {
 	if op.Index == 0 {
 		l := w.links[op.Link]
-		if l == nil || !l.exists {
+		switch {
+		case l == nil || !l.exists && l.deaf == nil:
 			return errNoLink
+		case !l.exists:
+			return l.deaf
 		}
 		op.Index = l.facts.index
 	}

@@ -60,7 +60,8 @@ type Link struct {
 	Up, Carrier bool
 	MAC         MAC
 	// Deaf is why addresses on an existing link can't be asked for, by ARP or, where VIPs
-	// of it are IPv6, by neighbour discovery; nil where that works.
+	// of it are IPv6, by neighbour discovery; nil where that works. Of one that doesn't exist
+	// it says of which link Name is but an alternative name.
 	Deaf error
 	// Addresses are those on the link that are not ours, with their subnets.
 	Addresses []netip.Prefix
