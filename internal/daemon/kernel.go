@@ -54,6 +54,7 @@ var nothingTold = told{-1, -1}
 // on groups. It also keeps the groups of former plans until they are gone.
 type kernel struct {
 	plumber
+	plan    vipgroup.Plan
 	groups  map[vipgroup.Key]*holding
 	desired netplumb.Desired
 	managed map[netip.Addr]*holding // whose those of desired.Managed are
@@ -81,6 +82,7 @@ func newKernel(p plumber, plan vipgroup.Plan, lifetime time.Duration) *kernel {
 // adopt makes the plan's addresses the managed ones. Those of groups that it doesn't
 // have any more stay managed until they were seen gone.
 func (k *kernel) adopt(plan vipgroup.Plan) {
+	k.plan = plan
 	for _, g := range plan.Groups {
 		if h := k.groups[g.Key]; h != nil {
 			h.group = g
@@ -105,13 +107,27 @@ func (k *kernel) adopt(plan vipgroup.Plan) {
 		if plan.Group(key) >= 0 {
 			continue
 		}
-		if !h.held && k.count(h.group).present == 0 {
+		if k.gone(h) {
 			delete(k.groups, key)
 			continue
 		}
 		manage(h.group)
 	}
 	k.dirty, k.unseen = true, true
+}
+
+// gone says whether a group is not desired any more and left nothing behind.
+func (k *kernel) gone(h *holding) bool {
+	return !h.held && !h.pending && k.report.Seq >= h.since && !k.leaves(h)
+}
+
+// leaves says whether an address of a group is there that is no other group's by now: one
+// whose addresses were shared out anew has them under another key.
+func (k *kernel) leaves(h *holding) bool {
+	return slices.ContainsFunc(vips(h.group), func(v vipgroup.VIP) bool {
+		owner := k.managed[v.Address.Addr()]
+		return k.present[v.Address.Addr()] && (owner == nil || owner == h)
+	})
 }
 
 // vips are the addresses that a group plumbs.
@@ -239,6 +255,12 @@ func (k *kernel) observe() (r netplumb.Report, news []cluster.Report) {
 		news = append(news, cluster.Report{Group: key, Present: now.present, Missing: now.missing})
 	}
 	slices.SortFunc(news, func(a, b cluster.Report) int { return a.Group.Compare(b.Group) })
+	for key, h := range k.groups {
+		if k.plan.Group(key) < 0 && k.gone(h) {
+			k.adopt(k.plan) // which forgets it
+			break
+		}
+	}
 	return r, news
 }
 

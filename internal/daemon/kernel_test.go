@@ -199,6 +199,58 @@ func TestAdoptKeepsTheOldUntilItIsGone(t *testing.T) {
 	}
 }
 
+// A group that is edited while it is held goes on under another key. Once the kernel has what
+// the new plan wants nothing is left of the old group, and an upgrade has nothing to wait for.
+func TestAnEditedGroupIsSettled(t *testing.T) {
+	for name, groups := range map[string][]string{
+		"an address more":   {"10.0.0.1 10.0.0.2 10.0.0.3"},
+		"an address less":   {"10.0.0.1"},
+		"split":             {"10.0.0.1", "10.0.0.2"},
+		"all others":        {"10.0.0.8 10.0.0.9"},
+		"none":              {},
+		"no address at all": {""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &scriptedPlumber{extended: time.Second}
+			old, next := testPlan(t, 1, "10.0.0.1 10.0.0.2"), testPlan(t, 2, groups...)
+			k := newKernel(p, old, time.Second)
+			k.desire([]vipgroup.Key{old.Groups[0].Key}, time.Second)
+			p.report = netplumb.Report{Seq: 1, Present: vipList("10.0.0.1 10.0.0.2")}
+			k.observe()
+			k.adopt(next)
+			var hold []vipgroup.Key
+			for _, g := range next.Groups {
+				hold = append(hold, g.Key)
+			}
+			k.desire(hold, time.Second)
+			was := p.report
+			k.observe()
+			if k.settled() || k.groups[old.Groups[0].Key] == nil {
+				t.Error("settled before the plumber has come to the new plan")
+			}
+			p.report = netplumb.Report{Seq: uint64(len(p.set)), Present: was.Present}
+			k.observe()
+			if name == "an address less" && (k.settled() || !k.manages(netip.MustParseAddr("10.0.0.2"))) {
+				t.Error("settled while an address that nobody wants is there")
+			}
+			p.report = netplumb.Report{Seq: uint64(len(p.set)), Present: vipList(strings.Join(groups, " "))}
+			k.observe()
+			k.desire(hold, time.Second) // without what is gone
+			p.report.Seq = uint64(len(p.set))
+			k.observe()
+			if !k.settled() {
+				t.Error("not settled with all that is desired there and nothing else")
+			}
+			if len(k.groups) != len(next.Groups) {
+				t.Errorf("%d groups are kept, of %d in the plan", len(k.groups), len(next.Groups))
+			}
+			if n := len(vipList(strings.Join(groups, " "))); len(k.managed) != n || len(p.set[len(p.set)-1].Managed) != n {
+				t.Errorf("%d addresses are managed, want %d", len(k.managed), n)
+			}
+		})
+	}
+}
+
 func TestElectionsArePresentOnceDesired(t *testing.T) {
 	p := &scriptedPlumber{}
 	plan := testPlan(t, 1, "")

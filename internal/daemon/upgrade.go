@@ -179,7 +179,7 @@ func (k *kernel) settled() bool {
 		if h.group.Election {
 			continue
 		}
-		if h.lost || h.held && has.missing > 0 || !h.held && has.present > 0 {
+		if h.lost || h.held && has.missing > 0 || !h.held && k.leaves(h) {
 			return false
 		}
 		addresses += has.present
