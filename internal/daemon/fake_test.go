@@ -132,6 +132,7 @@ type fakeKernel struct {
 	broken   error        // ends Run
 	stuck    vipgroup.VIP // can't be removed
 	jammed   bool         // nothing can
+	hung     uint64       // where not 0, it came to no later Desired
 	ops      []netplumb.Op
 	deleted  []vipgroup.VIP
 	asked    map[netip.Addr]int
@@ -160,6 +161,9 @@ func (k *fakeKernel) Set(d netplumb.Desired) uint64 {
 	defer k.mu.Unlock()
 	k.seq++
 	k.desired = d
+	if k.hung != 0 {
+		return k.seq
+	}
 	for v := range k.have {
 		if !slices.Contains(d.VIPs, v) && v != k.stuck && !k.jammed {
 			k.world.write("%s removes %s", k.node, v.Address)
@@ -256,6 +260,9 @@ func (k *fakeKernel) Report() netplumb.Report {
 	defer k.mu.Unlock()
 	r := netplumb.Report{Seq: k.seq, Links: []netplumb.Link{k.link}, Ops: k.ops, Deleted: k.deleted, HeardDropped: k.dropped}
 	k.ops, k.deleted = nil, nil
+	if k.hung != 0 {
+		r.Seq = k.hung
+	}
 	for _, v := range k.desired.Managed {
 		if k.have[v] {
 			r.Present = append(r.Present, v)

@@ -132,6 +132,34 @@ func TestTheGuardKnowsFirst(t *testing.T) {
 	})
 }
 
+// A kernel that hangs with an address on its way in has none yet: only the guard, once it
+// has seen it gone, may say that this node has nothing.
+func TestAHungKernelIsLeftToTheGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		g := &fakeGuard{world: &w, changed: make(chan struct{}, 1)}
+		n := w.start(t, "a", soloText, func(n *fakeNode) { n.loop.guard = g })
+		time.Sleep(100 * time.Millisecond)
+		n.kernel.meddle(func() { n.kernel.hung = n.kernel.seq })
+		time.Sleep(10 * time.Second)
+		n.kernel.meddle(func() {
+			if len(n.kernel.desired.VIPs) != 2 || len(n.kernel.have) != 0 {
+				t.Errorf("desired %v, there %v; the test needs addresses on their way in", n.kernel.desired.VIPs, n.kernel.have)
+			}
+		})
+		if err := n.end(); err == nil || !strings.Contains(err.Error(), "the kernel does not answer") {
+			t.Errorf("got %v", err)
+		}
+		if w.find(0, "guard: bye") >= 0 {
+			t.Error("the guard was told that all is gone")
+		}
+		last := w.diary[len(w.diary)-1]
+		if n := len(slices.DeleteFunc(slices.Clone(w.diary), func(e string) bool { return e != last })); n > 1 {
+			t.Errorf("the last packet was sent %d times: a farewell was said", n)
+		}
+	})
+}
+
 // What the guard was not told doesn't count: the kernel's lifetime ends it.
 func TestAGrantTheGuardDidNotGet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

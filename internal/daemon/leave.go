@@ -66,11 +66,13 @@ const (
 )
 
 // farewell tells the peers, unless an address might still be here: then the farewell
-// would put it on two nodes, and the kernel's lifetime ends it instead.
+// would put it on two nodes. A kernel that didn't come to the newest Desired may be about
+// to add one. The guard, of which no leave is taken then, removes it and says the farewell;
+// without one the kernel's lifetime ends it.
 func (l *loop) farewell(now time.Time) error {
 	l.publish(now)
-	if len(l.kernel.report.Present) > 0 {
-		err := fmt.Errorf("stop: %s; the kernel drops what is left after its lifetime", l.kernel.whyNotEmpty())
+	if !l.kernel.empty() {
+		err := fmt.Errorf("stop: %s; the guard removes what is left, or the kernel does after its lifetime", l.kernel.whyNotEmpty())
 		l.log.Error(err.Error())
 		return err
 	}
