@@ -66,8 +66,8 @@ func spare() {
 }
 
 // forget gives back what the start of a program with many packages has touched and a guard
-// never needs: pages of the executable that nobody writes, which the kernel finds again,
-// in its cache, where they are needed after all: some microseconds later.
+// never needs: its code, which the kernel finds again, in its cache, where it is needed
+// after all: some microseconds later.
 func forget() {
 	debug.FreeOSMemory()
 	self, err := os.Readlink("/proc/self/exe")
@@ -78,17 +78,30 @@ func forget() {
 	if err != nil {
 		return
 	}
+	for _, r := range codeIn(maps, self) {
+		// The address is the kernel's word for the range, not a pointer into Go's memory.
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, r.from, r.to-r.from, unix.MADV_DONTNEED)
+	}
+}
+
+// A span is a part of a process's memory.
+type span struct{ from, to uintptr }
+
+// codeIn finds the code of an executable in /proc/self/maps. That a range can't be written
+// is not enough: in a position-independent build the dynamic linker has filled in constants
+// before it sealed them, and what it wrote is in no file.
+func codeIn(maps []byte, exe string) (out []span) {
 	for line := range bytes.Lines(maps) {
-		var from, to uintptr
+		var s span
 		var mode string
-		if _, err := fmt.Sscanf(string(line), "%x-%x %s", &from, &to, &mode); err != nil {
+		if _, err := fmt.Sscanf(string(line), "%x-%x %s", &s.from, &s.to, &mode); err != nil {
 			continue
 		}
-		if mode[1] == '-' && bytes.HasSuffix(bytes.TrimSpace(line), []byte(self)) {
-			// The address is the kernel's word for the range, not a pointer into Go's memory.
-			_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
+		if mode[1] == '-' && mode[2] == 'x' && bytes.HasSuffix(bytes.TrimSpace(line), []byte(exe)) {
+			out = append(out, s)
 		}
 	}
+	return out
 }
 
 // tell writes what was done, after it was done: the log may be slow.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -451,6 +452,23 @@ func TestGoodbye(t *testing.T) {
 	}
 	if s.hearFarewell() {
 		t.Error("the guard said farewell although the daemon did")
+	}
+}
+
+// Of a position-independent build the sealed constants must stay: their pages are no more
+// what the file has (`go test -buildmode=pie` runs all of this with one).
+func TestOnlyCodeIsForgotten(t *testing.T) {
+	const maps = `56872000-56d80000 r-xp 00001000 fe:00 77 /usr/sbin/vippyd
+56d80000-573b4000 r--p 0050f000 fe:00 77 /usr/sbin/vippyd
+573b4000-574f6000 r--p 00b42000 fe:00 77 /usr/sbin/vippyd
+574f6000-57537000 rw-p 00c84000 fe:00 77 /usr/sbin/vippyd
+57537000-5757b000 rw-p 00000000 00:00 0
+f7c1a000-f7d6f000 r-xp 00026000 fe:00 78 /usr/lib/libc.so.6
+ff9f2000-ff9f4000 r-xp 00000000 00:00 0 [vdso]
+`
+	want := []span{{0x56872000, 0x56d80000}}
+	if got := codeIn([]byte(maps), "/usr/sbin/vippyd"); !slices.Equal(got, want) {
+		t.Errorf("got %x, want %x", got, want)
 	}
 }
 
