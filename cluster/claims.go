@@ -172,6 +172,9 @@ func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
 		// An orphan: whoever should take it doesn't.
 		place := time.Duration(n.plan.Rank(n.plan.Groups[g].Key, n.name))
 		due := c.free.Add(n.bounds.stale/2 + 2*n.bounds.interval*place)
+		if p := n.peers[n.owner[g]]; p != nil && p.table != nil && !p.table.same {
+			due = due.Add(n.bounds.silent) // what it joins by its plan has to fall silent first
+		}
 		if now.Before(due) {
 			soonest(wake, due)
 			return false

@@ -389,26 +389,41 @@ func TestPauseIsForThoseWhoClaim(t *testing.T) {
 	})
 }
 
-// TestOrphan: what another should take and doesn't is taken by the next in rank.
+// TestOrphan: what another should take and doesn't is taken by the next in rank; later where
+// that one goes by another plan, by which it may have to wait until more is silent.
 func TestOrphan(t *testing.T) {
-	r := matureRig(t, 3, 1)
-	holder, heir := r.peers[0], r.peers[1]
-	holder.ann.eligible = false
-	r.pass(200 * time.Millisecond)
-	group := r.status().Groups[0]
-	if group.Assigned != "node3" && group.Assigned != "node1" {
-		t.Fatalf("assigned to %q", group.Assigned)
+	for name, strange := range map[string]bool{"same plan": false, "another plan": true} {
+		t.Run(name, func(t *testing.T) {
+			r := matureRig(t, 3, 1)
+			holder, heir := r.peers[0], r.peers[1]
+			holder.ann.eligible = false
+			r.pass(200 * time.Millisecond)
+			group := r.status().Groups[0]
+			if group.Assigned != "node3" && group.Assigned != "node1" {
+				t.Fatalf("assigned to %q", group.Assigned)
+			}
+			// node1 must not be the one to whom it is assigned: it gets a penalty.
+			r.n.Vote(r.now, Vote{Source: "test", Group: &r.n.plan.Groups[0].Key, Penalty: 5, Reason: "worse"})
+			r.ready()
+			if group = r.status().Groups[0]; group.Assigned != heir.name {
+				t.Fatalf("assigned to %q, want %s", group.Assigned, heir.name)
+			}
+			patience := r.n.bounds.stale/2 + 2*r.n.bounds.interval*time.Duration(r.n.plan.Rank(r.n.plan.Groups[0].Key, "node1"))
+			if strange {
+				patience += r.n.bounds.silent
+				heir.plan.Version++
+				other, err := vipgroup.NewPlan(heir.plan)
+				if err != nil {
+					t.Fatal(err)
+				}
+				heir.plan = other
+				r.n.plans.learn(other)
+				r.say(heir)
+			}
+			holder.frees(0)
+			r.say(holder)
+			r.never("claimed before its time", patience-10*time.Millisecond, func() bool { return r.claims(0) })
+			r.until("taken as an orphan", time.Second, func() bool { return r.holding(0) })
+		})
 	}
-	// node1 must not be the one to whom it is assigned: it gets a penalty.
-	r.n.Vote(r.now, Vote{Source: "test", Group: &r.n.plan.Groups[0].Key, Penalty: 5, Reason: "worse"})
-	r.ready()
-	if group = r.status().Groups[0]; group.Assigned != heir.name {
-		t.Fatalf("assigned to %q, want %s", group.Assigned, heir.name)
-	}
-	holder.frees(0)
-	r.say(holder)
-	place := time.Duration(r.n.plan.Rank(r.n.plan.Groups[0].Key, "node1"))
-	patience := r.n.bounds.stale/2 + 2*r.n.bounds.interval*place
-	r.never("claimed before its time", patience-10*time.Millisecond, func() bool { return r.claims(0) })
-	r.until("taken as an orphan", time.Second, func() bool { return r.holding(0) })
 }

@@ -80,6 +80,11 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 	if w.now-since <= grace {
 		return excuse{why: "healed cut", endless: true}
 	}
+	if o.parted && w.mutedWithin(a, b, 0) && w.mutedWithin(b, a, 0) && !w.met(a, b) && !w.met(b, a) {
+		// Nor is any packet heard, and both processes started behind the cut: each takes the other's
+		// announcements by ARP for a foreign host's.
+		return excuse{why: "healed cut without chat", endless: true}
+	}
 	const slack = int64(20 * time.Millisecond)
 	// How long a fault that ended, or a process that died, still has consequences:
 	// its kernel keeps the address and the others wait for stale.
@@ -174,6 +179,14 @@ func (w *World) bade(a, b int) bool {
 	h := w.hosts[a]
 	return h.node != nil && slices.ContainsFunc(h.node.Status(h.clock.time(w.now)).Peers, func(p cluster.PeerStatus) bool {
 		return p.Node == w.hosts[b].as && p.Farewell
+	})
+}
+
+// met says whether the process of a ever heard b.
+func (w *World) met(a, b int) bool {
+	h := w.hosts[a]
+	return h.node != nil && slices.ContainsFunc(h.node.Status(h.clock.time(w.now)).Peers, func(p cluster.PeerStatus) bool {
+		return p.Node == w.hosts[b].as && !p.LastHeard.IsZero()
 	})
 }
 

@@ -165,6 +165,9 @@ var drawnSeeds = []keptSeed{
 	{367596532097, Links, "a process that started on a host that receives nothing was heard late, and its claim was overtaken by what it said next"},
 	{367868222154, Torture, "one of two that had an address behind a cut, for want of a common plan, was drained to a third in the moment in which all chat came back"},
 	{368280594143, Calm, "the pauses of a starved process and of its upgrade used up the grant together"},
+	{368701342067, Links, "by two plans of one version a node took again and again, part by part, what another had to find silent as a whole"},
+	{368933177193, Memory, "an attacker handed on one by one what a filter had kept from the others, and a lost host seemed to live"},
+	{369246602113, Torture, "a full cut healed while multicast was dead, between two that both started behind it"},
 }
 
 func TestDrawnSeeds(t *testing.T) {
