@@ -423,3 +423,27 @@ func TestBeside(t *testing.T) {
 		c.Close()
 	}
 }
+
+// TestWaiting: what nobody has read yet waits, and nothing else does.
+func TestWaiting(t *testing.T) {
+	a, b := newSpace(t), newSpace(t)
+	wire(a, "a0", b, "b0")
+	ca, cb := a.open(), b.open()
+	if cb.Waiting() {
+		t.Error("something waits that nobody sent")
+	}
+	send(t, ca, "x")
+	for end := time.Now().Add(patience); !cb.Waiting(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("what was sent doesn't wait")
+		}
+	}
+	receive(t, cb, 1)
+	if cb.Waiting() {
+		t.Error("what was read waits still")
+	}
+	cb.Close()
+	if cb.Waiting() {
+		t.Error("something waits at a closed socket")
+	}
+}

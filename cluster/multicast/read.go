@@ -77,6 +77,21 @@ func (c *Conn) Read(b *Batch) error {
 	return nil
 }
 
+// Waiting says whether datagrams wait in the kernel for Read.
+func (c *Conn) Waiting() bool {
+	raw, err := c.udp.SyscallConn()
+	if err != nil {
+		return false
+	}
+	waiting := false
+	err = raw.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		waiting = err == nil && n > 0 && fds[0].Revents&unix.POLLIN != 0
+	})
+	return err == nil && waiting
+}
+
 // accept makes a Packet of a message, or names why it was not meant for this socket.
 func (c *Conn) accept(m *ipv4.Message, cm *ipv4.ControlMessage, links []link) (Packet, Drop) {
 	if m.Flags&unix.MSG_TRUNC != 0 {

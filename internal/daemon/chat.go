@@ -17,6 +17,7 @@ import (
 type socket interface {
 	Send(data []byte, to netip.AddrPort) error
 	Read(b *multicast.Batch) error
+	Waiting() bool
 	Rescan() error
 	Stats() multicast.Stats
 	Close() error

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,6 +64,8 @@ type fakeSocket struct {
 	in     chan multicast.Packet
 	closed chan struct{}
 	once   sync.Once
+	// stuck, where set, keeps its reader from running until it is closed.
+	stuck atomic.Pointer[chan struct{}]
 }
 
 func (w *world) socket(node string, from netip.AddrPort) *fakeSocket {
@@ -88,9 +91,14 @@ func (s *fakeSocket) Send(data []byte, to netip.AddrPort) error {
 	return nil
 }
 
+func (s *fakeSocket) Waiting() bool { return len(s.in) > 0 }
+
 func (s *fakeSocket) Read(b *multicast.Batch) error {
 	select {
 	case p := <-s.in:
+		if c := s.stuck.Load(); c != nil {
+			<-*c
+		}
 		b.Packets = append(b.Packets[:0], p)
 		return nil
 	case <-s.closed:

@@ -295,14 +295,19 @@ func (l *loop) arise() time.Time {
 }
 
 // catchUp gives the reader of a process that was starved the time to bring what waits
-// in the socket: silence must not be concluded from not having listened.
+// in the socket: silence must not be concluded from not having listened. A host that is
+// short of processor time may let the reader wait once more, which the socket tells.
 func (l *loop) catchUp() {
-	late := time.NewTimer(2 * time.Millisecond)
-	defer late.Stop()
-	select {
-	case b := <-l.chat.batches:
-		l.receive(time.Now(), b)
-	case <-late.C:
+	const look, most = 2 * time.Millisecond, 50 * time.Millisecond
+	for waited := time.Duration(0); waited == 0 || waited < most && l.chat.Waiting(); waited += look {
+		late := time.NewTimer(look)
+		select {
+		case b := <-l.chat.batches:
+			late.Stop()
+			l.receive(time.Now(), b)
+			return
+		case <-late.C:
+		}
 	}
 }
 

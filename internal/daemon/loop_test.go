@@ -192,6 +192,43 @@ func TestAGapStartsOver(t *testing.T) {
 	})
 }
 
+// TestStarvedIsNotDeaf: a process that was starved concludes nothing from silence before what
+// waits in its socket is read, and be its reader late.
+func TestStarvedIsNotDeaf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		text := strings.Replace(planText, "[a, b]", "[a, b, c]", 1)
+		text = strings.Replace(text, "{name: web,", "{name: web, prefer: [a],", 1)
+		all := []*fakeNode{w.start(t, "a", text), w.start(t, "b", text), w.start(t, "c", text)}
+		time.Sleep(10 * time.Second)
+		a, from := all[0], w.length()
+		socket := w.sockets[0]
+		err := a.loop.inLoop(t.Context(), func(time.Time) {
+			// The reader has nothing, and what comes from now on is for later.
+			for len(socket.in) > 0 || len(a.loop.chat.batches) > 0 {
+				a.loop.chat.free <- <-a.loop.chat.batches
+			}
+			stuck := make(chan struct{})
+			socket.stuck.Store(&stuck)
+			time.Sleep(450 * time.Millisecond) // long enough to be deaf, and not for others to take anything
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+		close(*socket.stuck.Load())
+		time.Sleep(2 * time.Second)
+		if i := w.find(from, "removes"); i >= 0 {
+			t.Errorf("%s, though nobody was cut off:\n%s", w.diary[i], a.log)
+		}
+		for _, n := range all {
+			if err := n.end(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 // TestAGapInATurnStartsOver: a process that is stopped between an input and its turn extends
 // nothing by what it knew before, and starts over at the next one.
 func TestAGapInATurnStartsOver(t *testing.T) {
