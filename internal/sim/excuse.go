@@ -106,6 +106,9 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 		// packets pass. A third, isolation or the returning chat ends it.
 		cut := w.paths[a][b].link || w.paths[b][a].link
 		e := excuse{why: "one-way link and no chat", most: stale + 2*i + slack}
+		if w.bade(a, b) || w.bade(b, a) { // ARP announcements come but once a second then
+			e.most += int64(time.Second)
+		}
 		if w.lossy(a, b) {
 			// The ARP announcements that end it come every max(stale/2, 100 ms), and
 			// some are lost.

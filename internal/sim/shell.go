@@ -149,9 +149,13 @@ func (h *host) tell(g int) {
 	h.node.Report(h.clock.time(h.w.now), cluster.Report{Group: h.w.groups[g].key, Present: present, Missing: missing})
 }
 
-// reported passes on a netlink event about a group.
+// reported passes on a netlink event about a group. For a stopped process it waits.
 func (h *host) reported(g int) {
-	if !h.alive() || !slices.Contains(h.plan.groups, g) {
+	if !slices.Contains(h.plan.groups, g) {
+		return
+	}
+	if !h.alive() {
+		h.due[g] = h.due[g] || h.state == running
 		return
 	}
 	present, missing := h.count(g)
