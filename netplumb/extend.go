@@ -87,7 +87,8 @@ func (w *worker) extend() {
 	}
 }
 
-// tellOldest publishes when the address was extended that the kernel drops first.
+// tellOldest publishes when the address was extended that the kernel drops first. Whoever
+// counts on it hears of it at once: it may not run for long.
 func (w *worker) tellOldest() {
 	oldest := time.Duration(0)
 	for _, h := range w.held {
@@ -95,7 +96,9 @@ func (w *worker) tellOldest() {
 			oldest = h.extended
 		}
 	}
-	w.reports.oldest.Store(int64(oldest))
+	if w.reports.oldest.Swap(int64(oldest)) != int64(oldest) {
+		signal(w.reports.changed)
+	}
 }
 
 // lookAtHeld reads the addresses of all links that carry held addresses.

@@ -106,6 +106,32 @@ func TestWhatIsThereWaitsForTheGrant(t *testing.T) {
 	})
 }
 
+// Whoever counts on how long the kernel has the addresses hears of each extension.
+func TestAnExtensionIsTold(t *testing.T) {
+	t.Parallel()
+	plan := vips(t, "10.1.2.3/32 on lo", "10.1.2.4/32 on lo")
+	work(t, func(_ *namespace, w *worker) error {
+		w.orders.set(granted(plan, plan))
+		w.turn()
+		oldest, told := int64(0), 0
+		return turns(w, func() bool {
+			now, said := w.reports.oldest.Load(), false
+			select {
+			case <-w.reports.changed:
+				said = true
+			default:
+			}
+			if now != oldest && oldest != 0 {
+				if told++; !said {
+					t.Error("an extension was not told")
+				}
+			}
+			oldest = now
+			return told == 3
+		})
+	})
+}
+
 // Who has no grant any more doesn't even complete an announcement.
 func TestTheSecondFormNeedsTheGrant(t *testing.T) {
 	net := newLAN(t)

@@ -148,6 +148,8 @@ type fakeKernel struct {
 	changed  chan struct{}
 	heard    chan netplumb.Heard
 	near     chan []netplumb.Neighbour
+	// extendedAgo is how long ago the addresses were extended.
+	extendedAgo time.Duration
 }
 
 func newFakeKernel(w *world, node string, boottime func() time.Duration) *fakeKernel {
@@ -167,8 +169,10 @@ func (k *fakeKernel) Run(ctx context.Context) error {
 func (k *fakeKernel) Set(d netplumb.Desired) uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.seq++
-	k.desired = d
+	former := k.desired
+	if k.desired = d; k.seq == 0 || !slices.Equal(d.VIPs, former.VIPs) || !slices.Equal(d.Managed, former.Managed) {
+		k.seq++ // a grant alone makes no report
+	}
 	if k.hung != 0 {
 		return k.seq
 	}
@@ -212,14 +216,14 @@ func (k *fakeKernel) tell() {
 func (k *fakeKernel) Changed() <-chan struct{}     { return k.changed }
 func (k *fakeKernel) Heard() <-chan netplumb.Heard { return k.heard }
 
-// Extended pretends that every address was extended just now.
+// Extended pretends that every address was extended just now, or when the test says.
 func (k *fakeKernel) Extended() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.have) == 0 {
 		return 0
 	}
-	return k.boottime()
+	return k.boottime() - k.extendedAgo
 }
 
 func (k *fakeKernel) Ask(addrs ...netip.Addr) {

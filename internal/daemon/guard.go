@@ -109,6 +109,15 @@ func (l *loop) extend(boot time.Duration, announced, idle bool, lapse time.Durat
 	}
 }
 
+// reassure tells the guard between two turns that the kernel has the addresses for longer
+// now. A process that is starved again before its next turn would lose them otherwise,
+// although it was granted them.
+func (l *loop) reassure() {
+	if len(l.kernel.hold) > 0 && l.grant > l.risen {
+		l.guard.Grant(l.deadline(l.term, l.grant))
+	}
+}
+
 // lapseOf brings the moment at which a majority lapses onto CLOCK_BOOTTIME. A stop of the
 // process between the two looks makes it sooner, never later.
 func lapseOf(boot time.Duration, lapse time.Time) time.Duration {

@@ -181,6 +181,36 @@ func TestAGrantTheGuardDidNotGet(t *testing.T) {
 	})
 }
 
+// Between two turns the guard is told that the kernel has the addresses for longer now: a
+// process that is starved again before the next one would lose them.
+func TestTheGuardHearsOfAnExtension(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		n, g := guarded(t, &w)
+		const ago = 300 * time.Millisecond
+		n.kernel.meddle(func() { n.kernel.extendedAgo = ago })
+		time.Sleep(n.loop.config.Lifetime)
+		synctest.Wait()
+		until := func() time.Duration {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return g.until
+		}
+		before := until()
+		n.kernel.meddle(func() {
+			n.kernel.extendedAgo = 0
+			n.kernel.tell()
+		})
+		synctest.Wait()
+		if more := until() - before; more < ago/2 || more > ago {
+			t.Errorf("after an extension the guard waits %v longer, want what the kernel had been behind, at most %v", more, ago)
+		}
+		if err := n.end(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // A turn grants another lifetime if its announcement went out, and else what the last one
 // left: who can't speak must not go on for ever.
 func TestOnlyAnAnnouncementGrants(t *testing.T) {

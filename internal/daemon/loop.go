@@ -216,6 +216,7 @@ func (l *loop) run(ctx context.Context) error {
 		case <-l.kernel.Changed():
 			now = l.arise()
 			if !l.kernelNews(now) {
+				l.reassure()
 				continue
 			}
 		case h := <-l.kernel.Heard():

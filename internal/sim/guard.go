@@ -324,30 +324,54 @@ func (h *host) extendGrant(r *cluster.Ready) {
 	if !r.Lapse.IsZero() {
 		next = min(next, r.Lapse.UnixNano())
 	}
-	has := slices.Contains(h.kernel.has, true)
-	until := term
-	if has && h.lastExtend != 0 {
-		until = min(until, h.lastExtend+lifetime)
-	}
-	until -= guardMargin
-	if next < term {
-		until = min(until, next+guardMargin)
-	}
+	until := h.actBy(term, next)
 	switch {
-	case len(r.Hold) == 0 && len(h.held) == 0 && !has:
+	case len(r.Hold) == 0 && len(h.held) == 0 && !slices.Contains(h.kernel.has, true):
 		until = 0
 	case next <= now:
 		return
 	}
-	// A planted daemon tells the first grant after none, and counts the rest all the same.
-	untold := h.w.cfg.Bug == BugUntoldGrant && h.told != 0 && until != 0
-	if until != h.told && !untold {
-		if !h.guard.tell(message{grant: until}) {
-			return
-		}
-		h.told = until
+	if h.tellGrant(until) {
+		h.term, h.grant = term, next
 	}
-	h.term, h.grant = term, next
+}
+
+// actBy returns when the guard must act for a grant: before the kernel drops anything
+// that was extended last.
+func (h *host) actBy(term, grant int64) int64 {
+	end := term
+	if h.lastExtend != 0 && slices.Contains(h.kernel.has, true) {
+		end = min(end, h.lastExtend+int64(h.w.cfg.Lifetime))
+	}
+	end -= guardMargin
+	if grant < term {
+		end = min(end, grant+guardMargin)
+	}
+	return end
+}
+
+// tellGrant tells the guard until when it has to wait, and returns false if that failed.
+func (h *host) tellGrant(until int64) bool {
+	// A planted daemon tells the first grant after none, and counts the rest all the same.
+	if until == h.told || h.w.cfg.Bug == BugUntoldGrant && h.told != 0 && until != 0 {
+		return true
+	}
+	if !h.guard.tell(message{grant: until}) {
+		return false
+	}
+	h.told = until
+	return true
+}
+
+// extended tells the guard, a moment after the addresses were extended, that the kernel
+// has them for longer now.
+func (h *host) extended() {
+	process := h.process
+	h.w.after(int64(time.Millisecond), func() {
+		if h.process == process && h.alive() && len(h.held) > 0 && h.granted() {
+			h.tellGrant(h.actBy(h.term, h.grant))
+		}
+	})
 }
 
 // granted says whether the process may write addresses; and it is a fault of the world if

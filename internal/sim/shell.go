@@ -307,6 +307,7 @@ func (h *host) hold(r *cluster.Ready) {
 	if now := h.clock.at(w.now); r.Announced && now-h.lastExtend >= extendEvery {
 		h.lastExtend = now
 		h.extend()
+		h.extended()
 	}
 	if h.plumbAt == 0 && h.differs() {
 		h.plumbAt = w.now + w.opTime()
