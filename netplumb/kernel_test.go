@@ -384,7 +384,7 @@ func TestAnAlternativeNameIsNoLink(t *testing.T) {
 	p, _ := net.a.start()
 	plan := vips(t, "10.1.2.3/24 on ens3")
 	r := p.reach(granted(plan, plan))
-	if l := r.Links[0]; l.Exists || text(l.Deaf) != "another name of eth0: write eth0" {
+	if l := r.Links[0]; l.Exists || l.AliasOf != "eth0" {
 		t.Errorf("link: %+v", l)
 	}
 	if d := cmp.Diff([]string{"10.1.2.1/24"}, net.a.addresses("eth0")); d != "" {

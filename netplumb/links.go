@@ -21,6 +21,15 @@ type link struct {
 // carries says whether frames can pass.
 func (l *link) carries() bool { return l.exists && l.facts.up && l.facts.carrier }
 
+// aliasOf names the interface of which the link's name is but an alternative one, which
+// doesn't count as existing: by it addresses would be read back under another name.
+func (l *link) aliasOf() string {
+	if l.exists {
+		return ""
+	}
+	return l.facts.name
+}
+
 // useLinks makes the links of the plan and those named besides the ones in use.
 func (w *worker) useLinks() {
 	old := w.links
@@ -91,16 +100,13 @@ func (w *worker) pollLink(name string, l *link) {
 		w.census.linkReturned(l.facts.index)
 	}
 	if before.exists != l.exists || before.facts.up != l.facts.up || before.facts.carrier != l.facts.carrier ||
-		before.facts.index != l.facts.index || before.facts.mac.String() != l.facts.mac.String() {
+		before.facts.index != l.facts.index || before.aliasOf() != l.aliasOf() || before.facts.mac.String() != l.facts.mac.String() {
 		w.report = true
 	}
 }
 
 // tend keeps the ports of a link, and says why addresses can't be asked for there.
 func (w *worker) tend(name string, l *link) (deaf error) {
-	if !l.exists && l.facts.name != "" {
-		deaf = fmt.Errorf("another name of %s: write %s", l.facts.name, l.facts.name)
-	}
 	ports := []portID{{name, false}, {name, true}}
 	if !l.six {
 		ports = ports[:1]
@@ -164,7 +170,7 @@ func (w *worker) linkReports() []Link {
 	out := make([]Link, 0, len(w.links))
 	for _, name := range slices.Sorted(maps.Keys(w.links)) {
 		l := w.links[name]
-		r := Link{Name: name, Exists: l.exists, Index: l.facts.index, Up: l.facts.up, Carrier: l.facts.carrier, Deaf: l.deaf}
+		r := Link{Name: name, AliasOf: l.aliasOf(), Exists: l.exists, Index: l.facts.index, Up: l.facts.up, Carrier: l.facts.carrier, Deaf: l.deaf}
 		if len(l.facts.mac) == len(r.MAC) {
 			r.MAC = MAC(l.facts.mac)
 		}

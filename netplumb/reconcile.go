@@ -234,10 +234,12 @@ func (w *worker) prepare(op *Op) error {
 	if op.Index == 0 {
 		l := w.links[op.Link]
 		switch {
-		case l == nil || !l.exists && l.deaf == nil:
+		case l == nil:
 			return errNoLink
+		case l.aliasOf() != "":
+			return fmt.Errorf("another name of %s: write %s", l.aliasOf(), l.aliasOf())
 		case !l.exists:
-			return l.deaf
+			return errNoLink
 		}
 		op.Index = l.facts.index
 	}

@@ -53,6 +53,9 @@ type Failure struct {
 type Link struct {
 	Name   string
 	Exists bool
+	// AliasOf is the interface of which Name is but an alternative name: such a link doesn't
+	// count as existing.
+	AliasOf string
 	// Index is 0 where it doesn't exist.
 	Index int
 	// Up is IFF_UP, what the administrator wants; Carrier is IFF_LOWER_UP, what the
@@ -60,8 +63,7 @@ type Link struct {
 	Up, Carrier bool
 	MAC         MAC
 	// Deaf is why addresses on an existing link can't be asked for, by ARP or, where VIPs
-	// of it are IPv6, by neighbour discovery; nil where that works. Of one that doesn't exist
-	// it says of which link Name is but an alternative name.
+	// of it are IPv6, by neighbour discovery; nil where that works.
 	Deaf error
 	// Addresses are those on the link that are not ours, with their subnets.
 	Addresses []netip.Prefix

@@ -59,7 +59,7 @@ func (l *loop) kernelNews(now time.Time) (worth bool) {
 func (l *loop) linksChanged(links []netplumb.Link) bool {
 	state := make([]netplumb.Link, len(links))
 	for i, link := range links {
-		state[i] = netplumb.Link{Name: link.Name, Exists: link.Exists, Up: link.Up, Carrier: link.Carrier, Deaf: link.Deaf}
+		state[i] = netplumb.Link{Name: link.Name, AliasOf: link.AliasOf, Exists: link.Exists, Up: link.Up, Carrier: link.Carrier, Deaf: link.Deaf}
 	}
 	if equalLinks(state, l.links) {
 		return false

@@ -202,8 +202,8 @@ func (b *ballots) judgeLinks(now time.Time, core voter, groups []vipgroup.Group,
 
 func linkFault(l netplumb.Link) string {
 	switch {
-	case !l.Exists && l.Deaf != nil:
-		return l.Name + " is " + l.Deaf.Error()
+	case l.AliasOf != "":
+		return l.Name + " is another name of " + l.AliasOf + ": write " + l.AliasOf
 	case !l.Exists:
 		return l.Name + " does not exist"
 	case !l.Up:

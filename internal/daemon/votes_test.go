@@ -62,7 +62,7 @@ func TestLinksBarTheirGroups(t *testing.T) {
 		{"up", up, ""},
 		{"another link's trouble", netplumb.Link{Name: "eth1"}, ""},
 		{"missing", netplumb.Link{Name: "eth0"}, "eth0 does not exist"},
-		{"an alternative name", netplumb.Link{Name: "eth0", Deaf: errors.New("another name of enp3s0: write enp3s0")}, "eth0 is another name of enp3s0: write enp3s0"},
+		{"an alternative name", netplumb.Link{Name: "eth0", AliasOf: "enp3s0"}, "eth0 is another name of enp3s0: write enp3s0"},
 		{"down", netplumb.Link{Name: "eth0", Exists: true}, "eth0 is down"},
 		{"no ARP", netplumb.Link{Name: "eth0", Exists: true, Up: true, Carrier: true, Deaf: errors.New("operation not permitted (needs CAP_NET_RAW)")},
 			"eth0: cannot ask for addresses: operation not permitted (needs CAP_NET_RAW)"},
