@@ -135,7 +135,7 @@ func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
 			return p != nil && p.isHeard() && p.state != Live && p.held.has(g)
 		})
 	}
-	free := !heldByLive && (s.released() || n.silentSince(now, g, n.silence(g)-n.early(), wake))
+	free := !heldByLive && (s.released() || n.silentSince(now, g, n.silence(g)-n.bounds.stand, wake))
 	if !free {
 		c.free = time.Time{}
 	} else if c.free.IsZero() {
@@ -242,10 +242,6 @@ func (n *Node) silentSince(now time.Time, g int, long time.Duration, wake *time.
 	}
 	return !n.claims.expects || now.Sub(n.life.frame) <= (n.bounds.stale-n.bounds.stand)/2
 }
-
-// early is how long before a group has been silent for long enough it may be claimed: for
-// the claim to have stood by then, with some time for the peers to acknowledge it.
-func (n *Node) early() time.Duration { return n.bounds.stand * 5 / 4 }
 
 // judgePermission grants an open claim when nobody objects and it has stood for as long
 // as what is known of the addresses demands.

@@ -252,26 +252,6 @@ func TestAnsweredAddressIsNotTaken(t *testing.T) {
 	}
 }
 
-// TestSilentAddressIsTakenInTime: whenever it answered last within the rhythm of the questions,
-// an address is there again no later than stale + T after that, with the time that the peers
-// need to acknowledge and the kernel to add.
-func TestSilentAddressIsTakenInTime(t *testing.T) {
-	for phase := range 100 * time.Millisecond / (5 * time.Millisecond) {
-		r := matureRig(t, 3, 1)
-		r.peers[0].mute, r.peers[1].ann.eligible, r.peers[1].answers = true, false, true
-		for end := r.now.Add(time.Second + phase*5*time.Millisecond); r.now.Before(end); r.pass(time.Millisecond) {
-			if r.now.UnixMilli()%5 == 0 {
-				r.answered(0)
-			}
-		}
-		r.answered(0)
-		took := r.until("taken", time.Second, func() bool { return r.holding(0) })
-		if most := r.n.bounds.stale + r.n.bounds.stand; took < r.n.bounds.stale || took > most {
-			t.Errorf("last answered %v later: taken %v after that, want stale to stale + T", phase*5*time.Millisecond, took)
-		}
-	}
-}
-
 // TestSilentAddressIsTaken: within stale + 2 intervals of the holder's last word, not
 // before stale, and only after asking.
 func TestSilentAddressIsTaken(t *testing.T) {

@@ -253,8 +253,7 @@ type bounds struct {
 	stand time.Duration
 	// silent is how long an address must have given no sign before it is taken
 	// unreleased: so much longer than stale that a holder that is cut off has let go, and
-	// its kernel too (deafAt); and less than stand longer, for which a client is promised to
-	// be without the address at most, as taking it needs a moment, too.
+	// its kernel too (deafAt).
 	silent time.Duration
 }
 
@@ -265,5 +264,5 @@ const (
 
 func boundsOf(interval, stale time.Duration) bounds {
 	return bounds{interval: interval, stale: stale, stand: max(interval/2, minStand),
-		silent: stale + max(interval*9/20, minBeyond)}
+		silent: stale + max(interval/2, minBeyond)}
 }
