@@ -88,7 +88,7 @@ func (w *worker) extend() {
 }
 
 // tellOldest publishes when the address was extended that the kernel drops first. Whoever
-// counts on it hears of it at once: it may not run for long.
+// counts on it hears of it at the end of each round: it may not run for long.
 func (w *worker) tellOldest() {
 	oldest := time.Duration(0)
 	for _, h := range w.held {
@@ -96,7 +96,7 @@ func (w *worker) tellOldest() {
 			oldest = h.extended
 		}
 	}
-	if w.reports.oldest.Swap(int64(oldest)) != int64(oldest) {
+	if w.reports.oldest.Swap(int64(oldest)) != int64(oldest) && len(w.extension.queue) == 0 {
 		signal(w.reports.changed)
 	}
 }
