@@ -42,6 +42,8 @@ type overlap struct {
 	why        string // the excuse at the latest look
 	since      int64  // since when that excuse runs; -1: nothing that ends
 	seen       int64  // the latest look at it
+	most       int64  // the bound of that excuse
+	bound      int64  // when that was last so
 	parted     bool   // a full cut excused it, or one of one way beside another fault
 }
 
@@ -152,13 +154,19 @@ func (c *checker) judge(o *overlap) {
 	}
 	o.parted = o.parted || strings.HasPrefix(e.why, "one-way link and a ")
 	if o.since < 0 || o.why != e.why {
-		o.since, o.why = now, e.why
+		o.since, o.why, o.most = now, e.why, 0
 		if e.most > 0 {
 			c.w.note(o.b, "excused, also on "+c.w.hosts[o.a].name+" ("+e.why+"):", o.addr)
 		}
 	}
 	if e.why != "" {
 		c.excused[e.why] += now - o.seen
+	}
+	// A bound that shrinks, as one hears the other again, stands until both have acted on that.
+	if e.most > 0 && e.most < o.most && now-o.bound <= 2*int64(c.w.cfg.Interval) {
+		e.most = o.most
+	} else {
+		o.most, o.bound = e.most, now
 	}
 	if now-o.since > e.most || e.most == 0 {
 		detail := "no excuse"
