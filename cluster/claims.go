@@ -169,9 +169,9 @@ func (n *Node) mayClaim(now time.Time, g int, wake *time.Time) bool {
 	switch {
 	case n.owner[g] == n.self:
 	case free && n.owner[g] != nobody:
-		// An orphan: whoever should take it doesn't.
+		// An orphan: whoever should take it doesn't, in the time that a claim needs at least.
 		place := time.Duration(n.plan.Rank(n.plan.Groups[g].Key, n.name))
-		due := c.free.Add(n.bounds.stale/2 + 2*n.bounds.interval*place)
+		due := c.free.Add(max(n.bounds.stale, 3*n.bounds.stand)/2 + 2*n.bounds.interval*place)
 		if p := n.peers[n.owner[g]]; p != nil && p.table != nil && !p.table.same {
 			due = due.Add(n.bounds.silent) // what it joins by its plan has to fall silent first
 		}

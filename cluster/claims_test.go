@@ -389,6 +389,25 @@ func TestPauseIsForThoseWhoClaim(t *testing.T) {
 	})
 }
 
+// TestShortStaleIsNoOrphan: however short stale is, whoever should take what is free has the
+// time that a claim needs.
+func TestShortStaleIsNoOrphan(t *testing.T) {
+	r := matureRig(t, 3, 1)
+	holder, heir := r.peers[0], r.peers[1]
+	holder.ann.eligible = false
+	r.n.Vote(r.now, Vote{Source: "test", Group: &r.n.plan.Groups[0].Key, Penalty: 5, Reason: "worse"})
+	r.n.timing.Interval, r.n.timing.Stale = 10*time.Millisecond, 80*time.Millisecond
+	r.pass(time.Second)
+	if got := r.status().Groups[0].Assigned; got != heir.name || r.n.bounds.stale != r.n.timing.Stale {
+		t.Fatalf("assigned to %q, want %s; stale is %v", got, heir.name, r.n.bounds.stale)
+	}
+	holder.frees(0)
+	r.say(holder)
+	place := 2 * r.n.bounds.interval * time.Duration(r.n.plan.Rank(r.n.plan.Groups[0].Key, "node1"))
+	r.never("claimed before the other can have taken it", place+r.n.bounds.stand, func() bool { return r.claims(0) })
+	r.until("taken as an orphan", time.Second, func() bool { return r.holding(0) })
+}
+
 // TestOrphan: what another should take and doesn't is taken by the next in rank; later where
 // that one goes by another plan, by which it may have to wait until more is silent.
 func TestOrphan(t *testing.T) {
