@@ -19,6 +19,7 @@ type peer struct {
 	said uint64    // the sequence of its newest announcement: what we acknowledge
 	last time.Time // when the newest one came
 	back time.Time // since when it is heard without an absence of its or ours
+	lost uint64    // the boot with which it was last absent
 	from netip.AddrPort
 
 	ann   announcement

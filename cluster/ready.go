@@ -77,6 +77,16 @@ func (n *Node) judgePeers(now time.Time) {
 			if state == Absent || p.state == Absent {
 				n.voice.urgent, p.back = true, now
 			}
+			switch {
+			case state == Absent:
+				p.lost = p.boot
+			case p.state == Absent && p.lost == p.boot:
+				// It fell silent and is back. If it had our addresses meanwhile, it may have let go
+				// to us before it was heard: then nothing else tells its clients.
+				for g := range n.holds.wanted.all {
+					n.reassure(now, g)
+				}
+			}
 			p.state, p.since = state, now
 			n.stale = true
 		}

@@ -290,6 +290,9 @@ func (p *peer) resume(x PeerSnapshot, at func(Ago) time.Time) {
 	}
 	p.acked, p.ackedAt, p.toldAt = x.Acked, at(x.AckedAt), at(x.ToldAt)
 	p.state, p.since, p.back, p.planned, p.asks = x.State, at(x.Since), at(x.Back), at(x.Planned), x.Asks
+	if p.state == Absent {
+		p.lost = p.boot
+	}
 	p.strange = p.planned // its former plan is not told of
 	p.unreached, p.lastCopy, p.sure, p.proved, p.obeyed.last = x.Unreached, x.LastCopy, x.Sure, x.Sure, x.Obeyed
 }

@@ -168,6 +168,7 @@ var drawnSeeds = []keptSeed{
 	{368701342067, Links, "by two plans of one version a node took again and again, part by part, what another had to find silent as a whole"},
 	{368933177193, Memory, "an attacker handed on one by one what a filter had kept from the others, and a lost host seemed to live"},
 	{369246602113, Torture, "a full cut healed while multicast was dead, between two that both started behind it"},
+	{382955692340, Single, "a node whose state directory was lost was killed, and its slow disk kept the plan that joins what it had"},
 	{379976686236, Torture, "what was excused until a link was mended was not excused any more as soon as one heard the other"},
 	{375338692124, Calm, "a process that was starved again before its next turn had not told its guard that the kernel has its addresses for longer"},
 	{373848706010, Pests, "a process that was stopped between a removal and the kernel's report of it never heard of that"},
