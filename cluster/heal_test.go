@@ -79,39 +79,43 @@ func TestMeshHeals(t *testing.T) {
 // before it was heard. So it is announced at once, 100 ms and 1 s later; but not for a process
 // that has just started.
 func TestReturnAfterSilence(t *testing.T) {
-	for _, again := range []bool{false, true} {
-		r := newRig(t, ranked(t, true))
-		other := r.peers[0]
-		for _, s := range r.peers {
-			s.ann.eligible = false
-		}
-		r.pass(1500 * time.Millisecond)
-		if !r.holding(0) {
-			t.Fatal("node1 doesn't hold the group")
-		}
-		other.mute = true
-		r.pass(2 * time.Second)
-		for last := r.n.voice.repeated; r.n.voice.repeated.Equal(last); {
-			r.pass(r.step) // it announces for who isn't heard
-		}
-		r.pass(announceGap)
-		other.mute = false
-		if again {
-			other.boot, other.seq = other.boot+100, 0
-		}
-		r.say(other)
-		heal, said := r.now, []time.Duration(nil)
-		for ; r.now.Before(heal.Add(3 * time.Second)); r.pass(r.step) {
-			if r.ready(); len(r.out.Announce) > 0 {
-				said = append(said, r.now.Sub(heal))
+	schedule := []time.Duration{0, announceGap, time.Second}
+	for name, tt := range map[string]struct {
+		meanwhile func(r *rig, other *speaker)
+		want      []time.Duration
+	}{
+		"the same process":           {func(*rig, *speaker) {}, schedule},
+		"an upgrade here, meanwhile": {func(r *rig, _ *speaker) { r.replace(50 * time.Millisecond) }, schedule},
+		"a process that has started": {func(_ *rig, other *speaker) { other.boot, other.seq = other.boot+100, 0 }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, ranked(t, true))
+			other := r.peers[0]
+			for _, s := range r.peers {
+				s.ann.eligible = false
 			}
-		}
-		want := []time.Duration{0, announceGap, time.Second}
-		if again {
-			want = nil
-		}
-		if !slices.Equal(said, want) {
-			t.Errorf("started again %v: announced at %v after the return, want %v", again, said, want)
-		}
+			r.pass(1500 * time.Millisecond)
+			if !r.holding(0) {
+				t.Fatal("node1 doesn't hold the group")
+			}
+			other.mute = true
+			r.pass(2 * time.Second)
+			tt.meanwhile(r, other)
+			for last := r.n.voice.repeated; r.n.voice.repeated.Equal(last); {
+				r.pass(r.step) // it announces for who isn't heard
+			}
+			r.pass(announceGap)
+			other.mute = false
+			r.say(other)
+			heal, said := r.now, []time.Duration(nil)
+			for ; r.now.Before(heal.Add(3 * time.Second)); r.pass(r.step) {
+				if r.ready(); len(r.out.Announce) > 0 {
+					said = append(said, r.now.Sub(heal))
+				}
+			}
+			if !slices.Equal(said, tt.want) {
+				t.Errorf("announced at %v after the return, want %v", said, tt.want)
+			}
+		})
 	}
 }
