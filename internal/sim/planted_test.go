@@ -165,6 +165,7 @@ func TestPlantedInTheCore(t *testing.T) {
 	for _, file := range files {
 		b := readBug(t, file)
 		t.Run(b.name, func(t *testing.T) {
+			t.Parallel() // to build and link is serial work, mostly
 			dir := t.TempDir()
 			if b.unit != "" {
 				b.missedByUnit(t, dir)
