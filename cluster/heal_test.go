@@ -6,23 +6,31 @@ import (
 	"time"
 )
 
+// holdsUnheard is a rig whose node holds the group, better ranked for it than other or not,
+// which fell silent.
+func holdsUnheard(t *testing.T, better bool) (r *rig, other *speaker) {
+	t.Helper()
+	r = newRig(t, ranked(t, better))
+	other = r.peers[0]
+	for _, s := range r.peers {
+		s.ann.eligible = false
+	}
+	r.pass(1500 * time.Millisecond)
+	if !r.holding(0) {
+		t.Fatal("node1 doesn't hold the group")
+	}
+	other.mute = true
+	r.pass(2 * time.Second)
+	return r, other
+}
+
 // TestHealedCut: both sides of a cut hold a group. In the turn in which they hear each other
 // again, be it after the cut or because one stood still (a resumed virtual machine), the
 // worse-ranked lets go and the other announces what it keeps; and it does so again at once,
 // 100 ms and 1 s after the loser has let go, whose last announcement may be on its way.
 func TestHealedCut(t *testing.T) {
 	for _, better := range []bool{true, false} {
-		r := newRig(t, ranked(t, better))
-		other := r.peers[0]
-		for _, s := range r.peers {
-			s.ann.eligible = false
-		}
-		r.pass(1500 * time.Millisecond)
-		if !r.holding(0) {
-			t.Fatal("node1 doesn't hold the group")
-		}
-		other.mute = true
-		r.pass(2 * time.Second)
+		r, other := holdsUnheard(t, better)
 		other.holds(0)
 		for last := r.n.voice.repeated; r.n.voice.repeated.Equal(last); {
 			r.pass(r.step) // it announces for who isn't heard
@@ -89,17 +97,7 @@ func TestReturnAfterSilence(t *testing.T) {
 		"a process that has started": {func(_ *rig, other *speaker) { other.boot, other.seq = other.boot+100, 0 }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, ranked(t, true))
-			other := r.peers[0]
-			for _, s := range r.peers {
-				s.ann.eligible = false
-			}
-			r.pass(1500 * time.Millisecond)
-			if !r.holding(0) {
-				t.Fatal("node1 doesn't hold the group")
-			}
-			other.mute = true
-			r.pass(2 * time.Second)
+			r, other := holdsUnheard(t, true)
 			tt.meanwhile(r, other)
 			for last := r.n.voice.repeated; r.n.voice.repeated.Equal(last); {
 				r.pass(r.step) // it announces for who isn't heard
