@@ -215,3 +215,25 @@ func TestBacklog(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowHolder: what a node with longer timings had is taken when it has been silent by
+// these, not by those of whom it left.
+func TestSlowHolder(t *testing.T) {
+	r := newRig(t, testPlan(t, 3, 2))
+	slow := r.peers[0]
+	slow.ann.interval, slow.ann.stale = time.Second, 5*time.Second
+	slow.holds(0)
+	r.peers[1].holds(1)
+	r.pass(6 * time.Second)
+	slow.mute = true
+	last := r.n.peers[r.n.plan.Member(slow.name)].last
+	for silent := boundsOf(time.Second, 5*time.Second).silent; r.now.Sub(last) < silent; r.pass(time.Millisecond) {
+		if r.has[r.n.plan.Groups[0].Key] {
+			t.Fatalf("taken %v after its last word, before %v", r.now.Sub(last), silent)
+		}
+	}
+	r.pass(time.Second)
+	if !r.has[r.n.plan.Groups[0].Key] {
+		t.Error("never taken")
+	}
+}

@@ -100,11 +100,16 @@ func (n *Node) judgePeers(now time.Time) {
 	n.judgeStrangers(now)
 }
 
-// judgeBounds takes the largest timings among the nodes heard.
+// judgeBounds takes the largest timings among the nodes heard, and of those who fell silent
+// until what they had was silent, and a claim on it has stood, by their own timings.
 func (n *Node) judgeBounds(now time.Time) {
 	interval, stale := n.timing.Interval, n.timing.Stale
 	for _, p := range n.peers {
-		if p != nil && !p.farewell && !p.last.IsZero() && now.Sub(p.last) <= max(stale, p.ann.stale) {
+		if p == nil || p.farewell || p.last.IsZero() {
+			continue
+		}
+		own := boundsOf(max(n.timing.Interval, p.ann.interval), max(n.timing.Stale, p.ann.stale))
+		if now.Sub(p.last) <= own.silent+own.stand {
 			interval, stale = max(interval, p.ann.interval), max(stale, p.ann.stale)
 		}
 	}

@@ -80,8 +80,8 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 	if w.now-since <= grace {
 		return excuse{why: "healed cut", endless: true}
 	}
-	if o.parted && w.mutedWithin(a, b, 0) && w.mutedWithin(b, a, 0) && !w.met(a, b) && !w.met(b, a) {
-		// Nor is any packet heard, and both processes started behind the cut: each takes the other's
+	if o.parted && w.mutedWithin(a, b, 0) && w.mutedWithin(b, a, 0) && !(w.met(a, b) && w.met(b, a)) {
+		// Nor is any packet heard, and a process that started behind the cut takes the other's
 		// announcements by ARP for a foreign host's.
 		return excuse{why: "healed cut without chat", endless: true}
 	}
@@ -130,12 +130,18 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 		}
 		return e
 	}
-	if (oneway || nochat) && w.now-c.halved[o.addr] <= memory {
+	e := excuse{why: "half of an overlap", most: i*9/4 + slack}
+	if oneway || nochat {
+		e.most = memory
+	}
+	if w.now-c.halved[o.addr] <= e.most {
 		// Two had it behind a full cut, or behind one of one way while a daemon was silent or of a
 		// plan that lacks the other. One of them died and its guard released it, or let go, to a
-		// third that doesn't hear the other: that one hears the third, or both hear each other once
-		// there is chat again, and one of them lets go.
-		return excuse{why: "half of an overlap", most: stale + 2*i + slack}
+		// third. Where that one doesn't hear the other, it hears the third, or both hear each other
+		// once there is chat again, and one of them lets go; where both hear each other, the other
+		// lets go at the third's first word.
+		e.most = min(e.most, stale+2*i+slack)
+		return e
 	}
 	if oneway && w.hosts[a].plan != w.hosts[b].plan {
 		// A holder that nobody hears can't fetch the plan of a claimant either, so it
