@@ -67,8 +67,8 @@ func Serve(ctx context.Context, l net.Listener, d Daemon) error {
 
 // serve is Serve for a listener whose connections know who is at the other end.
 func serve(ctx context.Context, l net.Listener, s *server) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	requests, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
 	hs := &http.Server{
 		Handler:                      s,
 		DisableGeneralOptionsHandler: true,
@@ -77,7 +77,7 @@ func serve(ctx context.Context, l net.Listener, s *server) error {
 		WriteTimeout:                 answerTime,
 		MaxHeaderBytes:               maxHeader,
 		ErrorLog:                     slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
-		BaseContext:                  func(net.Listener) context.Context { return ctx },
+		BaseContext:                  func(net.Listener) context.Context { return requests },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
@@ -89,16 +89,20 @@ func serve(ctx context.Context, l net.Listener, s *server) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		stop, done := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+		// Whose answer ends asks again, and must reach the program that goes on, if any: so
+		// nobody is accepted here any more before the first answer ends.
+		_ = l.Close()
+		<-failed
+		end()
+		stop, done := context.WithTimeout(context.WithoutCancel(requests), stopTime)
 		defer done()
 		// Shutdown waits for answers on their way, but also for clients that connect
 		// and say nothing; Close ends those.
 		_ = hs.Shutdown(stop)
-		<-failed
 	case err = <-failed:
 		err = fmt.Errorf("management socket: %w", err)
 	}
-	cancel()
+	end()
 	_ = hs.Close()
 	s.end()
 	return err

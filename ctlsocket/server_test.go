@@ -19,6 +19,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -618,6 +619,61 @@ func TestStop(t *testing.T) {
 	}
 	if _, err := os.Lstat(path); !os.IsNotExist(err) {
 		t.Errorf("the socket is still there: %v", err)
+	}
+}
+
+// A lateListener closes once the answers have ended, or after a while.
+type lateListener struct {
+	net.Listener
+	answers <-chan struct{}
+	early   chan<- string
+}
+
+func (l lateListener) Close() error {
+	select {
+	case <-l.answers:
+		l.early <- "an answer ended while connections were accepted"
+	case <-time.After(100 * time.Millisecond):
+	}
+	return l.Listener.Close()
+}
+
+// Whose answer ends may ask the program that goes on: the one that ends accepts nobody then.
+func TestStopAcceptsFirst(t *testing.T) {
+	path := socketPath(t)
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, ended, early := make(chan struct{}), make(chan struct{}), make(chan string, 2)
+	d := &fake{do: func(ctx context.Context, _ Command) (string, error) {
+		close(began)
+		<-ctx.Done()
+		close(ended)
+		return "", ctx.Err()
+	}}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() {
+		served <- serve(ctx, lateListener{guard(l), ended, early}, &server{daemon: d, owner: uint32(os.Geteuid())})
+	}()
+	asked, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asked.Close()
+	if _, err := io.WriteString(asked, request("POST", "/drain", "")); err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	select {
+	case fault := <-early:
+		t.Error(fault)
+	default:
 	}
 }
 

@@ -72,6 +72,7 @@ func TestEventsAcrossAnUpgrade(t *testing.T) {
 		if _, err := told.ReadFrom(out); err != nil {
 			t.Error(err)
 		}
+		end()
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
