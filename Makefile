@@ -32,16 +32,16 @@ vet: ## go vet
 lint: ## staticcheck, at the version in tools.mod
 	go tool -modfile=tools.mod staticcheck ./...
 
-race: $(if $(RACE),cc) ## all tests under the race detector
+race: $(if $(RACE),cc) ## all tests under the race detector but the long ones of the simulation
 	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -timeout 12m ./...
 
 cc:
 	@command -v "$$(go env CC)" >/dev/null || { echo "NO C COMPILER ($$(go env CC)): the race detector needs one, so this is no full test." >&2; echo "Install gcc, or run without the race detector: make test RACE=" >&2; exit 1; }
 
-sim: ## fresh seeds for SIMHOURS simulated cluster-hours
-	go test ./internal/sim -count=1 -v -run 'TestFresh|TestScale' -sim.hours=$(SIMHOURS)
+sim: ## the simulation: kept seeds, planted bugs, and fresh seeds for SIMHOURS cluster-hours
+	go test ./internal/sim -count=1 -v -timeout 12m -sim.workers=2 -sim.hours=$(SIMHOURS)
 
-sim-search: ## the same for long: make sim-search SIMHOURS=200
+sim-search: ## fresh seeds for long: make sim-search SIMHOURS=200
 	go test ./internal/sim -count=1 -v -timeout 0 -run TestFresh -sim.workers=2 -sim.hours=$(SIMHOURS)
 
 fuzz: ## every fuzz target with 20,000 inputs each

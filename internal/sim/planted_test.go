@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector would take minutes for what is a single thread; `make sim` runs them.
+
 package sim
 
 import (
@@ -204,7 +208,7 @@ func (b bug) missedByUnit(t *testing.T, dir string) {
 	if !elsewhere {
 		folder, test = b.in, b.unit
 	}
-	out, err := exec.Command("go", "test", "-vet=off", "-ldflags=-s -w", "-overlay", b.plant(t, dir), "-run", "^"+test+"$", "../../"+folder).CombinedOutput()
+	out, err := exec.Command("go", "test", "-vet=off", "-gcflags=-N -l", "-ldflags=-s -w", "-overlay", b.plant(t, dir), "-run", "^"+test+"$", "../../"+folder).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "--- FAIL: "+test) {
 		t.Errorf("%s: %s doesn't see it (%v)\n%.2000s", b.why, b.unit, err, out)
 	}
