@@ -4,7 +4,7 @@
 RACE      ?= -race
 SIMHOURS  ?= 2
 # Of inputs and not of time: go test takes an end in the midst of an input for a failure.
-FUZZTIME  ?= 20000x
+FUZZTIME  ?= 10000x
 BENCHTIME ?= 1s
 BENCHRUNS ?= 5
 SOAK      ?= 30m
@@ -33,7 +33,7 @@ lint: ## staticcheck, at the version in tools.mod
 	go tool -modfile=tools.mod staticcheck ./...
 
 race: $(if $(RACE),cc) ## all tests under the race detector but the long ones of the simulation
-	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -timeout 12m ./...
+	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -timeout 12m ./internal/lab ./... # the longest first
 
 cc:
 	@command -v "$$(go env CC)" >/dev/null || { echo "NO C COMPILER ($$(go env CC)): the race detector needs one, so this is no full test." >&2; echo "Install gcc, or run without the race detector: make test RACE=" >&2; exit 1; }
@@ -44,8 +44,8 @@ sim: ## the simulation: kept seeds, planted bugs, and fresh seeds for SIMHOURS c
 sim-search: ## fresh seeds for long: make sim-search SIMHOURS=200
 	go test ./internal/sim -count=1 -v -timeout 0 -run TestFresh -sim.workers=2 -sim.hours=$(SIMHOURS)
 
-fuzz: ## every fuzz target with 20,000 inputs each
-	@set -e; for f in $(FUZZ); do echo "$$f"; go test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) "$${f%:*}"; done
+fuzz: ## every fuzz target with 10,000 inputs each
+	@set -e; for f in $(FUZZ); do echo "$$f"; go test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$${f%:*}"; done
 
 fuzz-long: ## every fuzz target for ten minutes each
 	@$(MAKE) fuzz FUZZTIME=10m

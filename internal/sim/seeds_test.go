@@ -177,3 +177,14 @@ var stirredSeeds = []keptSeed{
 func TestStirredSeeds(t *testing.T) {
 	replay(t, stirredSeeds, func(c *Config, _ Mode) { c.Rolling = true })
 }
+
+// TestSameTrace runs seeds twice: every event must be the same.
+func TestSameTrace(t *testing.T) {
+	for s := uint64(11); s < 16; s++ {
+		a, _ := Play(Draw(s))
+		b, _ := Play(Draw(s))
+		if a.Hash() != b.Hash() || a.Story(-1) != b.Story(-1) {
+			t.Errorf("seed %d gave two traces, %x and %x", s, a.Hash(), b.Hash())
+		}
+	}
+}
