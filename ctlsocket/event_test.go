@@ -169,14 +169,7 @@ func TestEventsRefusals(t *testing.T) {
 func TestSlowFollower(t *testing.T) {
 	d := &fake{}
 	path, _ := start(t, d)
-	conn, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, request("GET", "/events", "")); err != nil {
-		t.Fatal(err)
-	}
+	conn := ask(t, path, request("GET", "/events", ""))
 	// Far more than the buffers between the two ends hold.
 	const all = 20 * remembered
 	for range all {

@@ -107,6 +107,20 @@ func exchange(t *testing.T, path, request string) (int, string) {
 	return code, body
 }
 
+// ask sends a request, and leaves the answer to be read.
+func ask(t *testing.T, path, request string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func converse(t *testing.T, c net.Conn, request string) (int, string) {
 	t.Helper()
 	// The server may have answered and hung up before it read everything.
@@ -597,14 +611,7 @@ func TestStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	asked, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer asked.Close()
-	if _, err := io.WriteString(asked, request("POST", "/drain", "")); err != nil {
-		t.Fatal(err)
-	}
+	asked := ask(t, path, request("POST", "/drain", ""))
 	<-began
 	if err := stop(); err != nil {
 		t.Errorf("Serve: %v", err)
@@ -657,14 +664,7 @@ func TestStopAcceptsFirst(t *testing.T) {
 	go func() {
 		served <- serve(ctx, lateListener{guard(l), ended, early}, &server{daemon: d, owner: uint32(os.Geteuid())})
 	}()
-	asked, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer asked.Close()
-	if _, err := io.WriteString(asked, request("POST", "/drain", "")); err != nil {
-		t.Fatal(err)
-	}
+	ask(t, path, request("POST", "/drain", ""))
 	<-began
 	stop()
 	if err := <-served; err != nil {

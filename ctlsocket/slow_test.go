@@ -190,14 +190,7 @@ func TestStopWaits(t *testing.T) {
 		close(ended)
 		return "", nil
 	}})
-	conn, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, request("POST", "/drain", "")); err != nil {
-		t.Fatal(err)
-	}
+	ask(t, path, request("POST", "/drain", ""))
 	<-began
 	if err := stop(); err != nil {
 		t.Error(err)
