@@ -26,6 +26,7 @@ type life struct {
 	hearing   bool       // some frame arrived since the start
 	met       bool       // so did something that a peer said
 	frame     time.Time  // the newest frame of any kind
+	woke      time.Time  // the end of the last time that it did nothing, if a frame came before
 	asked     time.Time  // when the witnesses were last asked
 
 	drain   *Drain // nil while this node isn't drained
@@ -227,7 +228,13 @@ func (n *Node) deafAt() time.Time {
 	if known.After(since) {
 		since = known
 	}
-	return since.Add(n.bounds.stale)
+	at := since.Add(n.bounds.stale)
+	// Who did nothing for a while asks first: nobody answered what wasn't asked. Once, until a
+	// frame comes.
+	if woke := n.life.woke.Add(n.bounds.interval); woke.After(at) {
+		at = woke
+	}
+	return at
 }
 
 // judgeIsolation finds out that this node's receive side is dead: nothing at all

@@ -162,6 +162,38 @@ func TestDeafInTime(t *testing.T) {
 	}
 }
 
+// TestPauseIsNoSilence: the last node of two, which hears but what it asks its gateway, gives up
+// nothing for a pause of its own, but for what doesn't answer after it.
+func TestPauseIsNoSilence(t *testing.T) {
+	gateway := netip.MustParseAddr("10.0.255.1")
+	r := holderRig(t, 2)
+	r.n.Witness(r.now, []netip.Addr{gateway})
+	r.peers[0].mute = true
+	answers := func(d time.Duration) {
+		for end := r.now.Add(d); r.now.Before(end); r.pass(5 * time.Millisecond) {
+			r.n.Sign(r.now, Sign{Kind: Answered, Addr: gateway})
+		}
+	}
+	answers(5 * time.Second)
+	for range 3 {
+		r.now = r.now.Add(590 * time.Millisecond)
+		r.ready()
+		r.pass(50 * time.Millisecond)
+		if s := r.status(); s.Isolated || !r.holding(0) {
+			t.Fatalf("after a pause: isolated %v, holds %v", s.Isolated, r.holding(0))
+		}
+		answers(100 * time.Millisecond)
+	}
+	for range 2 { // now nobody answers any more, and only the first pause counts for that
+		r.now = r.now.Add(590 * time.Millisecond)
+		r.ready()
+		r.pass(60 * time.Millisecond)
+	}
+	if s := r.status(); !s.Isolated || r.holding(0) {
+		t.Errorf("nobody answers: isolated %v, holds %v", s.Isolated, r.holding(0))
+	}
+}
+
 // TestBornDeaf: a node that has not heard a single frame since its start is isolated where a
 // witness should have answered, and alone where nobody is known.
 func TestBornDeaf(t *testing.T) {

@@ -155,6 +155,7 @@ var drawnSeeds = []keptSeed{
 	{368701342067, Links, "by two plans of one version a node took again and again, part by part, what another had to find silent as a whole"},
 	{368933177193, Memory, "an attacker handed on one by one what a filter had kept from the others, and a lost host seemed to live"},
 	{369246602113, Torture, "a full cut healed while multicast was dead, between two that both started behind it"},
+	{397551326073, Calm, "a starved holder took its own pause for a dead wire while the only other node was upgraded"},
 	{387134279117, Links, "of two that had an address behind a cut, for want of a common plan, one handed it to a third that had just started"},
 	{387295098018, Torture, "an overlap behind a cut lasted as long as all chat was dead, as one of the two had started on a host that receives nothing"},
 	{382955692340, Single, "a node whose state directory was lost was killed, and its slow disk kept the plan that joins what it had"},
