@@ -162,10 +162,10 @@ func (n *Node) Tick(now time.Time) { n.arrive(now) }
 func (n *Node) arrive(now time.Time) {
 	if now.Sub(n.turn) > 2*n.bounds.interval {
 		n.Missed(now)
+		n.slept, n.stale = now, true
 		if n.life.frame.After(n.life.woke) {
 			n.life.woke = now
 		}
-		n.slept, n.stale = now, true
 		for _, p := range n.peers {
 			if p != nil && p.state == Live {
 				p.back = now // our own pause is no proof that they can't hear us
