@@ -130,18 +130,17 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 		}
 		return e
 	}
-	e := excuse{why: "half of an overlap", most: i*9/4 + slack}
+	lately, most := i*9/4+slack, i*9/4+slack
 	if oneway || nochat {
-		e.most = memory
+		lately, most = memory, stale+2*i+slack
 	}
-	if w.now-c.halved[o.addr] <= e.most {
+	if w.now-c.halved[o.addr] <= lately {
 		// Two had it behind a full cut, or behind one of one way while a daemon was silent or of a
 		// plan that lacks the other. One of them died and its guard released it, or let go, to a
 		// third. Where that one doesn't hear the other, it hears the third, or both hear each other
 		// once there is chat again, and one of them lets go; where both hear each other, the other
 		// lets go at the third's first word.
-		e.most = min(e.most, stale+2*i+slack)
-		return e
+		return excuse{why: "half of an overlap", most: most}
 	}
 	if oneway && w.hosts[a].plan != w.hosts[b].plan {
 		// A holder that nobody hears can't fetch the plan of a claimant either, so it

@@ -12,7 +12,9 @@ import (
 // that the datagrams meet every fault.
 const shareEvery = int64(700 * time.Millisecond)
 
-// neighbours are those that a host shares: more than one datagram has room for.
+// shared is how many neighbours a host shares: more than one datagram has room for.
+const shared = 150
+
 func (h *host) neighbours() []cluster.Neighbour {
 	out := make([]cluster.Neighbour, shared)
 	for i := range out {
@@ -20,8 +22,6 @@ func (h *host) neighbours() []cluster.Neighbour {
 	}
 	return out
 }
-
-const shared = 150
 
 func (h *host) neighbour(i byte) cluster.Neighbour {
 	return cluster.Neighbour{Addr: netip.AddrFrom4([4]byte{192, 168, byte(h.id), i}), MAC: [6]byte{2, 1, byte(h.id), 0, 0, i},
