@@ -94,7 +94,7 @@ func serve(ctx context.Context, l net.Listener, s *server) error {
 		_ = l.Close()
 		<-failed
 		end()
-		stop, done := context.WithTimeout(context.WithoutCancel(requests), stopTime)
+		stop, done := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer done()
 		// Shutdown waits for answers on their way, but also for clients that connect
 		// and say nothing; Close ends those.

@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -26,10 +25,10 @@ var vip = vipgroup.VIP{Address: netip.MustParsePrefix("10.0.0.1/24"), Interface:
 type fakeWorld struct {
 	line   chan []byte // closed: end of file
 	began  time.Time
-	alive  atomic.Bool   // the daemon can run
-	writes atomic.Bool   // and may write addresses
-	told   time.Duration // the last grant that the guard has read
-	stuck  int           // that many removals fail
+	alive  atomic.Bool // the daemon can run
+	writes atomic.Bool // and may write addresses
+	told   ward        // what the guard has read
+	stuck  int         // that many removals fail
 	immune error
 	diary  []string
 	fault  string
@@ -54,9 +53,7 @@ func (w *fakeWorld) next(until time.Duration) ([]byte, error) {
 		if !open {
 			return nil, io.EOF
 		}
-		if letter(m[0]) == letterGrant {
-			w.told = time.Duration(binary.BigEndian.Uint64(m[1:]))
-		}
+		_ = w.told.take(m) // which is no matter for a message that ends the guard
 		return m, nil
 	}
 	if until == 0 {
@@ -262,8 +259,8 @@ func TestOneWriter(t *testing.T) {
 			if err != nil {
 				r.Fatal(err)
 			}
-			if strings.HasPrefix(what, "ends") && !ended && d+time.Hour < w.told {
-				r.Fatalf("the daemon was ended at %v, granted until %v", d+time.Hour, w.told)
+			if strings.HasPrefix(what, "ends") && !ended && d+time.Hour < w.told.grant {
+				r.Fatalf("the daemon was ended at %v, granted until %v", d+time.Hour, w.told.grant)
 			}
 		}
 	})
