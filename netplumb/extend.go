@@ -46,7 +46,7 @@ func (w *worker) extend() {
 	if len(x.queue) == 0 {
 		now := Boottime()
 		if len(w.held) == 0 {
-			w.reports.oldest.Store(0)
+			w.reports.expires.Store(0)
 		}
 		if now < x.at || len(w.held) == 0 {
 			return
@@ -64,7 +64,7 @@ func (w *worker) extend() {
 		x.queue, x.skipped = nil, true
 		return
 	}
-	defer w.tellOldest()
+	defer w.tellExpiry()
 	next := x.queue[:min(batch, len(x.queue))]
 	x.queue = x.queue[len(next):]
 	var due []*holding
@@ -83,20 +83,20 @@ func (w *worker) extend() {
 			w.fault(fmt.Errorf("extend %s on %s: %w", ops[i].Address, ops[i].Link, err))
 			continue
 		}
-		due[i].op, due[i].extended = ops[i], now
+		due[i].op, due[i].expires = ops[i], now+ops[i].Lifetime
 	}
 }
 
-// tellOldest publishes when the address was extended that the kernel drops first. Whoever
-// counts on it hears of it at the end of each round: it may not run for long.
-func (w *worker) tellOldest() {
-	oldest := time.Duration(0)
+// tellExpiry publishes when the kernel drops the first address. Whoever counts on it hears
+// of it at the end of each round: it may not run for long.
+func (w *worker) tellExpiry() {
+	first := time.Duration(0)
 	for _, h := range w.held {
-		if h.extended != 0 && (oldest == 0 || h.extended < oldest) {
-			oldest = h.extended
+		if h.expires != 0 && (first == 0 || h.expires < first) {
+			first = h.expires
 		}
 	}
-	if w.reports.oldest.Swap(int64(oldest)) != int64(oldest) && len(w.extension.queue) == 0 {
+	if w.reports.expires.Swap(int64(first)) != int64(first) && len(w.extension.queue) == 0 {
 		signal(w.reports.changed)
 	}
 }
@@ -126,8 +126,8 @@ func (w *worker) extensionOf(at place, now time.Duration) (Op, bool) {
 	if h == nil {
 		return Op{}, false
 	}
-	if h.extended != 0 && now-h.extended >= h.op.Lifetime-extendMargin {
-		w.fault(fmt.Errorf("extend %s on %s: %v late: released, to be claimed anew", h.op.Address, h.op.Link, now-h.extended-extendEvery))
+	if left := h.expires - now; h.expires != 0 && left <= extendMargin {
+		w.fault(fmt.Errorf("extend %s on %s: %v late: released, to be claimed anew", h.op.Address, h.op.Link, h.op.Lifetime-left-extendEvery))
 		w.lose(at)
 		return Op{}, false
 	}

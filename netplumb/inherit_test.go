@@ -14,7 +14,7 @@ func TestInherit(t *testing.T) {
 	former.reach(granted(plan, plan))
 	end()
 	net.a.del("10.1.2.4/32", "eth0")
-	extended := Boottime()
+	expires := Boottime() + testLifetime/2
 
 	net.a.must(net.a.enter(func() error {
 		k, err := openKernel()
@@ -25,18 +25,18 @@ func TestInherit(t *testing.T) {
 		o, r := newOrders(), newReports()
 		w := newWorker(k, &events{}, newSpeaker(1000), o, r, newCensus())
 		defer w.speaker.close()
-		w.inherited = extended
+		w.inherited = expires
 		o.set(granted(plan, plan))
 		w.turn()
 		got := r.take()
 		if !slices.Equal(got.Present, plan[:1]) || !slices.Equal(got.Lost, plan[1:]) || len(got.Ops) > 0 {
 			t.Errorf("present %v, lost %v, done %v; want the first there, the second lost, nothing done", got.Present, got.Lost, got.Ops)
 		}
-		if h := w.held[placeOf(plan[0])]; h == nil || h.extended < extended {
+		if h := w.held[placeOf(plan[0])]; h == nil || h.expires < expires {
 			t.Errorf("what is there is held as %+v", h)
 		}
-		if r.oldest.Load() == 0 {
-			t.Error("nobody is told when it was extended")
+		if r.expires.Load() == 0 {
+			t.Error("nobody is told when it expires")
 		}
 		o.set(granted(plan[:1], plan))
 		w.turn()

@@ -123,7 +123,7 @@ func TestExtensionLooksFirst(t *testing.T) {
 			t.Fatalf("held: %v", w.held)
 		}
 		net.a.del("10.1.2.3/32", "eth0")
-		w.held[placeOf(plan[1])].extended -= testLifetime - extendMargin // this one is too late
+		w.held[placeOf(plan[1])].expires -= testLifetime - extendMargin // this one is too late
 		w.extension.at = 0
 		w.extend()
 		if len(w.held) != 0 || !w.lost[placeOf(plan[0])] || !w.lost[placeOf(plan[1])] {

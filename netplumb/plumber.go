@@ -14,10 +14,10 @@ type Options struct {
 	// NotifyRate is how many announcing frames a second may go out on a link for each
 	// family; 0 means 1000. The first two frames of each address are never held back.
 	NotifyRate int
-	// Extended is set where this program took another's place: the instant (Boottime) at
-	// which that one last extended the addresses of the first desired state. Those that
-	// are there are held from then on; what is not there any more is lost, and not added.
-	Extended time.Duration
+	// Expires is set where this program took another's place: what that one's Expires said
+	// of the addresses of the first desired state. Those that are there are held from then
+	// on; what is not there any more is lost, and not added.
+	Expires time.Duration
 }
 
 // Desired is the whole of what the kernel should have. It is given again each turn of
@@ -41,11 +41,11 @@ type Desired struct {
 
 // A Plumber keeps this host's kernel as desired. Make one with New and start Run once.
 type Plumber struct {
-	orders   *orders
-	reports  *reports
-	speaker  *speaker
-	census   *census
-	extended time.Duration
+	orders  *orders
+	reports *reports
+	speaker *speaker
+	census  *census
+	expires time.Duration
 }
 
 // New returns a Plumber. Nothing is opened before Run.
@@ -53,7 +53,7 @@ func New(o Options) *Plumber {
 	if o.NotifyRate <= 0 {
 		o.NotifyRate = 1000
 	}
-	return &Plumber{orders: newOrders(), reports: newReports(), speaker: newSpeaker(o.NotifyRate), census: newCensus(), extended: o.Extended}
+	return &Plumber{orders: newOrders(), reports: newReports(), speaker: newSpeaker(o.NotifyRate), census: newCensus(), expires: o.Expires}
 }
 
 // Run works until ctx ends. It opens all its sockets in the network namespace of the
@@ -84,7 +84,7 @@ func (p *Plumber) Run(ctx context.Context) error {
 	if err := p.speaker.openEchoes(); err != nil {
 		w.fault(err)
 	}
-	w.inherited = p.extended
+	w.inherited = p.expires
 	w.run(ctx)
 	return nil
 }
@@ -93,9 +93,9 @@ func (p *Plumber) Run(ctx context.Context) error {
 // compared. States that differ in the grant alone share a number, and make no report.
 func (p *Plumber) Set(d Desired) uint64 { return p.orders.set(d) }
 
-// Extended returns the instant of CLOCK_BOOTTIME at which the address was extended that
-// was not for the longest, 0 with none held: a lifetime later the kernel may drop it.
-func (p *Plumber) Extended() time.Duration { return time.Duration(p.reports.oldest.Load()) }
+// Expires returns the instant of CLOCK_BOOTTIME at which the kernel may drop the first of
+// the held addresses unless it is extended before, 0 with none held.
+func (p *Plumber) Expires() time.Duration { return time.Duration(p.reports.expires.Load()) }
 
 // Changed delivers a value when there is something new to Report.
 func (p *Plumber) Changed() <-chan struct{} { return p.reports.changed }

@@ -72,7 +72,7 @@ func (w *worker) blame(gone []place) {
 			facts, exists, err := w.k.link(at.link) // what was polled may be older
 			works[at.link] = err == nil && exists && facts.up && facts.index == h.op.Index
 		}
-		if works[at.link] && h.extended != 0 && Boottime()-h.extended < h.op.Lifetime {
+		if works[at.link] && Boottime() < h.expires {
 			w.deleted = append(w.deleted, vipgroup.VIP{Address: h.op.Address, Interface: at.link})
 		}
 	}
@@ -191,12 +191,12 @@ func (w *worker) inherit() {
 			continue
 		}
 		op := Op{Kind: Add, Address: o.Address, Link: o.Link, Index: o.Index, Lifetime: w.lifetime()}
-		w.held[at] = &holding{op: op, extended: w.inherited}
+		w.held[at] = &holding{op: op, expires: w.inherited}
 		w.speaker.take(at)
 	}
 	w.inherited = 0
 	w.extension.granted()
-	w.tellOldest()
+	w.tellExpiry()
 }
 
 // apply does a batch of operations, and returns those that were done, with their stamp and
@@ -266,7 +266,7 @@ func (w *worker) change(ops []Op) (done []Op) {
 		}
 		op.At = at
 		if op.Kind == Add {
-			w.held[op.place()] = &holding{op: op, extended: begun}
+			w.held[op.place()] = &holding{op: op, expires: begun + op.Lifetime}
 			taken = append(taken, op.place())
 		}
 		done = append(done, op)

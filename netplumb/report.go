@@ -78,8 +78,8 @@ type reports struct {
 	mu      sync.Mutex
 	changed chan struct{}
 	report  Report
-	// oldest is the CLOCK_BOOTTIME of the extension that is the longest ago, 0 for none.
-	oldest atomic.Int64
+	// expires is the CLOCK_BOOTTIME at which the first held address does, 0 for none.
+	expires atomic.Int64
 }
 
 func newReports() *reports { return &reports{changed: make(chan struct{}, 1)} }

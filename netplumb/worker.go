@@ -54,8 +54,8 @@ type worker struct {
 	lookAt    time.Duration
 	extension extension
 
-	// inherited is when the first desired state's addresses were extended by the program
-	// before; 0 when there was none, or what it left has been found.
+	// inherited is when the first desired state's addresses expire, by the program before;
+	// 0 when there was none, or what it left has been found.
 	inherited time.Duration
 
 	report bool // there is something new to report
@@ -68,9 +68,9 @@ type worker struct {
 // A holding is a wanted address that this process has put into the kernel.
 type holding struct {
 	op Op // as it was added
-	// extended is when the last successful extension began (CLOCK_BOOTTIME), or zero
-	// for an address that was found there when it became wanted.
-	extended time.Duration
+	// expires is when the kernel may drop it (CLOCK_BOOTTIME), or zero for an address that
+	// was found there when it became wanted.
+	expires time.Duration
 }
 
 func newWorker(k *kernel, e *events, s *speaker, o *orders, r *reports, c *census) *worker {

@@ -118,16 +118,16 @@ func TestAnExtensionIsTold(t *testing.T) {
 		w.orders.set(granted(plan, plan))
 		w.turn()
 		<-w.reports.changed // that all are there
-		oldest, told := w.reports.oldest.Load(), 0
+		first, told := w.reports.expires.Load(), 0
 		return turns(w, func() bool {
-			now, said := w.reports.oldest.Load(), false
+			now, said := w.reports.expires.Load(), false
 			select {
 			case <-w.reports.changed:
 				said = true
 			default:
 			}
-			if now != oldest && len(w.extension.queue) == 0 {
-				oldest, told = now, told+1
+			if now != first && len(w.extension.queue) == 0 {
+				first, told = now, told+1
 				if !said {
 					t.Error("a round was not told")
 				}

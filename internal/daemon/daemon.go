@@ -171,7 +171,7 @@ func open(o Options, state *state, control net.Listener, rule ruling, h *handove
 		}
 	}
 	if h != nil {
-		plumb.Extended, keep.Former = h.Extended, h.Guard
+		plumb.Expires, keep.Former = h.Expires, h.Guard
 	}
 	p.plumber = netplumb.New(plumb)
 	if len(o.Guard) > 0 {

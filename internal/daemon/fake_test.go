@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,8 +149,8 @@ type fakeKernel struct {
 	changed  chan struct{}
 	heard    chan netplumb.Heard
 	near     chan []netplumb.Neighbour
-	// extendedAgo is how long ago the addresses were extended.
-	extendedAgo time.Duration
+	// left is how long the kernel keeps the addresses; 0 for a second.
+	left time.Duration
 }
 
 func newFakeKernel(w *world, node string, boottime func() time.Duration) *fakeKernel {
@@ -216,14 +217,15 @@ func (k *fakeKernel) tell() {
 func (k *fakeKernel) Changed() <-chan struct{}     { return k.changed }
 func (k *fakeKernel) Heard() <-chan netplumb.Heard { return k.heard }
 
-// Extended pretends that every address was extended just now, or when the test says.
-func (k *fakeKernel) Extended() time.Duration {
+// Expires pretends that every address was extended just now, or that the kernel keeps it for
+// as long as the test says.
+func (k *fakeKernel) Expires() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.have) == 0 {
 		return 0
 	}
-	return k.boottime() - k.extendedAgo
+	return k.boottime() + cmp.Or(k.left, time.Second)
 }
 
 func (k *fakeKernel) Ask(addrs ...netip.Addr) {

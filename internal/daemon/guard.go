@@ -137,8 +137,8 @@ const guardMargin = 50 * time.Millisecond
 // for that: nobody else takes it before the kernel has dropped it, too.
 func (l *loop) deadline(term, grant time.Duration) time.Duration {
 	end := term
-	if extended := l.kernel.Extended(); extended != 0 {
-		end = min(end, extended+l.config.Lifetime)
+	if expires := l.kernel.Expires(); expires != 0 {
+		end = min(end, expires)
 	}
 	end -= guardMargin
 	if grant < term {

@@ -188,7 +188,7 @@ func TestTheGuardHearsOfAnExtension(t *testing.T) {
 		var w world
 		n, g := guarded(t, &w)
 		const ago = 300 * time.Millisecond
-		n.kernel.meddle(func() { n.kernel.extendedAgo = ago })
+		n.kernel.meddle(func() { n.kernel.left = n.loop.config.Lifetime - ago })
 		time.Sleep(n.loop.config.Lifetime)
 		synctest.Wait()
 		until := func() time.Duration {
@@ -198,7 +198,7 @@ func TestTheGuardHearsOfAnExtension(t *testing.T) {
 		}
 		before := until()
 		n.kernel.meddle(func() {
-			n.kernel.extendedAgo = 0
+			n.kernel.left = 0
 			n.kernel.tell()
 		})
 		synctest.Wait()
@@ -298,16 +298,17 @@ func TestTheGuardIsToldAnew(t *testing.T) {
 // daemon removes itself, and has a moment for it.
 func TestTheGuardActsBeforeTheKernel(t *testing.T) {
 	const boot, ms = time.Hour, time.Millisecond
-	for name, tt := range map[string]struct{ extended, term, grant, want time.Duration }{
+	for name, tt := range map[string]struct{ expires, term, grant, want time.Duration }{
 		"nothing in the kernel yet":          {0, 1000 * ms, 1000 * ms, 950 * ms},
-		"extended with the grant":            {boot, 1000 * ms, 1000 * ms, 950 * ms},
-		"extended some time before":          {boot - 250*ms, 1000 * ms, 1000 * ms, 700 * ms},
-		"a majority that lapses sooner":      {boot, 1000 * ms, 400 * ms, 450 * ms},
-		"a majority that lapses at the end":  {boot, 1000 * ms, 990 * ms, 950 * ms},
-		"one that lapses, extended long ago": {boot - 700*ms, 1000 * ms, 400 * ms, 250 * ms},
+		"extended with the grant":            {boot + 1000*ms, 1000 * ms, 1000 * ms, 950 * ms},
+		"extended some time before":          {boot + 750*ms, 1000 * ms, 1000 * ms, 700 * ms},
+		"a majority that lapses sooner":      {boot + 1000*ms, 1000 * ms, 400 * ms, 450 * ms},
+		"a majority that lapses at the end":  {boot + 1000*ms, 1000 * ms, 990 * ms, 950 * ms},
+		"one that lapses, extended long ago": {boot + 300*ms, 1000 * ms, 400 * ms, 250 * ms},
+		"a reload has doubled the lifetime":  {boot + 1000*ms, 2000 * ms, 2000 * ms, 950 * ms},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := &loop{config: &config.Config{Lifetime: time.Second}, kernel: &kernel{plumber: &scriptedPlumber{extended: tt.extended}}}
+			l := &loop{kernel: &kernel{plumber: &scriptedPlumber{expires: tt.expires}}}
 			if got := l.deadline(boot+tt.term, boot+tt.grant) - boot; got != tt.want {
 				t.Errorf("the guard acts after %v, want %v", got, tt.want)
 			}

@@ -16,7 +16,7 @@ import (
 
 // handoverFormat changes whenever a handover says something else than before: in its own
 // fields, in cluster.Snapshot, or in what is said to a guard.
-const handoverFormat = 5
+const handoverFormat = 6
 
 // A handover is what one program of this process leaves to the next. What is in the
 // kernel is not in it: that is read back. Instants are of CLOCK_BOOTTIME.
@@ -30,14 +30,14 @@ type handover struct {
 	Plan vipgroup.Plan
 	From string // whence the plan is (ruling)
 	Core cluster.Snapshot
-	// At is when Core was made, Turned the last turn, and Extended when the address was
-	// extended that was not for the longest.
-	At, Turned, Extended time.Duration
-	Term, Grant          time.Duration
-	Votes                []plugin.Ballot
-	Guard                *guard.Heirloom // nil where there is none
-	Changes              uint64          // of owners, for the count to go on
-	Drain                *drain          // nil while no order to drain is in force
+	// At is when Core was made, Turned the last turn, and Expires when the kernel may drop
+	// the first address.
+	At, Turned, Expires time.Duration
+	Term, Grant         time.Duration
+	Votes               []plugin.Ballot
+	Guard               *guard.Heirloom // nil where there is none
+	Changes             uint64          // of owners, for the count to go on
+	Drain               *drain          // nil while no order to drain is in force
 
 	// What happened, and the hosts that the kernels of the cluster speak with: the newest
 	// of them. A rehearsal goes without.
@@ -118,7 +118,7 @@ func (l *loop) handover(now time.Time) *handover {
 		Format: handoverFormat, Version: l.version,
 		Node: l.name, Cluster: l.config.Cluster, Management: l.config.Management, StateDir: l.config.StateDir,
 		Plan: l.config.Plan, From: l.ruling.From, Core: l.node.Snapshot(now),
-		At: l.boottime(), Turned: l.turned, Extended: l.kernel.Extended(), Term: l.term, Grant: l.grant,
+		At: l.boottime(), Turned: l.turned, Expires: l.kernel.Expires(), Term: l.term, Grant: l.grant,
 		Changes: l.story.changes, Drain: l.drained,
 	}
 	for _, b := range l.ballots.plugins {

@@ -18,7 +18,7 @@ type plumber interface {
 	Set(d netplumb.Desired) uint64
 	Changed() <-chan struct{}
 	Report() netplumb.Report
-	Extended() time.Duration
+	Expires() time.Duration
 	Heard() <-chan netplumb.Heard
 	Ask(addrs ...netip.Addr)
 	Echo(addrs ...netip.Addr)

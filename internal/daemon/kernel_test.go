@@ -15,9 +15,9 @@ import (
 
 // scriptedPlumber takes notes of what it is told and reports what the test says.
 type scriptedPlumber struct {
-	set      []netplumb.Desired
-	report   netplumb.Report
-	extended time.Duration
+	set     []netplumb.Desired
+	report  netplumb.Report
+	expires time.Duration
 }
 
 func (p *scriptedPlumber) Set(d netplumb.Desired) uint64 {
@@ -28,7 +28,7 @@ func (p *scriptedPlumber) Report() netplumb.Report                 { return p.re
 func (p *scriptedPlumber) Run(context.Context) error               { return nil }
 func (p *scriptedPlumber) Changed() <-chan struct{}                { return nil }
 func (p *scriptedPlumber) Heard() <-chan netplumb.Heard            { return nil }
-func (p *scriptedPlumber) Extended() time.Duration                 { return p.extended }
+func (p *scriptedPlumber) Expires() time.Duration                  { return p.expires }
 func (p *scriptedPlumber) Ask(...netip.Addr)                       {}
 func (p *scriptedPlumber) Echo(...netip.Addr)                      {}
 func (p *scriptedPlumber) Announce(...netip.Addr)                  {}
@@ -211,7 +211,7 @@ func TestAnEditedGroupIsSettled(t *testing.T) {
 		"no address at all": {""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := &scriptedPlumber{extended: time.Second}
+			p := &scriptedPlumber{expires: time.Second}
 			old, next := testPlan(t, 1, "10.0.0.1 10.0.0.2"), testPlan(t, 2, groups...)
 			k := newKernel(p, old, time.Second)
 			k.desire([]vipgroup.Key{old.Groups[0].Key}, time.Second)

@@ -184,5 +184,5 @@ func (k *kernel) settled() bool {
 		}
 		addresses += has.present
 	}
-	return addresses == 0 || k.Extended() != 0
+	return addresses == 0 || k.Expires() != 0
 }
