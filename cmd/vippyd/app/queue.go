@@ -14,31 +14,42 @@ import (
 // daemon must not delay the loop that extends addresses. What doesn't fit is counted,
 // and the count is logged.
 type queue struct {
-	entries chan entry
 	dropped atomic.Uint64
-	closed  chan struct{}
-	once    sync.Once
-	done    chan struct{}
 	// out is where the lines go; a reload may change it.
 	out atomic.Pointer[outlet]
 }
 
-// An outlet is where a log goes, and which of its lines do.
+// An outlet is where a log goes, which of its lines do, and those that wait.
 type outlet struct {
 	keeps func(slog.Level) bool
 	// sinks has a handler for each severity in use.
 	sinks map[config.Severity]slog.Handler
 	// close, where set, gives up what was opened for it.
 	close func() error
+
+	entries chan entry
+	leave   func() // ends the writer once nothing waits; may be called again
+	left    <-chan struct{}
+	done    chan struct{} // closed once the writer has ended
 }
 
 func newOutlet(h handlers, keeps func(slog.Level) bool) *outlet {
-	o := &outlet{keeps: keeps, sinks: map[config.Severity]slog.Handler{}}
+	o := &outlet{keeps: keeps, sinks: map[config.Severity]slog.Handler{}, entries: make(chan entry, queueSize), done: make(chan struct{})}
 	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
 		s := config.SeverityOf(l)
 		o.sinks[s] = h(s)
 	}
+	left := make(chan struct{})
+	o.left, o.leave = left, sync.OnceFunc(func() { close(left) })
 	return o
+}
+
+// giveUp closes what was opened. Only who writes may call it: a writer of log/syslog that is
+// stuck can't be closed.
+func (o *outlet) giveUp() {
+	if o.close != nil {
+		_ = o.close() // nothing is left to say to it
+	}
 }
 
 type entry struct {
@@ -54,24 +65,38 @@ const queueSize = 4096
 
 // newQueue starts the writer of the queue; close ends it.
 func newQueue(o *outlet) *queue {
-	q := &queue{
-		entries: make(chan entry, queueSize),
-		closed:  make(chan struct{}),
-		done:    make(chan struct{}),
-	}
+	q := &queue{}
 	q.out.Store(o)
-	go q.write()
+	go q.write(o)
 	return q
 }
 
 // settle sends what is not yet written, and all that follows, to another outlet, or gives
 // that up. It doesn't wait: the old one may be stuck, which may be why it is changed.
 func (q *queue) settle(o *outlet, use bool) {
-	if use {
-		o = q.out.Swap(o)
+	if !use {
+		o.giveUp()
+		return
 	}
-	if o.close != nil {
-		_ = o.close() // nothing is left to say to it
+	go q.write(o)
+	old := q.out.Swap(o)
+	for {
+		select {
+		case e := <-old.entries:
+			q.add(o, e)
+		default:
+			old.leave()
+			return
+		}
+	}
+}
+
+// add lets an entry wait, or counts it where there is no room.
+func (q *queue) add(o *outlet, e entry) {
+	select {
+	case o.entries <- e:
+	default:
+		q.dropped.Add(1)
 	}
 }
 
@@ -87,7 +112,7 @@ func (q *queue) flush() {
 	late := time.NewTimer(flushWithin)
 	defer late.Stop()
 	select {
-	case q.entries <- entry{written: written}:
+	case q.out.Load().entries <- entry{written: written}:
 	case <-late.C:
 		return
 	}
@@ -99,25 +124,28 @@ func (q *queue) flush() {
 
 // close writes what is waiting, for at most a second, and ends the writer.
 func (q *queue) close() {
-	q.once.Do(func() { close(q.closed) })
+	o := q.out.Load()
+	o.leave()
 	select {
-	case <-q.done:
+	case <-o.done:
 	case <-time.After(time.Second):
 		// The sink is stuck; the process is about to end and takes the writer with it.
 	}
 }
 
-func (q *queue) write() {
-	defer close(q.done)
+// write writes what comes to an outlet until it is left and nothing waits.
+func (q *queue) write(o *outlet) {
+	defer close(o.done)
+	defer o.giveUp()
 	for {
 		select {
-		case e := <-q.entries:
-			q.put(e)
-		case <-q.closed:
+		case e := <-o.entries:
+			q.put(o, e)
+		case <-o.left:
 			for {
 				select {
-				case e := <-q.entries:
-					q.put(e)
+				case e := <-o.entries:
+					q.put(o, e)
 				default:
 					return
 				}
@@ -127,7 +155,7 @@ func (q *queue) write() {
 }
 
 // put writes an entry. A sink that fails has nowhere to complain.
-func (q *queue) put(e entry) {
+func (q *queue) put(o *outlet, e entry) {
 	if e.written != nil {
 		close(e.written)
 		return
@@ -135,9 +163,9 @@ func (q *queue) put(e entry) {
 	if n := q.dropped.Swap(0); n > 0 {
 		r := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines were dropped, since the log is written too slowly", 0)
 		r.AddAttrs(slog.Uint64("lines", n))
-		_ = q.out.Load().sinks[config.Warning].Handle(context.Background(), r)
+		_ = o.sinks[config.Warning].Handle(context.Background(), r)
 	}
-	sink := q.out.Load().sinks[config.SeverityOf(e.record.Level)]
+	sink := o.sinks[config.SeverityOf(e.record.Level)]
 	if e.derive != nil {
 		sink = e.derive(sink)
 	}
@@ -158,11 +186,7 @@ func (h queueHandler) Enabled(_ context.Context, l slog.Level) bool {
 }
 
 func (h queueHandler) Handle(_ context.Context, r slog.Record) error {
-	select {
-	case h.queue.entries <- entry{record: r.Clone(), derive: h.derive}:
-	default:
-		h.queue.dropped.Add(1)
-	}
+	h.queue.add(h.queue.out.Load(), entry{record: r.Clone(), derive: h.derive})
 	return nil
 }
 

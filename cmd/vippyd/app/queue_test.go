@@ -2,7 +2,11 @@ package app
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
+	"log/syslog"
+	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -114,25 +118,63 @@ func TestMaskAndLevel(t *testing.T) {
 // and what it doesn't come to.
 func TestSettle(t *testing.T) {
 	var first, second, third bytes.Buffer
-	var closed []string
+	closed := make(chan string)
 	outlet := func(name string, b *bytes.Buffer, keeps func(slog.Level) bool) *outlet {
 		o := newOutlet(consoleHandlers(b, true), keeps)
-		o.close = func() error { closed = append(closed, name); return nil }
+		o.close = func() error { closed <- name; return nil }
 		return o
 	}
 	q := newQueue(outlet("first", &first, all))
 	log := q.logger().With("node", "a").WithGroup("g").With("x", 1)
 	log.Debug("one")
 	q.flush()
-	q.settle(outlet("second", &second, func(l slog.Level) bool { return l >= slog.LevelInfo }), false)
-	q.settle(outlet("third", &third, func(l slog.Level) bool { return l >= slog.LevelInfo }), true)
+	some := func(l slog.Level) bool { return l >= slog.LevelInfo }
+	go q.settle(outlet("second", &second, some), false)
+	if c := <-closed; c != "second" {
+		t.Errorf("the outlet that is not used is %q", c)
+	}
+	q.settle(outlet("third", &third, some), true)
+	if c := <-closed; c != "first" {
+		t.Errorf("the outlet that is left is %q", c)
+	}
 	log.Debug("two")
 	log.Info("three")
-	q.close()
+	go q.close()
+	if c := <-closed; c != "third" {
+		t.Errorf("at the end %q is closed", c)
+	}
 	if first.String() != "<7>msg=one node=a g.x=1\n" || second.Len() > 0 || third.String() != "<5>msg=three node=a g.x=1\n" {
 		t.Errorf("got %q, %q, %q", first.String(), second.String(), third.String())
 	}
-	if strings.Join(closed, " ") != "second first" {
-		t.Errorf("closed are %q", closed)
+}
+
+// TestSettleFromAStuckSink: who turns away from a log that is stuck doesn't get stuck with it, as
+// log/syslog would, whose Close waits for what is being written.
+func TestSettleFromAStuckSink(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
 	}
+	w, err := syslog.Dial("unixgram", path, syslog.LOG_DAEMON, "vippyd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stuck := newOutlet(syslogHandlers(w), all)
+	stuck.close = w.Close
+	q := newQueue(stuck)
+	log := q.logger()
+	const lines = 1000 // more than the socket holds unread
+	for i := range lines {
+		log.Info("x", "i", i)
+	}
+	var b bytes.Buffer
+	q.settle(newOutlet(consoleHandlers(&b, true), all), true)
+	log.Info("on")
+	q.close()
+	if !strings.Contains(b.String(), fmt.Sprintf("i=%d\n", lines-1)) || !strings.HasSuffix(b.String(), "msg=on\n") {
+		t.Errorf("the new log has %d bytes, and ends with %q", b.Len(), b.String()[max(0, b.Len()-100):])
+	}
+	_ = l.Close() // lets the writer go
+	<-stuck.done
 }
