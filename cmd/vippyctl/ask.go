@@ -44,6 +44,13 @@ func ask[T any](cmd *cobra.Command, a *app, path string, text func(*bytes.Buffer
 	return cmp.Or(err, verdict)
 }
 
+// soon returns the status of a daemon that answers within askTime.
+func (a *app) soon(ctx context.Context) (ctlsocket.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return a.client.Status(ctx)
+}
+
 // change is a command that makes a change.
 func (a *app) change(verb ctlsocket.Verb, short, long string) *cobra.Command {
 	return &cobra.Command{

@@ -56,7 +56,7 @@ func (a *app) printEvents(cmd *cobra.Command, follow bool) error {
 	if !follow {
 		return cmp.Or(a.client.Lines(ctx, ctlsocket.EventsPath(0, false), tell), failed)
 	}
-	now, err := a.client.Status(ctx)
+	now, err := a.soon(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,8 +67,8 @@ func (a *app) printEvents(cmd *cobra.Command, follow bool) error {
 		}
 		// Another program may go on in its place (vippyctl upgrade), and with its events.
 		before := now
-		if now, err = a.client.Status(ctx); err != nil {
-			return fmt.Errorf("the daemon ended: %w", err)
+		if now, err = a.soon(ctx); err != nil {
+			return fmt.Errorf("the events ended: %w", err)
 		}
 		if now.Program.Since.Equal(before.Program.Since) {
 			return errors.New("the daemon ended")

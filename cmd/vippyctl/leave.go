@@ -39,7 +39,7 @@ Exit status: 0 it has ended; 1 it goes on, or was started again at once.`,
 			if _, err := a.client.Do(ctx, ctlsocket.Command{Verb: ctlsocket.Leave}); err != nil {
 				return err
 			}
-			if err := a.awaitEnd(ctx, before); err != nil {
+			if err := a.awaitEnd(cmd.Context(), before); err != nil {
 				return err
 			}
 			return a.done(cmd, before.Identity+" has left")
@@ -47,25 +47,27 @@ Exit status: 0 it has ended; 1 it goes on, or was started again at once.`,
 	}
 }
 
-// awaitEnd returns when nobody answers any more.
+// awaitEnd returns when nobody listens any more. A daemon that doesn't answer has not ended.
 func (a *app) awaitEnd(ctx context.Context, before ctlsocket.Status) error {
-	late := time.Now().Add(leaveTime)
+	late, cancel := context.WithTimeout(ctx, leaveTime)
+	defer cancel()
 	for {
-		now, err := a.client.Status(ctx)
+		now, err := a.client.Status(late)
 		none := (*ctlsocket.NoAnswer)(nil)
 		switch {
-		case errors.As(err, &none):
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &none) && none.Nobody():
 			return nil
 		case err == nil && now.Program.Boot != before.Program.Boot:
 			return &ctlsocket.Error{Code: 409, Message: "it has left, and was started again at once",
 				Hint: "the service manager did that: systemctl stop vippyd keeps it down"}
-		case time.Now().After(late):
+		case late.Err() != nil:
 			return &ctlsocket.Error{Code: 409, Message: fmt.Sprintf("%s has not ended after %v", before.Identity, leaveTime), Hint: "its log says why"}
 		}
 		select {
 		case <-time.After(leaveEvery):
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-late.Done():
 		}
 	}
 }
