@@ -56,8 +56,10 @@ func (s *supervised) read(ctx context.Context) error {
 		switch {
 		case h.record != nil:
 			s.log(ctx, *h.record, logs)
-		case h.status && answers.wait(ctx):
-			s.answer(ctx)
+		case h.status:
+			if answers.wait(ctx) {
+				s.answer(ctx)
+			}
 		default:
 			s.host.Vote(h.votes...)
 		}
@@ -80,10 +82,17 @@ func (s *supervised) log(ctx context.Context, r slog.Record, pace *pace) {
 	_ = log.Handle(ctx, r)
 }
 
+// answer tells the program the status. One that asks and then doesn't read is silent.
 func (s *supervised) answer(ctx context.Context) {
-	if now, err := s.host.Status(ctx); err == nil {
-		_ = s.say(said{Event: answer, Status: &now})
+	now, err := s.host.Status(ctx)
+	if err != nil {
+		return
 	}
+	if s.Timeout > 0 {
+		s.silence.Reset(s.Timeout)
+		defer s.silence.Stop()
+	}
+	_ = s.say(said{Event: answer, Status: &now})
 }
 
 // readErrors keeps the last line of stderr, and puts some into the log.

@@ -321,6 +321,23 @@ func TestProgramWaitsForUs(t *testing.T) {
 	stop()
 }
 
+// An oracle is a Host with more to tell than a pipe holds.
+type oracle struct{ flood }
+
+func (oracle) Status(context.Context) (plugin.Status, error) {
+	return plugin.Status{Reasons: []string{strings.Repeat("x", 1<<20)}}, nil
+}
+
+// Who asks and hangs before it has read the answer is found as silent as any other.
+func TestProgramHangsWhenAnswered(t *testing.T) {
+	t.Parallel()
+	p := sh("asks", `echo '{"ask":"status"}'; exec sleep 1000`)
+	p.Timeout = 20 * time.Millisecond
+	if err := p.Run(t.Context(), oracle{}); err == nil || !strings.Contains(err.Error(), "said nothing for 20ms") {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
 // Whoever doesn't listen keeps nobody waiting, and is stopped like others.
 func TestProgramDeaf(t *testing.T) {
 	t.Parallel()
