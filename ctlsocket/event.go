@@ -27,8 +27,7 @@ type Event struct {
 	Former string `json:"former,omitempty"`
 	// Reason says why, or what, in a few words.
 	Reason string `json:"reason,omitempty"`
-	// PlanVersion is the version of the plan that ruled, where the event is about a group
-	// or a plan.
+	// PlanVersion is the version of the plan that ruled.
 	PlanVersion uint64 `json:"plan_version,omitempty"`
 	// Lost is how many events right before this one the reader doesn't get: they are
 	// forgotten, because there were too many or he read too slowly.

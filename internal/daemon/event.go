@@ -8,6 +8,7 @@ import (
 // emit tells all who listen what happened. None of them keeps the loop waiting: a plugin
 // that is behind loses the oldest events, and so does a reader of the history, or a hook.
 func (l *loop) emit(e plugin.Event) {
+	e.PlanVersion = l.config.Plan.Version
 	l.runner.Emit(e)
 	l.hooking.emit(l, e, l.history.Add(renderEvent(e)))
 }

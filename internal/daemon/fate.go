@@ -69,7 +69,7 @@ func (s *story) tellOwner(now *snapshot, g vipgroup.Group, is cluster.GroupStatu
 		return
 	}
 	s.emit(plugin.Event{Kind: plugin.Moved, Time: now.now, Group: g, Node: owner, Former: s.owners[g.Key],
-		Reason: whyMoved(now, s.owners[g.Key], is), PlanVersion: now.status.Plan.Version})
+		Reason: whyMoved(now, s.owners[g.Key], is)})
 }
 
 // whyMoved says what became of the node that had a group, or else the rule by which
@@ -92,7 +92,7 @@ func whyMoved(now *snapshot, former string, is cluster.GroupStatus) string {
 func (s *story) step(f *fates, now *snapshot, g vipgroup.Group, was, is cluster.GroupStatus) (changed bool) {
 	at, to := s.doing[g.Key], stageOf(now, g, is)
 	event := func(k plugin.Kind, reason string) {
-		s.emit(plugin.Event{Kind: k, Time: now.now, Group: g, Reason: reason, PlanVersion: now.status.Plan.Version})
+		s.emit(plugin.Event{Kind: k, Time: now.now, Group: g, Reason: reason})
 	}
 	s.doing[g.Key] = to
 	s.wait(f, now, g, is)

@@ -13,10 +13,11 @@ import (
 	"github.com/vippy-ha/vippy/vipgroup"
 )
 
-// A conflict is one host that claims one address of this node.
+// A conflict is one node, or whoever is no node (""), that claims one address of this node.
+// Hardware addresses can be changed by the thousand.
 type conflict struct {
 	addr netip.Addr
-	mac  string
+	node string
 }
 
 // conflictAgain is the shortest time between two lines about one conflict.
@@ -28,7 +29,7 @@ func (s *story) tellRivals(now *snapshot) {
 	maps.DeleteFunc(s.conflicts, func(_ conflict, said time.Time) bool { return now.now.Sub(said) >= conflictAgain })
 	for _, r := range now.status.Rivals {
 		i := now.status.Plan.Owns(r.Addr.String())
-		key := conflict{r.Addr, r.MAC}
+		key := conflict{r.Addr, r.Node}
 		if _, told := s.conflicts[key]; told || i < 0 || !now.status.Groups[i].Held {
 			continue
 		}
@@ -61,7 +62,7 @@ func (s *story) tellStillOwned(now *snapshot) {
 	for _, g := range now.status.Plan.Groups {
 		if rival := s.disputed[g.Key]; rival != "" && disputed[g.Key] == "" && s.doing[g.Key] == taken {
 			s.log.Info("still has "+groupName(g)+": nobody else claims it any more", "group", g.Name)
-			s.emit(plugin.Event{Kind: plugin.StillOwner, Time: now.now, Group: g, Reason: rival + " no longer claims it", PlanVersion: now.status.Plan.Version})
+			s.emit(plugin.Event{Kind: plugin.StillOwner, Time: now.now, Group: g, Reason: rival + " no longer claims it"})
 		}
 	}
 	s.disputed = disputed

@@ -90,7 +90,7 @@ func (s *story) tell(now *snapshot) {
 	}
 	s.last = now
 	if d := now.status.Plan.Digest(); d != before.status.Plan.Digest() {
-		s.emit(plugin.Event{Kind: plugin.PlanChanged, Time: now.now, PlanVersion: now.status.Plan.Version})
+		s.emit(plugin.Event{Kind: plugin.PlanChanged, Time: now.now})
 	}
 	s.tellPeers(before, now)
 	s.tellSelf(before, now)

@@ -163,20 +163,29 @@ func TestAMemoryIsTaken(t *testing.T) {
 // A foreign host that claims what is held here is told of once, counted, shown until it has
 // been silent for a while, and answered by announcements.
 func TestAHeldAddressIsContested(t *testing.T) {
-	for name, kind := range map[string]netplumb.HeardKind{"announced": netplumb.Announcement, "asking in its name": netplumb.Other} {
+	for name, tt := range map[string]struct {
+		kind netplumb.HeardKind
+		macs int // from so many hardware addresses, one after the other
+	}{
+		"announced":          {netplumb.Announcement, 1},
+		"asking in its name": {netplumb.Other, 1},
+		"forged":             {netplumb.Announcement, 30},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var w world
 				told := moody{make(chan bool), make(chan plugin.Event, 100)}
-				n := w.start(t, "a", soloText, func(n *fakeNode) { n.setPlugins(told) })
+				n := w.start(t, "a", "version: 3\n"+soloText, func(n *fakeNode) { n.setPlugins(told) })
 				time.Sleep(10 * time.Second)
 				addr, from := netip.MustParseAddr("10.0.0.1"), w.length()
-				for range 30 { // 3 s
-					n.kernel.heard <- netplumb.Heard{Link: "eth0", Kind: kind, Addr: addr, MAC: foreign}
+				mac := foreign
+				for i := range 30 { // 3 s
+					mac[0] = foreign[0] + 4*byte(i%tt.macs)
+					n.kernel.heard <- netplumb.Heard{Link: "eth0", Kind: tt.kind, Addr: addr, MAC: mac}
 					time.Sleep(100 * time.Millisecond)
 				}
 				s := n.loop.Status()
-				if by := addressOf(s, "web").ContestedBy; by != foreign.String() || s.Stats.Conflicts != 30 {
+				if by := addressOf(s, "web").ContestedBy; by != mac.String() || s.Stats.Conflicts != 30 {
 					t.Errorf("contested by %q, %d conflicts", by, s.Stats.Conflicts)
 				}
 				said := 0
@@ -201,6 +210,9 @@ func TestAHeldAddressIsContested(t *testing.T) {
 				for range len(told.events) {
 					if e := <-told.events; e.Kind == plugin.Conflict && e.Group.Name == "web" {
 						heard++
+						if e.PlanVersion != n.loop.config.Plan.Version {
+							t.Errorf("the plan is said to be %d", e.PlanVersion)
+						}
 					}
 				}
 				if heard != 1 {
