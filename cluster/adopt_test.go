@@ -296,6 +296,9 @@ func TestNotInPlan(t *testing.T) {
 	if h := m.hosts(); h[0] != "abcd" || h[1] != "" || s.Eligible || !slices.Contains(s.Reasons, "not in plan 2") {
 		t.Errorf("addresses are at %q, node2 is eligible: %v, %q", h, s.Eligible, s.Reasons)
 	}
+	if len(s.Alarms) != 1 || s.Alarms[0].Name != "one-way" || !strings.Contains(s.Alarms[0].Detail, "node2, which is not in plan 2: add it") {
+		t.Errorf("alarms are %+v", s.Alarms)
+	}
 	if out := m.nodes[1].Ready(m.now.Add(time.Second)); len(out.Send) > 0 {
 		t.Errorf("it still says %d things", len(out.Send))
 	}

@@ -102,11 +102,8 @@ func (n *Node) receiveDeparted(now time.Time, e envelope) Refusal {
 		return UnknownNode
 	}
 	// Where another one left, too, that one may just take what this one gives up.
-	recent := n.recent()
 	others := slices.ContainsFunc(t.plan.Members(), func(name string) bool { return name != d.name && n.plan.Member(name) < 0 })
-	if others || now.Sub(n.slept) < n.bounds.interval {
-		recent = -1
-	}
+	witnessed := !others && now.Sub(n.slept) >= n.bounds.interval
 	part := newSet(len(n.plan.Groups))
 	if !a.farewell {
 		t.translate(part, a.held, n.all)
@@ -118,7 +115,7 @@ func (n *Node) receiveDeparted(now time.Time, e envelope) Refusal {
 		case part.has(g):
 			n.signs.heldInPart(g, now)
 		default:
-			n.signs.freedBy(g, departedAs(i), e.boot, a.farewell, now, recent)
+			n.signs.freedBy(g, departedAs(i), e.boot, a.farewell, now, witnessed, n.recent())
 		}
 	}
 	return ""

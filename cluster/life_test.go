@@ -210,6 +210,28 @@ func TestBornDeaf(t *testing.T) {
 	}
 }
 
+// TestLeftOutWitness: a witness that answered is none any more once it isn't named, and the one
+// in its place has not answered yet.
+func TestLeftOutWitness(t *testing.T) {
+	for _, stays := range []bool{true, false} {
+		r := holderRig(t, 2)
+		answering, silent := netip.MustParseAddr("10.0.255.1"), netip.MustParseAddr("10.0.255.2")
+		r.n.Witness(r.now, []netip.Addr{answering})
+		r.n.Sign(r.now, Sign{Kind: Answered, Addr: answering})
+		r.pass(10 * time.Millisecond)
+		if stays {
+			r.n.Witness(r.now, []netip.Addr{answering, silent})
+		} else {
+			r.n.Witness(r.now, []netip.Addr{silent})
+		}
+		r.peers[0].mute = true
+		r.pass(time.Second)
+		if s := r.status(); s.Isolated != stays || r.holding(0) == stays {
+			t.Errorf("the witness stays %v: isolated %v, holds %v", stays, s.Isolated, r.holding(0))
+		}
+	}
+}
+
 // TestAsksWitnesses: the gateway is asked now and then, and often when nobody is heard;
 // then the peers' hosts are asked too.
 func TestAsksWitnesses(t *testing.T) {
@@ -413,5 +435,36 @@ func TestDrainEnds(t *testing.T) {
 	r.ready()
 	if got := r.status(); got.Drained || !got.Eligible {
 		t.Errorf("after its end: drained %v, eligible %v", got.Drained, got.Eligible)
+	}
+}
+
+// TestUnsteadyEnds: what a starved node leaves to others meanwhile it takes back afterwards,
+// however seldom it has a turn.
+func TestUnsteadyEnds(t *testing.T) {
+	plan := testPlan(t, 2, 1)
+	plan.Groups[0].Prefer = []string{"node1"}
+	r := newRig(t, plan)
+	r.pass(6 * time.Second)
+	if !r.holding(0) {
+		t.Fatal("node1 doesn't have the group that it prefers")
+	}
+	r.now = r.now.Add(3 * time.Second)
+	delete(r.has, plan.Groups[0].Key)
+	r.n.Report(r.now, Report{Group: plan.Groups[0].Key, Missing: 1})
+	r.peers[0].holds(0)
+	if refusal := r.say(r.peers[0]); refusal != "" {
+		t.Fatal(refusal)
+	}
+	r.ready()
+	if r.holding(0) || r.claims(0) {
+		t.Fatalf("node1 wants at once what it lost: holding %v, claims %v", r.holding(0), r.claims(0))
+	}
+	for range 10 {
+		r.now = r.now.Add(180 * time.Millisecond)
+		r.say(r.peers[0])
+		r.ready()
+	}
+	if !r.claims(0) {
+		t.Errorf("node1 doesn't want what it prefers: %+v", r.status().Groups[0])
 	}
 }

@@ -62,8 +62,10 @@ type Node struct {
 	why   []vipgroup.Reason
 	view  vipgroup.View
 	stale bool // the assignment must be computed anew
-	// assigned is when it was last computed: a preempt_delay may be over meanwhile.
+	// assigned is when it was last computed, and wary whether this node left to others then
+	// what they serve: that may be over meanwhile, as a preempt_delay may.
 	assigned time.Time
+	wary     bool
 	voice    voice
 	direct   []Datagram // unicast messages of this turn
 	orders   orders
@@ -131,9 +133,12 @@ func (n *Node) Retime(now time.Time, t Timing) {
 func (n *Node) Rekey(keys []Key) { n.keys = keys }
 
 // Witness names the addresses that judge isolation: the gateways and the configured
-// witnesses.
+// witnesses. Where one is left out, it may have been the only one that answers.
 func (n *Node) Witness(now time.Time, addrs []netip.Addr) {
 	n.arrive(now)
+	if slices.ContainsFunc(n.witness, func(a netip.Addr) bool { return !slices.Contains(addrs, a) }) {
+		n.life.answered = time.Time{}
+	}
 	n.witness = slices.Clone(addrs)
 }
 
@@ -406,7 +411,7 @@ func (n *Node) noteHolding(now time.Time, p *peer) {
 	}
 	for g := range n.signs {
 		if n.signs[g].holder == at && !p.held.has(g) {
-			n.signs.freedBy(g, at, p.boot, p.farewell, now, n.witnessed(now, p))
+			n.signs.freedBy(g, at, p.boot, p.farewell, now, n.witnessed(now, p), n.recent())
 		}
 	}
 }
@@ -415,16 +420,13 @@ func (n *Node) noteHolding(now time.Time, p *peer) {
 // the release to be fresh.
 func (n *Node) recent() time.Duration { return 3 * n.bounds.interval }
 
-// witnessed is recent for what a peer says now. What arrives within an interval of a gap
-// in which this node did nothing may have waited in a socket all the while: then no
-// release is witnessed, for somebody else may have taken the address since. Nor is that of a
-// peer that lately went by a plan with other nodes: one that isn't believed here may have it.
-// Nor that of a process that never proved to live: it may be a recording.
-func (n *Node) witnessed(now time.Time, p *peer) time.Duration {
-	if !p.proved || now.Sub(n.slept) < n.bounds.interval || p.table == nil || now.Sub(p.strange) <= n.recent() {
-		return -1
-	}
-	return n.recent()
+// witnessed says whether a release that a peer tells of now may count as fresh. What arrives
+// within an interval of a gap in which this node did nothing may have waited in a socket all
+// the while: somebody else may have taken the address since. So may one that isn't believed
+// here, where the peer lately went by a plan with other nodes. And a process that never proved
+// to live may be a recording.
+func (n *Node) witnessed(now time.Time, p *peer) bool {
+	return p.proved && now.Sub(n.slept) >= n.bounds.interval && p.table != nil && now.Sub(p.strange) > n.recent()
 }
 
 // Sign takes something seen on the wire.

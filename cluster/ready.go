@@ -118,12 +118,12 @@ func (n *Node) judgeBounds(now time.Time) {
 
 // assign computes who should have what, when anything changed that it depends on.
 func (n *Node) assign(now time.Time) {
-	delays := len(n.delays) > 0 || now.Sub(n.slept) <= n.bounds.silent+n.timing.Interval
+	delays := len(n.delays) > 0 || n.wary
 	waited := delays && now.Sub(n.assigned) >= n.timing.Interval/2
 	if !n.stale && !waited {
 		return
 	}
-	n.stale, n.assigned = false, now
+	n.stale, n.assigned, n.wary = false, now, n.unsteady(now)
 	v := &n.view
 	clear(v.Eligible)
 	for i := range v.Holder {

@@ -82,20 +82,24 @@ func (s signs) heldInPart(group int, now time.Time) {
 }
 
 // freedBy notes that the node last heard to hold the group no longer does. recent is how
-// long ago it may have said otherwise for us to have witnessed the event; a farewell may
-// also follow a recent sign of the address, since it speaks for a process that had
-// fallen silent. Where another node's host had the address in that time, which may be there
-// without being heard, the event is no proof that nobody has it.
-func (s signs) freedBy(group, node int, boot uint64, farewell bool, now time.Time, recent time.Duration) {
+// long ago it may have said otherwise for the event to be witnessed, unless it is known not to
+// be; a farewell may also follow a recent sign of the address, since it speaks for a process
+// that had fallen silent. Where another node's host had the address in that time, which may
+// be there without being heard, nothing was released: the address has to fall silent.
+func (s signs) freedBy(group, node int, boot uint64, farewell bool, now time.Time, witnessed bool, recent time.Duration) {
 	x := &s[group]
 	if x.holder != node || !x.freed.IsZero() {
+		return
+	}
+	if now.Sub(x.otherAt) <= recent {
+		x.holder = nobody
 		return
 	}
 	last := x.heldAt
 	if farewell && x.newest.After(last) {
 		last = x.newest
 	}
-	x.freed, x.fresh = now, x.boot == boot && now.Sub(last) <= recent && now.Sub(x.otherAt) > recent
+	x.freed, x.fresh = now, witnessed && x.boot == boot && now.Sub(last) <= recent
 }
 
 // lives notes that the address was seen on the wire, at the host of a node where that is

@@ -14,10 +14,10 @@ func TestReleases(t *testing.T) {
 		return func(s signs, now time.Time) { s.held(0, node, boot, now) }
 	}
 	freed := func(node int, boot uint64) step {
-		return func(s signs, now time.Time) { s.freedBy(0, node, boot, false, now, recent) }
+		return func(s signs, now time.Time) { s.freedBy(0, node, boot, false, now, true, recent) }
 	}
 	farewell := func(node int, boot uint64) step {
-		return func(s signs, now time.Time) { s.freedBy(0, node, boot, true, now, recent) }
+		return func(s signs, now time.Time) { s.freedBy(0, node, boot, true, now, true, recent) }
 	}
 	lives := func(s signs, now time.Time) { s.lives(0, nobody, false, now) }
 	livesAt := func(node int) step {
@@ -54,7 +54,8 @@ func TestReleases(t *testing.T) {
 		{"seen, farewell of another", []step{held(1, 5), lives, farewell(2, 5)}, false, false},
 		{"seen at its host, farewell", []step{held(1, 5), pass, pass, livesAt(1), farewell(1, 5)}, true, true},
 		{"seen at another's host, farewell", []step{held(1, 5), pass, pass, livesAt(2), farewell(1, 5)}, false, false},
-		{"seen at another's host, held and freed", []step{held(1, 5), livesAt(2), held(1, 5), freed(1, 5)}, true, false},
+		{"seen at another's host, held and freed", []step{held(1, 5), livesAt(2), held(1, 5), freed(1, 5)}, false, false},
+		{"seen at another's host, held, freed, said again", []step{held(1, 5), livesAt(2), held(1, 5), freed(1, 5), pass, pass, pass, freed(1, 5)}, false, false},
 		{"seen at another's host long ago, held and freed", []step{held(1, 5), livesAt(2), pass, pass, held(1, 5), freed(1, 5)}, true, true},
 		{"seen at another's host, held and freed there", []step{held(1, 5), livesAt(2), held(2, 6), freed(2, 6)}, true, true},
 		{"let go to another", []step{held(1, 5), freed(1, 5), yielded}, false, false},
@@ -90,7 +91,7 @@ func TestNewestSign(t *testing.T) {
 		"an ARP answer":            {func(s signs) { s.lives(0, nobody, false, later) }, later},
 		"letting go to another":    {func(s signs) { s.yielded(0, later) }, later},
 		"a gap":                    {func(s signs) { s.restart(later) }, later},
-		"a release is none":        {func(s signs) { s[0].holder = 1; s.freedBy(0, 1, 1, true, later, 1) }, start},
+		"a release is none":        {func(s signs) { s[0].holder = 1; s.freedBy(0, 1, 1, true, later, true, 1) }, start},
 		"another group's is none":  {func(s signs) { s.lives(1, nobody, false, later) }, start},
 	} {
 		s := newSigns(2, start)

@@ -153,10 +153,13 @@ func (n *Node) whollyHeld(g int) (count int) {
 }
 
 func (n *Node) peerAlarms(now time.Time, p *peer) (out []Alarm) {
-	switch p.state {
-	case OneWay:
+	switch {
+	case n.self < 0 && (p.state == OneWay || p.state == Deaf):
+		out = append(out, Alarm{Name: "one-way", Since: p.since, Detail: fmt.Sprintf("%s does not listen to %s, which is not in plan %d: "+
+			"add it to nodes and raise version, or start it with vippyd -n NAME", p.name, n.name, n.plan.Version)})
+	case p.state == OneWay:
 		out = append(out, Alarm{Name: "one-way", Since: p.since, Detail: fmt.Sprintf("%s does not hear %s, which hears it", p.name, n.name)})
-	case Deaf:
+	case p.state == Deaf:
 		out = append(out, Alarm{Name: "deaf", Since: p.since, Detail: p.name + " hears nobody"})
 	}
 	if !p.isHeard() || p.ann.digest == n.plan.Digest() {
