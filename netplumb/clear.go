@@ -8,17 +8,6 @@ import (
 	"github.com/vippy-ha/vippy/vipgroup"
 )
 
-// Clear removes every address that carries the Mark or is one of managed, sees them
-// gone, and returns the removals. It is for processes that run no Plumber.
-func Clear(managed []vipgroup.VIP) ([]Op, error) {
-	c, err := NewCleaner()
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	return c.Clear(managed)
-}
-
 // A Cleaner is ready to Clear: its socket is open, so that nothing but the removal is
 // left to be done when it must be quick. It belongs to one goroutine, and works in the
 // network namespace of the thread that made it.
@@ -41,7 +30,9 @@ func NewCleaner() (*Cleaner, error) {
 // Close closes the socket.
 func (c *Cleaner) Close() { c.k.close() }
 
-// Clear does what the function Clear does.
+// Clear removes every address that carries the Mark or is one of managed, but for what the
+// host itself goes by; it sees them gone, and returns the removals. It is for processes that
+// run no Plumber.
 func (c *Cleaner) Clear(managed []vipgroup.VIP) ([]Op, error) {
 	k := c.k
 	clear(k.names) // a link may have got another name since

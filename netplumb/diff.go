@@ -3,7 +3,10 @@ package netplumb
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vippy-ha/vippy/vipgroup"
 )
@@ -57,9 +60,12 @@ func (o Op) String() string {
 // every one of managed on any link that has VIPs: a host answers on one link for the
 // addresses of another. (On a link without VIPs an unmarked one is somebody else's, as on
 // lo in a direct-routing load balancer.) A wanted address that is present on its link, in
-// whatever prefix length, is left as it is. A missing one is added with a full-length prefix where the link has its
-// subnet by an address that is not ours, and with the configured prefix, after Promote,
-// where it has not.
+// whatever prefix length, is left as it is. A missing one is added with a full-length prefix
+// where the link has its subnet by an address that is not ours, and with the configured
+// prefix, after Promote, where it has not. An address that came afterwards is secondary to
+// it then, and the host speaks from the VIP: so the VIP is added alone, too, and its first form
+// removed once both are there. What a host goes by on a link that has VIPs is never ours, and not added
+// on another: who listed it by mistake must not lose the host.
 func Diff(want, managed []vipgroup.VIP, have []Observed, lifetime time.Duration) []Op {
 	planned, links := make(map[netip.Addr]bool, len(managed)+len(want)), make(map[string]bool)
 	wanted := make(map[place]bool, len(want))
@@ -70,12 +76,30 @@ func Diff(want, managed []vipgroup.VIP, have []Observed, lifetime time.Duration)
 		planned[v.Address.Addr()], links[v.Interface] = true, true
 		wanted[placeOf(v)] = true
 	}
-	ours := func(o Observed) bool { return o.Mark == Mark || links[o.Link] && planned[o.Address.Addr()] }
+	ours := func(o Observed) bool { return o.Mark == Mark || !o.Own && links[o.Link] && planned[o.Address.Addr()] }
 
-	// Of several prefix lengths of one wanted address one stays, best a marked one.
+	own := make(map[netip.Addr]bool)
+	subnets := make(map[string][]netip.Prefix) // by link, of the addresses that are not ours
+	for _, o := range have {
+		if !ours(o) {
+			subnets[o.Link] = append(subnets[o.Link], o.Address)
+		}
+		if o.Own && links[o.Link] {
+			own[o.Address.Addr()] = true
+		}
+	}
+
+	// Of several prefix lengths of one wanted address one stays: best a marked one, and of
+	// those one alone.
+	better := func(a, b Observed) bool {
+		return a.Mark == Mark && (b.Mark != Mark || a.Address.IsSingleIP() && !b.Address.IsSingleIP())
+	}
 	keep := make(map[place]int, len(want))
 	for i, o := range have {
-		if j, twice := keep[o.place()]; wanted[o.place()] && (!twice || have[j].Mark != Mark && o.Mark == Mark) {
+		if o.Own {
+			continue
+		}
+		if j, twice := keep[o.place()]; wanted[o.place()] && (!twice || better(o, have[j])) {
 			keep[o.place()] = i
 		}
 	}
@@ -88,10 +112,8 @@ func Diff(want, managed []vipgroup.VIP, have []Observed, lifetime time.Duration)
 			ops = append(ops, Op{Kind: Promote, Link: link})
 		}
 	}
-	subnets := make(map[string][]netip.Prefix) // by link, of the addresses that are not ours
 	for i, o := range have {
 		if !ours(o) {
-			subnets[o.Link] = append(subnets[o.Link], o.Address)
 			continue
 		}
 		if j, stays := keep[o.place()]; stays && i == j {
@@ -101,15 +123,24 @@ func Diff(want, managed []vipgroup.VIP, have []Observed, lifetime time.Duration)
 		ops = append(ops, Op{Kind: Remove, Address: o.Address, Link: o.Link, Index: o.Index})
 	}
 	for _, v := range want {
-		if _, present := keep[placeOf(v)]; present {
+		i, present := keep[placeOf(v)]
+		addr := plumbAs(v.Address, subnets[v.Interface])
+		if present && (i < 0 || have[i].Address == addr || !leads(have[i], have)) || own[v.Address.Addr()] {
 			continue
 		}
 		keep[placeOf(v)] = -1 // an address that is listed twice is added once
-		addr := plumbAs(v.Address, subnets[v.Interface])
 		promote(addr, v.Interface)
 		ops = append(ops, Op{Kind: Add, Address: addr, Link: v.Interface, Lifetime: lifetime})
 	}
 	return ops
+}
+
+// leads says whether an address of vippy's has one that is not secondary to it.
+func leads(o Observed, have []Observed) bool {
+	return o.Mark == Mark && o.Address.Addr().Is4() && !o.Address.IsSingleIP() && o.Flags&unix.IFA_F_SECONDARY == 0 &&
+		slices.ContainsFunc(have, func(s Observed) bool {
+			return s.Mark != Mark && s.Link == o.Link && s.Flags&unix.IFA_F_SECONDARY != 0 && s.Address.Masked() == o.Address.Masked()
+		})
 }
 
 // plumbAs returns the form in which an address goes to the kernel: alone where the link

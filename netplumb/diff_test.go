@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"github.com/vippy-ha/vippy/vipgroup"
@@ -191,6 +192,48 @@ func TestDiff(t *testing.T) {
 				t.Errorf("operations (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// What a host goes by on a link that has VIPs stays, whoever listed it; and a VIP that was
+// plumbed before the host had an address there makes way for it.
+func TestDiffAndTheHost(t *testing.T) {
+	const own, alone = "inet 10.1.2.1/24 dev eth0", "inet 10.1.2.3/32 dev eth0 proto 86 valid_lft 1sec"
+	wide := "inet 10.1.2.3/24 dev eth0 proto 86 valid_lft 1sec"
+	add := "ip addr add 10.1.2.3/32 dev eth0 proto 86 valid_lft 2 preferred_lft 2"
+	promote := "sysctl net.ipv4.conf.eth0.promote_secondaries=1"
+	for _, tt := range []struct {
+		name       string
+		want, plan []string
+		have, ops  []string
+	}{
+		{"its own, not wanted", nil, []string{"10.1.2.1/24 on eth0"}, []string{own}, nil},
+		{"its own, wanted", []string{"10.1.2.1/24 on eth0"}, nil, []string{own}, nil},
+		{"its own, wanted elsewhere", []string{"10.1.2.1/24 on eth1", "10.1.2.3/24 on eth0"}, nil, []string{own}, []string{add}},
+		{"on a link without VIPs", []string{"10.1.2.1/32 on eth1"}, nil, []string{own}, []string{"ip addr add 10.1.2.1/32 dev eth1 proto 86 valid_lft 2 preferred_lft 2"}},
+		{"the second one of a link", nil, []string{"10.1.2.4/24 on eth0"}, []string{own, "inet 10.1.2.4/32 dev eth0"}, []string{"ip addr del 10.1.2.4/32 dev eth0"}},
+		{"by a lease", nil, []string{"10.1.2.1/24 on eth0"}, []string{own + " valid_lft 600sec"}, nil},
+		{"what a kernel without marks has of an earlier process", nil, []string{"10.1.2.1/24 on eth0"}, []string{own + " valid_lft 2sec"},
+			[]string{promote, "ip addr del 10.1.2.1/24 dev eth0"}},
+		{"a VIP came first", []string{"10.1.2.3/24 on eth0"}, nil, []string{wide, own}, []string{add}},
+		{"a VIP came first, and is there alone, too", []string{"10.1.2.3/24 on eth0"}, nil, []string{wide, own, alone},
+			[]string{promote, "ip addr del 10.1.2.3/24 dev eth0"}},
+	} {
+		have := observe(t, tt.have...)
+		for i := range have {
+			have[i].Index = int(have[i].Link[3])
+			if i > 0 && have[i].Address.Masked() == have[0].Address.Masked() {
+				have[i].Flags = unix.IFA_F_SECONDARY
+			}
+		}
+		findOwn(have)
+		var ops []string
+		for _, op := range Diff(vips(t, tt.want...), vips(t, append(tt.plan, tt.want...)...), have, 2*time.Second) {
+			ops = append(ops, op.String())
+		}
+		if d := cmp.Diff(tt.ops, ops); d != "" {
+			t.Errorf("%s: operations (-want +got):\n%s", tt.name, d)
+		}
 	}
 }
 

@@ -61,6 +61,7 @@ func (k *kernel) look(index int) ([]Observed, error) {
 		}
 		named = append(named, o)
 	}
+	findOwn(named)
 	return named, nil
 }
 

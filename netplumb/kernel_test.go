@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/vippy-ha/vippy/vipgroup"
 )
 
 func TestPlumbAndRemove(t *testing.T) {
@@ -33,7 +36,7 @@ func TestPlumbAndRemove(t *testing.T) {
 		}
 	}
 	l := p.last.Links[0]
-	if !l.Exists || !l.Up || !l.Carrier || l.MAC != us || len(l.Addresses) == 0 || l.Addresses[0].String() != "10.1.2.1/24" {
+	if !l.Exists || !l.Up || !l.Carrier || l.Own.String() != "10.1.2.1" {
 		t.Errorf("link: %+v", l)
 	}
 
@@ -71,6 +74,18 @@ func TestPlumbAndRemove(t *testing.T) {
 	}
 }
 
+// secondaries says of each IPv4 address of a link whether it is secondary to another.
+func (n *namespace) secondaries(link string) map[string]bool {
+	n.t.Helper()
+	list, err := n.h.AddrList(n.link(link), netlink.FAMILY_V4)
+	n.must(err)
+	out := make(map[string]bool)
+	for _, a := range list {
+		out[a.IPNet.String()] = a.Flags&unix.IFA_F_SECONDARY != 0
+	}
+	return out
+}
+
 // Without a base address all VIPs of a subnet bring it along; that the first one goes must
 // not take the second along, nor a foreign one.
 func TestSecondariesSurvive(t *testing.T) {
@@ -78,30 +93,72 @@ func TestSecondariesSurvive(t *testing.T) {
 	p, _ := net.a.start()
 	plan := vips(t, "10.9.0.3/24 on eth0", "10.9.0.4/24 on eth0")
 	p.reach(granted(plan, plan))
-	net.a.add("10.9.0.77/24", "eth0") // becomes a secondary of ours
-	flags := func() map[string]bool {
-		list, err := net.a.h.AddrList(net.a.link("eth0"), netlink.FAMILY_V4)
-		net.a.must(err)
-		out := make(map[string]bool)
-		for _, a := range list {
-			out[a.IPNet.String()] = a.Flags&unix.IFA_F_SECONDARY != 0
-		}
-		return out
-	}
-	if f := flags(); f["10.9.0.3/24"] || !f["10.9.0.4/24"] || !f["10.9.0.77/24"] {
+	if f := net.a.secondaries("eth0"); f["10.9.0.3/24"] || !f["10.9.0.4/24"] {
 		t.Fatalf("secondary: %v; the test needs the first to be primary", f)
 	}
 	p.reach(granted(plan[1:], plan))
-	if d := cmp.Diff([]string{"10.1.2.1/24", "10.9.0.4/24", "10.9.0.77/24"}, net.a.addresses("eth0")); d != "" {
+	if d := cmp.Diff([]string{"10.1.2.1/24", "10.9.0.4/24"}, net.a.addresses("eth0")); d != "" {
 		t.Errorf("after the primary was removed (-want +got):\n%s", d)
 	}
 	// Expiry is the same: nobody extends from here on, and the foreign one stays.
 	d := granted(plan[1:], plan)
 	d.GrantUntil = 0
 	p.Set(d)
+	net.a.add("10.9.0.77/24", "eth0") // becomes a secondary of ours
 	p.until("expired", func(r Report) bool { return len(r.Present) == 0 })
 	if d := cmp.Diff([]string{"10.1.2.1/24", "10.9.0.77/24"}, net.a.addresses("eth0")); d != "" {
 		t.Errorf("after the primary expired (-want +got):\n%s", d)
+	}
+}
+
+// A host's address that comes after a VIP of its subnet, which brought that along, is what the
+// host speaks from all the same: the VIP makes way for it, and is there all the time.
+func TestLateOwnAddress(t *testing.T) {
+	net := newLAN(t)
+	p, _ := net.a.start()
+	plan := vips(t, "10.9.0.3/24 on eth0", "10.9.0.4/24 on eth0")
+	p.reach(granted(plan, plan))
+	net.a.add("10.9.0.77/24", "eth0")
+	want := []string{"10.1.2.1/24", "10.9.0.3/32", "10.9.0.4/32", "10.9.0.77/24"}
+	p.until("they stand alone", func(r Report) bool {
+		if len(r.Present) != len(plan) {
+			t.Errorf("present: %v", r.Present)
+		}
+		return slices.Equal(net.a.addresses("eth0"), want)
+	})
+	if f := net.a.secondaries("eth0"); f["10.9.0.77/24"] {
+		t.Errorf("secondary: %v; the host's own should not be", f)
+	}
+	if len(p.last.Lost) > 0 || len(p.deleted) > 0 {
+		t.Errorf("lost %v, deleted %v", p.last.Lost, p.deleted)
+	}
+	p.reach(granted(nil, plan))
+	if d := cmp.Diff([]string{"10.1.2.1/24", "10.9.0.77/24"}, net.a.addresses("eth0")); d != "" {
+		t.Errorf("after all went (-want +got):\n%s", d)
+	}
+}
+
+// What a host goes by stays, also where a plan lists it: wanted, given up, or left at the end.
+func TestOwnAddressStays(t *testing.T) {
+	net := newLAN(t)
+	p, stop := net.a.start()
+	p.reach(granted(nil, vips(t, "10.1.2.3/24 on eth0")))
+	if own := p.last.Links[0].Own.String(); own != "10.1.2.1" {
+		t.Fatalf("the host goes by %s", own)
+	}
+	plan := vips(t, "10.1.2.1/24 on eth0", "10.1.2.3/24 on eth0")
+	p.Set(granted(plan, plan))
+	p.until("plumbed", func(r Report) bool { return len(r.Present) == 1 && r.Present[0] == plan[1] })
+	p.Set(granted(nil, plan))
+	p.until("removed", func(r Report) bool { return len(r.Present) == 0 })
+	stop()
+	if _, err := net.a.clear(plan); err != nil {
+		t.Error(err)
+	}
+	list, err := net.a.h.AddrList(net.a.link("eth0"), netlink.FAMILY_V4)
+	net.a.must(err)
+	if len(list) != 1 || list[0].IPNet.String() != "10.1.2.1/24" || list[0].ValidLft != int(^uint32(0)) && list[0].ValidLft != -1 {
+		t.Errorf("left is %v", list)
 	}
 }
 
@@ -173,8 +230,8 @@ func TestLeftOversAreRemoved(t *testing.T) {
 	stop()
 
 	left()
-	var ops []Op
-	net.a.must(net.a.enter(func() (err error) { ops, err = Clear(plan); return err }))
+	ops, err := net.a.clear(plan)
+	net.a.must(err)
 	check("Clear")
 	if len(ops) != 2 || ops[0].At == 0 {
 		t.Errorf("removals: %v", ops)
@@ -432,4 +489,18 @@ func FuzzParseLink(f *testing.F) {
 	f.Add(make([]byte, 16))
 	f.Add(append(make([]byte, 16), 10, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 0))
 	f.Fuzz(func(t *testing.T, b []byte) { parseLink(b) })
+}
+
+// clear lets a Cleaner work in the namespace.
+func (n *namespace) clear(managed []vipgroup.VIP) (ops []Op, err error) {
+	err = n.enter(func() error {
+		c, err := NewCleaner()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		ops, err = c.Clear(managed)
+		return err
+	})
+	return ops, err
 }

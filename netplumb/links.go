@@ -170,16 +170,7 @@ func (w *worker) linkReports() []Link {
 	out := make([]Link, 0, len(w.links))
 	for _, name := range slices.Sorted(maps.Keys(w.links)) {
 		l := w.links[name]
-		r := Link{Name: name, AliasOf: l.aliasOf(), Exists: l.exists, Index: l.facts.index, Up: l.facts.up, Carrier: l.facts.carrier, Deaf: l.deaf}
-		if len(l.facts.mac) == len(r.MAC) {
-			r.MAC = MAC(l.facts.mac)
-		}
-		for _, o := range w.have {
-			if o.Link == name && o.Mark != Mark && !w.plan[o.place()] {
-				r.Addresses = append(r.Addresses, o.Address)
-			}
-		}
-		out = append(out, r)
+		out = append(out, Link{Name: name, AliasOf: l.aliasOf(), Exists: l.exists, Up: l.facts.up, Carrier: l.facts.carrier, Deaf: l.deaf, Own: w.own[name]})
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package netplumb
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -38,9 +39,21 @@ func (w *worker) lookAtLink(index int) bool {
 func (w *worker) see(have []Observed) {
 	w.have = have
 	present := make(map[place]Observed, len(have))
-	for _, o := range have {
-		present[o.place()] = o
+	own := make(map[string]netip.Addr)
+	for i, o := range have {
+		addr := o.Address.Addr()
+		// What appears while it is a VIP was put there by somebody, on a link without others.
+		if _, vip := w.linkOf[addr]; o.Own && vip && w.own != nil && w.own[o.Link] != addr {
+			have[i].Own, o.Own = false, false
+		}
+		if o.Own {
+			own[o.Link] = addr
+		} else {
+			present[o.place()] = o
+		}
 	}
+	w.report = w.report || !maps.Equal(own, w.own)
+	w.own = own
 	var gone []place
 	for at := range w.held {
 		if _, there := present[at]; !there {

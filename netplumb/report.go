@@ -56,17 +56,15 @@ type Link struct {
 	// AliasOf is the interface of which Name is but an alternative name: such a link doesn't
 	// count as existing.
 	AliasOf string
-	// Index is 0 where it doesn't exist.
-	Index int
 	// Up is IFF_UP, what the administrator wants; Carrier is IFF_LOWER_UP, what the
 	// wire says. Only a link with both can carry anything.
 	Up, Carrier bool
-	MAC         MAC
 	// Deaf is why addresses on an existing link can't be asked for, by ARP or, where VIPs
 	// of it are IPv6, by neighbour discovery; nil where that works.
 	Deaf error
-	// Addresses are those on the link that are not ours, with their subnets.
-	Addresses []netip.Prefix
+	// Own is the IPv4 address that the host itself goes by on the link (Observed.Own). As
+	// a VIP it is neither added nor removed.
+	Own netip.Addr
 }
 
 // maxErrors bounds the errors that one Report carries.

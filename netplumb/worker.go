@@ -40,7 +40,8 @@ type worker struct {
 	frames   uint64
 	gateways []netip.Addr
 
-	have    []Observed // as last seen
+	have    []Observed            // as last seen
+	own     map[string]netip.Addr // by link: what is Own of have
 	present map[place]Observed
 	held    map[place]*holding
 	lost    map[place]bool

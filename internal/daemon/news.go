@@ -59,7 +59,7 @@ func (l *loop) kernelNews(now time.Time) (worth bool) {
 func (l *loop) linksChanged(links []netplumb.Link) bool {
 	state := make([]netplumb.Link, len(links))
 	for i, link := range links {
-		state[i] = netplumb.Link{Name: link.Name, AliasOf: link.AliasOf, Exists: link.Exists, Up: link.Up, Carrier: link.Carrier, Deaf: link.Deaf}
+		state[i] = netplumb.Link{Name: link.Name, AliasOf: link.AliasOf, Exists: link.Exists, Up: link.Up, Carrier: link.Carrier, Deaf: link.Deaf, Own: link.Own}
 	}
 	if equalLinks(state, l.links) {
 		return false
@@ -81,7 +81,7 @@ func equalLinks(a, b []netplumb.Link) bool {
 		return false
 	}
 	for i := range a {
-		if linkFault(a[i]) != linkFault(b[i]) || a[i].Name != b[i].Name {
+		if linkFault(a[i]) != linkFault(b[i]) || a[i].Name != b[i].Name || a[i].Own != b[i].Own {
 			return false
 		}
 	}

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -181,18 +183,25 @@ func (b *ballots) withdraw(now time.Time, core voter, old vipgroup.Plan) {
 	}
 }
 
-// judgeLinks bars the groups whose link can carry nothing, and those whose addresses
-// can't be asked for: they would be taken while another node has them.
+// judgeLinks bars the groups whose link can carry nothing, those whose addresses can't be
+// asked for, which would be taken while another node has them, and those that would take this
+// host's own address away.
 func (b *ballots) judgeLinks(now time.Time, core voter, groups []vipgroup.Group, links []netplumb.Link) {
-	faults := map[string]string{}
+	faults, own := map[string]string{}, map[netip.Addr]string{}
 	for _, link := range links {
 		faults[link.Name] = linkFault(link)
+		if link.Own.IsValid() {
+			own[link.Own] = link.Name
+		}
 	}
 	for _, g := range groups {
 		reason := ""
 		for _, v := range vips(g) {
 			if v.Interface == "" {
 				reason = cmp.Or(reason, "no interface for "+v.Address.String()+": name it in the file")
+			}
+			if link := own[v.Address.Addr()]; link != "" {
+				reason = cmp.Or(reason, fmt.Sprintf("%v is what this host itself goes by on %s: take it out of vips", v.Address.Addr(), link))
 			}
 			reason = cmp.Or(reason, faults[v.Interface])
 		}

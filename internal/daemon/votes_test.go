@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -62,6 +63,8 @@ func TestLinksBarTheirGroups(t *testing.T) {
 		{"up", up, ""},
 		{"another link's trouble", netplumb.Link{Name: "eth1"}, ""},
 		{"missing", netplumb.Link{Name: "eth0"}, "eth0 does not exist"},
+		{"the host's own", netplumb.Link{Name: "eth1", Exists: true, Up: true, Carrier: true, Own: netip.MustParseAddr("10.0.0.1")},
+			"10.0.0.1 is what this host itself goes by on eth1: take it out of vips"},
 		{"an alternative name", netplumb.Link{Name: "eth0", AliasOf: "enp3s0"}, "eth0 is another name of enp3s0: write enp3s0"},
 		{"down", netplumb.Link{Name: "eth0", Exists: true}, "eth0 is down"},
 		{"no ARP", netplumb.Link{Name: "eth0", Exists: true, Up: true, Carrier: true, Deaf: errors.New("operation not permitted (needs CAP_NET_RAW)")},
