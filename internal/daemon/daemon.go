@@ -38,6 +38,8 @@ type Options struct {
 	// Relog opens another place for Log to go to. What it returns brings that into force, or
 	// gives it up.
 	Relog func(config.Logging) (settle func(use bool), err error)
+	// Load reads the config again, for a reload.
+	Load func(path, node string) (*config.Config, error)
 	// Reload asks for a reload with each value.
 	Reload <-chan struct{}
 	// Hurry, once closed, ends the handing over: everything held is dropped.
@@ -157,7 +159,7 @@ func open(o Options, state *state, control net.Listener, rule ruling, h *handove
 			c.Beside, _ = old.(*multicast.Conn)
 			return multicast.Open(c)
 		},
-		load:    config.Load,
+		load:    o.Load,
 		watch:   config.Watch,
 		former:  h,
 		control: control,

@@ -28,8 +28,9 @@ type ruling struct {
 	// File is the config as last read from the file, with the file's plan. The one in force
 	// is always derived from it: by another plan, some of the checks have nothing to say.
 	File *config.Config
-	// Trouble is what a restart will have to do without, "" for nothing.
-	Trouble string
+	// Trouble is what a restart will have to do without, "" for nothing. Unfit is why it
+	// would refuse the file as it is by now.
+	Trouble, Unfit string
 }
 
 // The places that a plan may come from, beside peers.
@@ -57,6 +58,9 @@ func (r ruling) note(p vipgroup.Plan) string {
 	}
 	if r.Trouble != "" {
 		parts = append(parts, r.Trouble)
+	}
+	if r.Unfit != "" {
+		parts = append(parts, "the file can't be used, and a restart would refuse it: "+r.Unfit)
 	}
 	return strings.Join(parts, "; ")
 }
@@ -246,6 +250,19 @@ func (r *reloader) take(ctx context.Context, o offer) error {
 	return nil
 }
 
+// hand has the loop make a swap.
+func (r *reloader) hand(ctx context.Context, s swap) error {
+	s.done = make(chan struct{})
+	select {
+	case r.loop.swaps <- s:
+	case <-ctx.Done():
+		return errors.New("stopping")
+	}
+	<-s.done
+	r.current, r.ruling = s.config, s.ruling
+	return nil
+}
+
 // bring keeps the plan of a swap and has the loop make it. A disk that refuses keeps nobody
 // from going with the others: after a restart the plan is heard again.
 func (r *reloader) bring(ctx context.Context, s swap, rule ruling) error {
@@ -258,14 +275,10 @@ func (r *reloader) bring(ctx context.Context, s swap, rule ruling) error {
 	} else {
 		rule.Trouble = r.ruling.Trouble
 	}
-	s.ruling, s.done = rule, make(chan struct{})
-	select {
-	case l.swaps <- s:
-	case <-ctx.Done():
-		return errors.New("stopping")
+	s.ruling = rule
+	if err := r.hand(ctx, s); err != nil {
+		return err
 	}
-	<-s.done
-	r.current, r.ruling = s.config, rule
 	for _, notice := range s.config.Notices {
 		l.log.Info(notice)
 	}

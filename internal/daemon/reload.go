@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -78,7 +79,7 @@ func (r *reloader) run(ctx context.Context) error {
 			if r.current.Reload == config.Auto {
 				r.do(ctx, reloadRequest{why: "the config file changed"})
 			} else {
-				r.report(r.current)
+				r.report(ctx)
 			}
 		case o := <-r.offers:
 			r.adopt(ctx, o)
@@ -124,24 +125,38 @@ func (r *reloader) apply(ctx context.Context, q reloadRequest) (string, error) {
 	return message, nil
 }
 
-// report tells of a changed file that waits to be applied.
-func (r *reloader) report(old *config.Config) {
+// load reads the file. That it can't be used is shown until it can.
+func (r *reloader) load(ctx context.Context) (*config.Config, error) {
 	c, err := r.loop.load(r.path, r.loop.name)
+	s := swap{config: r.current, ruling: r.ruling}
+	s.ruling.Unfit = ""
+	if err != nil {
+		s.ruling.Unfit, _, _ = strings.Cut(err.Error(), "\n")
+	}
+	if s.ruling != r.ruling && r.hand(ctx, s) != nil {
+		return nil, errors.New("stopping")
+	}
+	return c, err
+}
+
+// report tells of a changed file that waits to be applied.
+func (r *reloader) report(ctx context.Context) {
+	c, err := r.load(ctx)
 	switch {
 	case err != nil:
 		r.loop.log.Error("the config file changed and is not right; the running config stays", "err", err)
-	case c.Hash != old.Hash:
+	case c.Hash != r.current.Hash:
 		r.loop.log.Info("the config file changed: SIGHUP or vippyctl reload applies it", "file", r.path)
 	}
 }
 
 func (r *reloader) replace(ctx context.Context, old *config.Config) (string, error) {
 	l := r.loop
-	c, err := l.load(r.path, l.name)
+	c, err := r.load(ctx)
 	if err != nil {
 		return "", err
 	}
-	rule := ruling{From: r.ruling.From, File: c}
+	keys, rule := c.Differs(r.ruling.File), ruling{From: r.ruling.From, File: c}
 	if c.Hash == old.Hash && slices.EqualFunc(c.Secrets, old.Secrets, config.Secret.Equal) {
 		return join("nothing changed", rule.note(old.Plan)), nil
 	}
@@ -191,7 +206,11 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 		return "", err
 	}
 	done(true)
-	return join(append([]string{difference(old.Plan, c.Plan)}, said...)...), nil
+	said = append([]string{difference(old.Plan, c.Plan)}, said...)
+	if len(keys) > 0 {
+		said = append(said, "changed: "+strings.Join(keys, ", "))
+	}
+	return join(append(said, c.Notices...)...), nil
 }
 
 // openNew opens all that a config newly asks for; opened brings each of it into force, or

@@ -71,9 +71,9 @@ func TestReloadOfNotifyRate(t *testing.T) {
 		var w world
 		n := w.start(t, "a", soloText)
 		time.Sleep(10 * time.Second)
-		n.setFile(soloText + "notify_rate: 50\ninterval: 0.05\n")
+		n.setFile(soloText + "notify_rate: 50\ninterval: 0.05\nvoters: [a]\n")
 		message, err := n.loop.Do(t.Context(), reloadCommand)
-		if err != nil || !strings.Contains(message, "notify_rate changes with the next start") {
+		if err != nil || !strings.Contains(message, "notify_rate changes with the next start") || !strings.Contains(message, "; changed: interval; voters: without effect") {
 			t.Errorf("%q, %v", message, err)
 		}
 		if c := n.loop.config; c.NotifyRate != 1000 || c.Interval != 50*time.Millisecond {
@@ -122,6 +122,18 @@ func TestReloadRefused(t *testing.T) {
 				}
 				if v := n.loop.Status().Config.Version; v != 0 {
 					t.Errorf("plan %d runs, want 0", v)
+				}
+				unfit := tt.chat == nil && !tt.twins
+				if note := n.loop.Status().Plan.Note; strings.Contains(note, "a restart would refuse it") != unfit || unfit && !strings.Contains(note, tt.want) {
+					t.Errorf("the note is %q", note)
+				}
+				n.setPlugins()
+				n.setFile(soloText)
+				if _, err := n.loop.Do(t.Context(), reloadCommand); err != nil {
+					t.Error(err)
+				}
+				if note := n.loop.Status().Plan.Note; note != "" {
+					t.Errorf("of a file that is right the note is %q", note)
 				}
 				if i := w.find(from, "a removes"); i >= 0 {
 					t.Errorf("the refused reload moved something: %s", w.diary[i])
@@ -193,13 +205,14 @@ func TestAChangedFileIsReportedOrApplied(t *testing.T) {
 		log          string
 	}{
 		{"manual", "", 2, "SIGHUP or vippyctl reload applies it"},
+		{"not right", "intervall: 0.1\n", 2, "is not right; the running config stays"},
 		{"auto", "reload: auto\n", 3, "reloaded: plan 1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var w world
-				n := w.start(t, "a", soloText+tt.reload)
+				n := w.start(t, "a", soloText+strings.Replace(tt.reload, "intervall", "interval", 1))
 				time.Sleep(10 * time.Second)
 				n.setFile(raised + tt.reload)
 				n.loop.reloader.changed <- struct{}{}
@@ -209,6 +222,9 @@ func TestAChangedFileIsReportedOrApplied(t *testing.T) {
 				}
 				if !n.log.has(tt.log) {
 					t.Errorf("the log lacks %q:\n%s", tt.log, n.log)
+				}
+				if note := n.loop.Status().Plan.Note; strings.Contains(note, "intervall") != (tt.name == "not right") {
+					t.Errorf("the note is %q", note)
 				}
 				if err := n.end(); err != nil {
 					t.Error(err)

@@ -55,7 +55,7 @@ func runCheck(out io.Writer, file, node string) (*config.Config, error) {
 	}
 	fmt.Fprintf(out, "ok: %s is plan %d with %s\n", file, c.Plan.Version, c.Plan.Size())
 	part(out, c.Plan, node)
-	for _, notice := range append(c.Notices, advice(c, node)...) {
+	for _, notice := range c.Notices {
 		fmt.Fprintln(out, "notice: "+notice)
 	}
 	return c, nil
@@ -105,8 +105,8 @@ func advice(c *config.Config, node string) (out []string) {
 				continue
 			}
 			if addr := v.Address.Addr(); fixed[addr] && !g.Election {
-				out = append(out, fmt.Sprintf("%v is configured on this host already: vippyd would remove it at its start; "+
-					"take it out of the host's network configuration, or out of vips where it is the host's own", addr))
+				out = append(out, fmt.Sprintf("%v is configured on this host already: take it out of the host's network configuration, for vippyd removes it, "+
+					"or out of vips where it is the host's own", addr))
 			}
 			link, err := net.InterfaceByName(v.Interface)
 			switch {

@@ -67,6 +67,7 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 	}
 	err = daemon.Run(ctx, daemon.Options{
 		Config:  c,
+		Load:    loadHere,
 		Node:    node,
 		Version: version(),
 		Plugins: func(c *config.Config) []plugin.Plugin { return slices.Concat(plugins, checks(c), programs(c), named) },
@@ -109,7 +110,7 @@ func parseLevel(name string) (*slog.Level, error) {
 // part before its first dot where only that is in the plan.
 func load(file, node string) (*config.Config, string, error) {
 	if node != "" {
-		c, err := config.Load(file, node)
+		c, err := loadHere(file, node)
 		return c, node, err
 	}
 	host, err := os.Hostname()
@@ -120,10 +121,16 @@ func load(file, node string) (*config.Config, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if node = nameIn(c.Plan, host); node != host {
-		c, err = config.Load(file, node) // for its notices
+	return load(file, nameIn(c.Plan, host)) // for its notices
+}
+
+// loadHere is config.Load, with what is worth a thought on this host among the notices.
+func loadHere(file, node string) (*config.Config, error) {
+	c, err := config.Load(file, node)
+	if err == nil {
+		c.Notices = append(c.Notices, advice(c, node)...)
 	}
-	return c, node, err
+	return c, err
 }
 
 // nameIn returns the name of a host in a plan, be it one of nodes or of voters.
