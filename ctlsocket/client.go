@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -44,16 +45,24 @@ type NoAnswer struct {
 // Error says what is wrong with the socket and what to try next.
 func (e *NoAnswer) Error() string {
 	switch {
+	case e.Nobody() && e.noSocket():
+		return fmt.Sprintf("%s is no socket: vippyd's is what management says in its config", e.Socket)
 	case e.Nobody():
 		return fmt.Sprintf("no daemon at %s: is vippyd running?", e.Socket)
 	case errors.Is(e.Err, fs.ErrPermission):
-		return fmt.Sprintf("no permission to ask the daemon at %s: use sudo, or join the group %s", e.Socket, SocketGroup)
+		return fmt.Sprintf("no permission to ask the daemon at %s: use sudo, or join the group %s (if vippyd was started before there was one, restart it)", e.Socket, SocketGroup)
 	case errors.Is(e.Err, syscall.EINVAL) && len(e.Socket) > maxPath:
 		return fmt.Sprintf("%s is no path of a socket: it has more than %d bytes", e.Socket, maxPath)
 	case errors.Is(e.Err, context.DeadlineExceeded):
 		return fmt.Sprintf("the daemon at %s does not answer: is it stopped or hung?", e.Socket)
 	}
 	return fmt.Sprintf("ask the daemon at %s: %v", e.Socket, e.Err)
+}
+
+// noSocket says whether there is something else.
+func (e *NoAnswer) noSocket() bool {
+	info, err := os.Stat(e.Socket)
+	return err == nil && info.Mode()&fs.ModeSocket == 0
 }
 
 // Nobody says whether nobody listens there, so that the path may be the wrong one.

@@ -111,7 +111,7 @@ func TestNoAnswer(t *testing.T) {
 	}{
 		{"nothing there", Client{Socket: dir + "/none"}, fs.ErrNotExist, "no daemon at " + dir + "/none: is vippyd running?"},
 		{"a dead daemon's socket", Client{Socket: dead}, nil, "no daemon at " + dead + ": is vippyd running?"},
-		{"a file", Client{Socket: file}, nil, "no daemon at " + file + ": is vippyd running?"},
+		{"a file", Client{Socket: file}, nil, file + " is no socket: "},
 		{"no permission", Client{Dial: func(context.Context) (net.Conn, error) {
 			return nil, &os.SyscallError{Syscall: "connect", Err: fs.ErrPermission}
 		}},

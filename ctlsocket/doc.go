@@ -8,8 +8,10 @@
 //	GET  /status          Status
 //	GET  /peers           []Peer
 //	GET  /groups/{group}  Explanation; group is a name, a key or an address; ?if_down=NODE foretells
-//	GET  /events          Event, one a line, for as long as somebody reads
-//	GET  /tenure/{group}  Tenure, one a line, likewise
+//	GET  /plan            PlanReport
+//	GET  /plugins         []Plugin
+//	GET  /events          Event, one a line: ?after=NUMBER the later ones, ?follow=1 for as long as somebody reads
+//	GET  /tenure/{group}  Tenure, one a line, for as long as somebody reads
 //	GET  /metrics         the same status in the text format of Prometheus
 //	POST /drain /undrain /move /rebalance /leave /reload /upgrade
 //

@@ -101,16 +101,36 @@ func vacate(path string) error {
 	return nil
 }
 
+// oPath is O_PATH (open(2)), which package syscall lacks.
+const oPath = 0x200000
+
 // admit opens the socket to its group and to nobody else. Until then the umask rules,
 // and changes are refused to strangers whatever the mode says.
+//
+// What is at the path by now may be a link that somebody put there: the socket itself is
+// meant, or nothing.
 func admit(path string, lookup func(name string) (*user.Group, error)) error {
+	fd, err := syscall.Open(path, oPath|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	var st syscall.Stat_t
+	if err := syscall.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&syscall.S_IFMT != syscall.S_IFSOCK {
+		return errors.New("somebody put something else there: use a folder that nobody else can write")
+	}
+	path = fmt.Sprintf("/proc/self/fd/%d", fd)
 	if g, err := lookup(SocketGroup); err == nil {
 		gid, err := strconv.Atoi(g.Gid)
 		if err != nil {
 			return fmt.Errorf("group %s: its number is %q", SocketGroup, g.Gid)
 		}
-		// A daemon that is neither root nor a member can't give it the group.
-		if err := os.Chown(path, -1, gid); err != nil && !errors.Is(err, fs.ErrPermission) {
+		// A daemon that is neither root nor a member can't give it the group, and a user
+		// namespace may not know it.
+		if err := os.Chown(path, -1, gid); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) {
 			return err
 		}
 	}

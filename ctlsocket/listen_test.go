@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -87,6 +88,51 @@ func TestAdmit(t *testing.T) {
 	}
 	if got, mode := group(); int(got) != gid || mode != 0o660 || asked != "vippy" {
 		t.Errorf("with group %q: group %d, mode %v, want %d, 0660", asked, got, mode, gid)
+	}
+}
+
+// Who can write the folder may put a link in the socket's place: what it points to stays as it is.
+func TestAdmitFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	victim, path := filepath.Join(dir, "shadow"), filepath.Join(dir, "socket")
+	if err := os.WriteFile(victim, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, path); err != nil {
+		t.Fatal(err)
+	}
+	none := func(string) (*user.Group, error) { return nil, user.UnknownGroupError(SocketGroup) }
+	if err := admit(path, none); err == nil || !strings.Contains(err.Error(), "put something else there") {
+		t.Errorf("admit returned %v", err)
+	}
+	if info, err := os.Stat(victim); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the mode is %v, %v", info.Mode(), err)
+	}
+}
+
+// In a user namespace that doesn't know the group (vippyd lab without root) the socket does
+// without it.
+func TestAdmitWithoutTheGroup(t *testing.T) {
+	if os.Getenv("VIPPY_ADMIT") == "" {
+		c := exec.Command("/proc/self/exe", "-test.run=^TestAdmitWithoutTheGroup$")
+		c.Env = append(os.Environ(), "VIPPY_ADMIT=1")
+		own := func(id int) []syscall.SysProcIDMap {
+			return []syscall.SysProcIDMap{{ContainerID: 0, HostID: id, Size: 1}}
+		}
+		c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: own(os.Geteuid()), GidMappings: own(os.Getegid())}
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	path := socketPath(t)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := admit(path, func(string) (*user.Group, error) { return &user.Group{Gid: "4711"}, nil }); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -61,7 +61,7 @@ type Event struct {
 	Node, Former string
 	// Reason says why, where there is more to say than the kind does.
 	Reason string
-	// PlanVersion is the version of the plan that rules.
+	// PlanVersion is the version of the plan that ruled.
 	PlanVersion uint64
 	// Lost is how many events were lost, unread, since the last one that said so.
 	Lost int

@@ -28,7 +28,8 @@ type Ender interface {
 }
 
 // A Host is what a plugin sees of the daemon. All methods may be called from any
-// goroutine, and none of them waits but Status.
+// goroutine. None of them waits but Status, and in a process of its own also Vote and Log
+// (see Main).
 type Host interface {
 	// Vote gives opinions, each of which stands until the plugin gives another one
 	// about the same thing. They take effect at once; of a burst about one thing, the

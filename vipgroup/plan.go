@@ -357,7 +357,8 @@ func (p Plan) Owns(resource string) int {
 }
 
 // Find returns the place of the group that has the name, the key in hexadecimal or the
-// address that a person typed, with or without its prefix length, or -1. Whoever may vote
+// address that a person typed, with or without its prefix length (the plan's, or that of an
+// address alone, as the kernel has it), or -1. Whoever may vote
 // may ask for any word, so each costs the same, known or not.
 func (p Plan) Find(word string) int {
 	if i, ok := p.names[word]; ok {
@@ -374,7 +375,7 @@ func (p Plan) Find(word string) int {
 		return -1
 	}
 	i := p.Owns(prefix.Addr().String())
-	if i >= 0 && !slices.ContainsFunc(p.Groups[i].VIPs, func(v VIP) bool { return v.Address == prefix }) {
+	if i >= 0 && !prefix.IsSingleIP() && !slices.ContainsFunc(p.Groups[i].VIPs, func(v VIP) bool { return v.Address == prefix }) {
 		return -1
 	}
 	return i

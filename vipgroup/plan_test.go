@@ -284,12 +284,12 @@ func TestFind(t *testing.T) {
 	if web < 0 || p.Groups[web].Name != "web" {
 		t.Fatalf("Find by name = %d", web)
 	}
-	for _, word := range []string{p.Groups[web].Key.String(), "10.1.2.4", "10.1.2.9", "10.1.2.9/24"} {
+	for _, word := range []string{p.Groups[web].Key.String(), "10.1.2.4", "10.1.2.9", "10.1.2.9/24", "10.1.2.9/32"} {
 		if got := p.Find(word); got != web {
 			t.Errorf("Find(%q) = %d, want %d", word, got, web)
 		}
 	}
-	for _, word := range []string{"", "10.1.2.9/32", "10.1.2", "nothing"} {
+	for _, word := range []string{"", "10.1.2.9/25", "10.1.2", "nothing"} {
 		if got := p.Find(word); got != -1 {
 			t.Errorf("Find(%q) = %d, want -1", word, got)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +15,7 @@ import (
 )
 
 // A daemon that hangs is neither gone, for who waits for its end, nor silent because nothing
-// happens, for who follows its events.
+// happens, for who follows its events; nor is a group elsewhere, for who waits for it.
 func TestHung(t *testing.T) {
 	for name, tt := range map[string]struct {
 		run  func(context.Context, *app) error
@@ -28,6 +29,14 @@ func TestHung(t *testing.T) {
 			c.SetContext(ctx)
 			c.SetOut(io.Discard)
 			return a.printEvents(c, true)
+		}, "does not answer: is it stopped or hung?"},
+		"wait": {func(ctx context.Context, a *app) error {
+			return a.awaitOwner(ctx, "web", time.Minute)
+		}, "does not answer: is it stopped or hung?"},
+		"wait a second": {func(ctx context.Context, a *app) error {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			return a.awaitOwner(ctx, "web", time.Second)
 		}, "does not answer: is it stopped or hung?"},
 	} {
 		t.Run(name, func(t *testing.T) {

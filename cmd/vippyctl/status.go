@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -64,8 +65,11 @@ func printStatus(b *bytes.Buffer, s ctlsocket.Status) error {
 	if s.Plan.Note != "" {
 		head("Note:", s.Plan.Note)
 	}
-	if len(s.Alarms) > 0 {
+	if len(s.Alarms) > 0 || live < len(s.Peers) {
 		b.WriteByte('\n')
+	}
+	if live < len(s.Peers) {
+		fmt.Fprintf(b, "!! %s: vippyctl peers says more\n", oneLine(notLive(s)))
 	}
 	for _, al := range s.Alarms {
 		how := ""
@@ -91,6 +95,27 @@ func printStatus(b *bytes.Buffer, s ctlsocket.Status) error {
 	t.print(b)
 	b.WriteByte('\n')
 	return verdict(b, s)
+}
+
+// notLive names the peers that are not, and why packets were not believed: theirs may be among
+// them.
+func notLive(s ctlsocket.Status) string {
+	var peers, refused []string
+	for _, p := range s.Peers {
+		if p.State != ctlsocket.PeerLive {
+			peers = append(peers, p.Node+" is "+string(p.State))
+		}
+	}
+	for _, why := range slices.Sorted(maps.Keys(s.Stats.Refusals)) {
+		if n := s.Stats.Refusals[why]; n > 0 {
+			refused = append(refused, fmt.Sprintf("%s %d", why, n))
+		}
+	}
+	text := strings.Join(peers, ", ")
+	if len(refused) > 0 {
+		text += " (packets refused since the start: " + strings.Join(refused, ", ") + ")"
+	}
+	return text
 }
 
 // verdict says in a sentence whether every group has one owner, and returns nil if so.

@@ -15,22 +15,31 @@ import (
 // is another program in the same process (vippyctl upgrade), what was granted still holds.
 const again = 20 * time.Millisecond
 
-// followTenure calls f with whether this node has the group, until f fails, ctx ends or
-// the daemon does.
+// followTenure calls f with whether this node has the group, until f fails, ctx ends, or
+// the daemon does or hangs when it is asked.
 func (a *app) followTenure(ctx context.Context, group string, f func(ctlsocket.Tenure) error) error {
-	for {
+	for heard := false; ; {
 		var stop error
 		pause := time.After(again)
-		err := a.client.Tenure(ctx, group, func(t ctlsocket.Tenure) error {
+		asked, cancel := context.WithCancel(ctx)
+		hung := time.AfterFunc(askTime, cancel) // unless it says something
+		err := a.client.Tenure(asked, group, func(t ctlsocket.Tenure) error {
+			hung.Stop()
+			heard = true
 			stop = f(t)
 			return stop
 		})
+		hung.Stop()
+		silent := asked.Err() != nil
+		cancel()
 		var refused *ctlsocket.Error
 		switch {
 		case stop != nil:
 			return stop
-		case ctx.Err() != nil:
+		case errors.Is(ctx.Err(), context.Canceled) || ctx.Err() != nil && heard:
 			return ctx.Err()
+		case silent:
+			return &ctlsocket.NoAnswer{Socket: a.client.Socket, Err: context.DeadlineExceeded}
 		case errors.As(err, &refused), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 			return err
 		}

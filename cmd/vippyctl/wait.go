@@ -59,9 +59,12 @@ func (a *app) awaitOwner(ctx context.Context, group string, timeout time.Duratio
 		}
 		return nil
 	})
+	none := (*ctlsocket.NoAnswer)(nil)
 	switch {
 	case errors.Is(err, errHas):
 		return nil
+	case errors.As(err, &none):
+		return err
 	case errors.Is(err, context.DeadlineExceeded):
 		return &ctlsocket.Error{Code: 409, Message: fmt.Sprintf("this node does not have %s after %v", group, timeout), Hint: "vippyctl explain " + group + " says why"}
 	}

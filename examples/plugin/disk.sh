@@ -4,7 +4,9 @@
 look() {
 	while :; do
 		used=$(df -P "$1" | awk 'NR == 2 { print $5 + 0 }')
-		if [ "$used" -gt "$2" ]; then
+		if [ -z "$used" ]; then
+			echo "{\"vote\":\"bar\",\"reason\":\"$1 can't be looked at\"}"
+		elif [ "$used" -gt "$2" ]; then
 			echo "{\"vote\":\"bar\",\"reason\":\"$1 is $used % full\"}"
 		else
 			echo '{"vote":"ok"}'

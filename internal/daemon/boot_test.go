@@ -108,3 +108,21 @@ func TestTheLockOfADeadDaemonsGuard(t *testing.T) {
 		t.Error("the lock was taken while the guard had it")
 	}
 }
+
+// Who can write the folder may have put a link in the lock's place: nothing is emptied for that.
+func TestLockFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	victim := filepath.Join(dir, "shadow")
+	if err := os.WriteFile(victim, []byte("root"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, filepath.Join(dir, "lock")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openState(dir); err == nil || !strings.Contains(err.Error(), "set state_dir") {
+		t.Errorf("openState returned %v", err)
+	}
+	if text, err := os.ReadFile(victim); string(text) != "root" {
+		t.Errorf("the file has %q, %v", text, err)
+	}
+}

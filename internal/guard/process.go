@@ -115,6 +115,8 @@ func tell(d ward, v verdict) {
 	switch {
 	case v.err != nil:
 		fmt.Fprintf(os.Stderr, "vippyd guard: %s: %v\n", v.why, v.err)
+	case v.why != "" && !v.said:
+		fmt.Fprintf(os.Stderr, "vippyd guard: %s: removed %d addresses, and told nobody\n", v.why, len(v.removed))
 	case v.why != "":
 		fmt.Fprintf(os.Stderr, "vippyd guard: %s: removed %d addresses and said farewell\n", v.why, len(v.removed))
 	}
@@ -228,17 +230,18 @@ func (p *process) clear(managed []vipgroup.VIP) ([]netplumb.Op, error) {
 	return p.cleaner.Clear(managed)
 }
 
-func (p *process) say(will []cluster.Datagram) {
+func (p *process) say(will []cluster.Datagram) (said bool) {
 	if p.chat == nil {
 		p.prepare(p.charge)
 	}
 	if p.chat == nil {
-		return
+		return false
 	}
 	_ = p.chat.Rescan() // links may have come and gone since the charge
 	for _, d := range will {
-		_ = p.chat.Send(d.Data, d.To) // what fails is lost like a packet on the wire
+		said = p.chat.Send(d.Data, d.To) == nil || said // what fails is lost like a packet on the wire
 	}
+	return said
 }
 
 func (p *process) sleep(d time.Duration) { time.Sleep(d) }

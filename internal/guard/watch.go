@@ -33,7 +33,7 @@ type world interface {
 	// clear removes the addresses and sees them gone.
 	clear([]vipgroup.VIP) ([]netplumb.Op, error)
 	// say sends the datagrams once.
-	say([]cluster.Datagram)
+	say([]cluster.Datagram) bool
 	// sleep waits.
 	sleep(time.Duration)
 }
@@ -44,6 +44,7 @@ var errExpired = errors.New("the grant ran out")
 type verdict struct {
 	why     string // "" when there was nothing to do
 	removed []netplumb.Op
+	said    bool // farewell
 	err     error
 }
 
@@ -122,7 +123,7 @@ func act(w world, d ward, why string, kill bool) verdict {
 		if i > 0 {
 			w.sleep(farewellPause)
 		}
-		w.say(d.will)
+		v.said = w.say(d.will) || v.said
 	}
 	return v
 }

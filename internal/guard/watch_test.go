@@ -108,8 +108,11 @@ func (w *fakeWorld) clear(managed []vipgroup.VIP) ([]netplumb.Op, error) {
 	return ops, nil
 }
 
-func (w *fakeWorld) say(will []cluster.Datagram) { w.write("says " + string(will[0].Data)) }
-func (w *fakeWorld) sleep(d time.Duration)       { time.Sleep(d) }
+func (w *fakeWorld) say(will []cluster.Datagram) bool {
+	w.write("says " + string(will[0].Data))
+	return true
+}
+func (w *fakeWorld) sleep(d time.Duration) { time.Sleep(d) }
 
 // The messages of a daemon that began an hour after the machine did.
 func charge() []byte {

@@ -102,7 +102,7 @@ func newRoot(std stdio, plugins []plugin.Plugin) *cobra.Command {
 Runs in the foreground and logs to stderr until SIGTERM, SIGINT or SIGQUIT, then hands
 over what it holds. SIGHUP reloads the config.
 
-Exit status: 0 ordered to stop; 1 failure; 78 config refused.`,
+Exit status: 0 ordered to stop; 1 failure; 2 wrong usage; 78 config refused.`,
 		Example: `  vippyd                             with /etc/vippy.conf, as this host's name
   vippyd -c my.conf -n node2         with another file, as another name
   vippyd check -c my.conf            is the file right, and what would this node do?

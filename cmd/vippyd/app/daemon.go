@@ -61,6 +61,7 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 	}
 	log := newQueue(out)
 	defer log.close()
+	slog.SetDefault(log.logger()) // for what libraries say
 	next, err := newSuccessor(s, log)
 	if err != nil {
 		return exit{exitFailure, err}
