@@ -104,8 +104,8 @@ func (p *Plumber) Changed() <-chan struct{} { return p.reports.changed }
 // since the last call.
 func (p *Plumber) Report() Report { return p.reports.take() }
 
-// Heard delivers what others said by ARP, neighbour discovery and echo replies. Who doesn't receive misses some (see
-// Report.HeardDropped); the reader never waits.
+// Heard delivers what others said by ARP, neighbour discovery and echo replies. Who doesn't
+// receive misses some (see Report.HeardDropped); the reader never waits.
 func (p *Plumber) Heard() <-chan Heard { return p.speaker.heard }
 
 // Ask sends a probe to everybody (RFC 5227 section 2.1.1 with the sender address 0; for

@@ -15,7 +15,8 @@ type View struct {
 	// A nil Holder means that nothing is held.
 	Holder []int
 	// Penalty is, for each node, a cost per group: lower wins; Barred or more means
-	// never, and Pull that the node asks for the group. A nil row means no penalties at that node; a nil Penalty, none at all.
+	// never, and Pull that the node asks for the group. A nil row means no penalties at
+	// that node; a nil Penalty, none at all.
 	Penalty [][]int
 }
 

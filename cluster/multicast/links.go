@@ -72,7 +72,8 @@ func (c choice) has(i iface) bool {
 	})
 }
 
-// A link is one that takes part: where there is a group, it was joined there. Lists of links are never changed, only replaced.
+// A link is one that takes part: where there is a group, it was joined there. Lists of
+// links are never changed, only replaced.
 type link struct {
 	name  string
 	index int

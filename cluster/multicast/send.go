@@ -11,8 +11,9 @@ import (
 )
 
 // Send sends data to the address, or, where that is not valid, to the group on every
-// joined link; without a group that sends nothing. It never waits: what a link doesn't take is lost, as on the wire. The
-// error joins one for each link that failed (*LinkError), after all were served.
+// joined link; without a group that sends nothing. It never waits: what a link doesn't
+// take is lost, as on the wire. The error joins one for each link that failed
+// (*LinkError), after all were served.
 func (c *Conn) Send(data []byte, to netip.AddrPort) error {
 	if to.IsValid() {
 		return c.sendOne(data, to)

@@ -129,6 +129,11 @@ func (w *walker) witness(n node) {
 	w.oneOrMore(n, func(e node) {
 		if a, ok := w.address(e); ok {
 			w.cfg.Witness = append(w.cfg.Witness, a)
+			w.later = append(w.later, func() {
+				if w.isVIP(a) {
+					w.notice("witness: %v is one of vips, which may be on this host itself, and so says nothing: name a host that always answers", a)
+				}
+			})
 		}
 	})
 }
@@ -183,11 +188,16 @@ func (w *walker) checkPeer(n node, i int) {
 	if slices.Contains(w.cfg.Peers[:i], *p) {
 		w.fault(n, "%v is listed twice", *p)
 	}
-	for _, g := range w.plan.Groups {
-		if slices.ContainsFunc(g.VIPs, func(v vipgroup.VIP) bool { return v.Address.Addr() == p.Addr() }) {
-			w.fault(n, "%v is one of vips, which moves from host to host: name a host's own address", p.Addr())
-		}
+	if w.isVIP(p.Addr()) {
+		w.fault(n, "%v is one of vips, which moves from host to host: name a host's own address", p.Addr())
 	}
+}
+
+// isVIP says whether an address is one of vips, once the whole file is read.
+func (w *walker) isVIP(a netip.Addr) bool {
+	return slices.ContainsFunc(w.plan.Groups, func(g vipgroup.Group) bool {
+		return slices.ContainsFunc(g.VIPs, func(v vipgroup.VIP) bool { return v.Address.Addr() == a })
+	})
 }
 
 // notify is a list of "arp-cache" and networks.

@@ -216,6 +216,7 @@ func TestNotices(t *testing.T) {
 		{"vips: [[{interface: eth0, ip: 10.8.3.1/24}], [{interface: eth0, ip: 10.8.4.1/24}, {interface: eth0, ip: 10.8.9.9/16}, {interface: eth0, ip: 10.8.3.2/32}]]",
 			"vips[0][0].ip: 10.8.3.1/24 and 10.8.9.9/16 (vips[1][1].ip) are of one network and differ in its length: give both the one that the hosts' own addresses have there\n" +
 				"vips[1][0].ip: 10.8.4.1/24 and 10.8.9.9/16 (vips[1][1].ip) are of one network and differ in its length: give both the one that the hosts' own addresses have there"},
+		{"witness: [10.8.3.2, 10.8.3.195]", "witness: 10.8.3.195 is one of vips, which may be on this host itself, and so says nothing: name a host that always answers"},
 		{"interval: 0.15", "interval: 0.15 s shortened to 0.1 s, a fifth of stale"},
 		{"interval: 1\nstale: 3.2", "interval: 1 s shortened to 0.64 s, a fifth of stale"},
 	} {

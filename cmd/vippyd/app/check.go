@@ -128,6 +128,11 @@ func advice(c *config.Config, node string) (out []string) {
 			out = append(out, fmt.Sprintf("chat_interface: there is no interface %s on this host: nothing is said or heard there", name))
 		}
 	}
+	for _, a := range c.Witness {
+		if fixed[a] {
+			out = append(out, fmt.Sprintf("witness: %v is this host's own address, which says nothing: name another one on the link", a))
+		}
+	}
 	out = append(out, notRun(c)...)
 	if len(c.Plan.Members()) == 2 && len(c.Witness) == 0 && !hasGateway("/proc/net/route") {
 		out = append(out, "two nodes without a default gateway can't tell a dead peer from a dead link of their own: "+
