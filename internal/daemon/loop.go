@@ -319,7 +319,7 @@ func (l *loop) rejoin(gap time.Duration) {
 	l.kernel.rejoin()
 	l.term, l.grant = 0, 0
 	now := time.Now()
-	boot, err := l.nextBoot()
+	boot, err := l.bootSoon()
 	if err != nil {
 		// The clock alone keeps boot ids growing, unless it was set back.
 		boot = uint64(max(now.UnixNano(), 1))
@@ -331,6 +331,31 @@ func (l *loop) rejoin(gap time.Duration) {
 	l.newNode(now, boot)
 	l.risen = l.boottime()
 	l.turned = l.risen
+}
+
+// bootWithin is how long a node that starts over waits for its disk, whose standstill may be
+// what kept it from running.
+const bootWithin = 100 * time.Millisecond
+
+// bootSoon is nextBoot, or an error where that takes too long.
+func (l *loop) bootSoon() (uint64, error) {
+	type kept struct {
+		boot uint64
+		err  error
+	}
+	done := make(chan kept, 1)
+	go func() {
+		boot, err := l.nextBoot()
+		done <- kept{boot, err}
+	}()
+	late := time.NewTimer(bootWithin)
+	defer late.Stop()
+	select {
+	case k := <-done:
+		return k.boot, k.err
+	case <-late.C:
+		return 0, fmt.Errorf("state_dir: the disk took more than %v", bootWithin)
+	}
 }
 
 // receive feeds a batch to the core, and says whether anything in it is worth a turn.

@@ -165,11 +165,23 @@ func TestDrainHandsOverAndUndrainComesBack(t *testing.T) {
 }
 
 func TestAGapStartsOver(t *testing.T) {
+	t.Run("in order", func(t *testing.T) { startsOver(t, func(*fakeNode) {}) })
+	t.Run("the disk stands still", func(t *testing.T) {
+		startsOver(t, func(n *fakeNode) {
+			n.loop.nextBoot = func() (uint64, error) { time.Sleep(5 * time.Second); return 0, nil }
+		})
+	})
+}
+
+func startsOver(t *testing.T, meanwhile func(*fakeNode)) {
 	synctest.Test(t, func(t *testing.T) {
 		var w world
 		n := w.start(t, "a", soloText)
 		time.Sleep(10 * time.Second)
 		from := w.length()
+		if err := n.loop.inLoop(t.Context(), func(time.Time) { meanwhile(n) }); err != nil {
+			t.Fatal(err)
+		}
 		n.suspend(3 * time.Second)
 		time.Sleep(500 * time.Millisecond)
 		removed, sent := w.find(from, "a removes 10.0.0.1"), w.find(from, "a sends")
