@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -23,11 +24,7 @@ type iface struct {
 // chatting on the parts of a bond sends everything several times and shows the switch
 // one hardware address at several of its ports.
 func ifaces() ([]iface, error) {
-	rib, err := syscall.NetlinkRIB(unix.RTM_GETLINK, unix.AF_UNSPEC)
-	if err != nil {
-		return nil, err
-	}
-	messages, err := syscall.ParseNetlinkMessage(rib)
+	messages, err := dumpLinks()
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +46,30 @@ func ifaces() ([]iface, error) {
 		}
 	}
 	return out, nil
+}
+
+// dumpLinks asks the kernel for all links. Where some come and go meanwhile, others may be
+// missing, which the kernel tells: then it is asked again.
+func dumpLinks() (messages []syscall.NetlinkMessage, err error) {
+	const tries = 10 // against somebody who makes links all the time
+	for range tries {
+		rib, err := syscall.NetlinkRIB(unix.RTM_GETLINK, unix.AF_UNSPEC)
+		if err != nil {
+			return nil, err
+		}
+		if messages, err = syscall.ParseNetlinkMessage(rib); err != nil {
+			return nil, err
+		}
+		if !interrupted(messages) {
+			break
+		}
+	}
+	return messages, nil
+}
+
+// interrupted says whether something changed while the kernel listed it (linux/netlink.h).
+func interrupted(messages []syscall.NetlinkMessage) bool {
+	return slices.ContainsFunc(messages, func(m syscall.NetlinkMessage) bool { return m.Header.Flags&unix.NLM_F_DUMP_INTR != 0 })
 }
 
 // parseLink reads an ifinfomsg and its attributes (rtnetlink(7)).
