@@ -80,8 +80,15 @@ func (s Spec) command() (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// explain names the user where a program can't be started for want of permission.
+// explain says what the kernel's word means for a program that was there when it was looked
+// for, and names the user where it can't be started for want of permission.
 func (s Spec) explain(err error, who *syscall.Credential) error {
+	switch {
+	case errors.Is(err, syscall.ENOENT):
+		return fmt.Errorf("%w (there is no such interpreter as its first line names; a line that ends in CR LF names another than it seems)", err)
+	case errors.Is(err, syscall.ENOEXEC):
+		return fmt.Errorf("%w (it is neither a program for this machine nor a script that begins with #! and its interpreter)", err)
+	}
 	if who != nil && errors.Is(err, syscall.EACCES) {
 		return fmt.Errorf("%w (for the user %s that it is to run as: let it read and execute the file and its folders, or name another user)", err, s.userName())
 	}

@@ -86,6 +86,15 @@ func TestPlansTravel(t *testing.T) {
 		if s := b.loop.Status().Plan; s.From != "file" || s.Note != unwitnessed {
 			t.Errorf("b's plan is %+v", s)
 		}
+		// Whose file has other content, but not another version, is told to raise that; not so who
+		// puts it right.
+		for i, text := range []string{bumped("8"), bumped("8", third) + "interval: 0.09\n"} {
+			a.setFile(text)
+			message, err := a.loop.Do(t.Context(), reloadCommand)
+			if err != nil || strings.Contains(message, "raise it to 9") != (i == 0) {
+				t.Errorf("got %q, %v", message, err)
+			}
+		}
 		for _, n := range []*fakeNode{a, b} {
 			if err := n.end(); err != nil {
 				t.Error(err)

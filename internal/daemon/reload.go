@@ -182,7 +182,7 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 		said = append(said, fmt.Sprintf("its version %d is lower than the running plan's %d, so that plan stays", file.Version, old.Plan.Version))
 	case file.Digest() != old.Plan.Digest():
 		rule.From = fromFile
-		if file.Version == old.Plan.Version {
+		if file.Version == old.Plan.Version && !l.heard(file) {
 			said = append(said, fmt.Sprintf("the plan changed but its version is still %d, so no other node goes by it: raise it to %d and reload", file.Version, file.Version+1))
 		}
 	}
@@ -211,6 +211,12 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 		said = append(said, "changed: "+strings.Join(keys, ", "))
 	}
 	return join(append(said, c.Notices...)...), nil
+}
+
+// heard says whether another node goes by a plan.
+func (l *loop) heard(p vipgroup.Plan) bool {
+	digest := p.Digest().String()
+	return slices.ContainsFunc(l.Status().Peers, func(p ctlsocket.Peer) bool { return p.State == ctlsocket.PeerLive && p.PlanDigest == digest })
 }
 
 // openNew opens all that a config newly asks for; opened brings each of it into force, or
