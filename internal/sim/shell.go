@@ -158,6 +158,10 @@ func (h *host) reported(g int) {
 		h.due[g] = h.due[g] || h.state == running
 		return
 	}
+	if h.late() {
+		h.rebirth()
+		return
+	}
 	present, missing := h.count(g)
 	h.node.Report(h.clock.time(h.w.now), cluster.Report{Group: h.w.groups[g].key, Present: present, Missing: missing})
 	h.turn()
