@@ -113,6 +113,9 @@ func TestAdmitFollowsNoLink(t *testing.T) {
 // In a user namespace that doesn't know the group (vippyd lab without root) the socket does
 // without it.
 func TestAdmitWithoutTheGroup(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out by -short: needs a user namespace")
+	}
 	if os.Getenv("VIPPY_ADMIT") == "" {
 		c := exec.Command("/proc/self/exe", "-test.run=^TestAdmitWithoutTheGroup$")
 		c.Env = append(os.Environ(), "VIPPY_ADMIT=1")

@@ -138,7 +138,8 @@ func TestLateOwnAddress(t *testing.T) {
 	}
 }
 
-// What a host goes by stays, also where a plan lists it: wanted, given up, or left at the end.
+// What a host goes by stays, also where a plan lists it: wanted, given up, left at the end, or
+// added again; unless another node has it.
 func TestOwnAddressStays(t *testing.T) {
 	net := newLAN(t)
 	p, stop := net.a.start()
@@ -151,6 +152,10 @@ func TestOwnAddressStays(t *testing.T) {
 	p.until("plumbed", func(r Report) bool { return len(r.Present) == 1 && r.Present[0] == plan[1] })
 	p.Set(granted(nil, plan))
 	p.until("removed", func(r Report) bool { return len(r.Present) == 0 })
+	net.a.del("10.1.2.1/24", "eth0")
+	p.until("gone", func(r Report) bool { return !r.Links[0].Own.IsValid() })
+	net.a.add("10.1.2.1/24", "eth0")
+	p.until("back", func(r Report) bool { return r.Links[0].Own.String() == "10.1.2.1" })
 	stop()
 	if _, err := net.a.clear(plan); err != nil {
 		t.Error(err)
@@ -159,6 +164,15 @@ func TestOwnAddressStays(t *testing.T) {
 	net.a.must(err)
 	if len(list) != 1 || list[0].IPNet.String() != "10.1.2.1/24" || list[0].ValidLft != int(^uint32(0)) && list[0].ValidLft != -1 {
 		t.Errorf("left is %v", list)
+	}
+
+	p, _ = net.a.start()
+	p.reach(granted(nil, plan))
+	d := granted(nil, plan)
+	d.Elsewhere = []netip.Addr{plan[0].Address.Addr()}
+	p.reach(d)
+	if left := net.a.addresses("eth0"); len(left) > 0 {
+		t.Errorf("although another node has it, %v is left", left)
 	}
 }
 

@@ -27,14 +27,14 @@ type Observed struct {
 	Valid time.Duration
 	// Flags are the kernel's IFA_F_* flags.
 	Flags uint32
-	// Own is set for the first IPv4 address of a link where that isn't vippy's: what the host
-	// itself goes by there.
+	// Own is set for the first IPv4 address of a link where that isn't vippy's, and no lease
+	// of less than an hour: what the host itself goes by there.
 	Own bool
 }
 
-// ownLasts is for how long an address is there that doesn't carry the Mark and is yet not
-// vippy's: kernels before 5.18 keep no mark, and a VIP has a short lifetime.
-const ownLasts = time.Minute
+// maxLifetime is the longest one that an address of vippy's may have: by that they are known
+// on kernels before 5.18, which keep no mark.
+const maxLifetime = time.Hour
 
 // findOwn sets Own in what the kernel told of links, in its order.
 func findOwn(have []Observed) {
@@ -43,7 +43,7 @@ func findOwn(have []Observed) {
 		o := &have[i]
 		if o.Address.Addr().Is4() && !seen[o.Index] {
 			seen[o.Index] = true
-			o.Own = o.Mark != Mark && (o.Valid == Forever || o.Valid > ownLasts)
+			o.Own = o.Mark != Mark && (o.Valid == Forever || o.Valid > maxLifetime)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func (o *orders) set(d Desired) uint64 {
 // equal says whether two desired states differ in the grant at most.
 func (d Desired) equal(e Desired) bool {
 	return d.Lifetime == e.Lifetime && slices.Equal(d.VIPs, e.VIPs) &&
-		slices.Equal(d.Managed, e.Managed) && slices.Equal(d.Links, e.Links)
+		slices.Equal(d.Managed, e.Managed) && slices.Equal(d.Links, e.Links) && slices.Equal(d.Elsewhere, e.Elsewhere)
 }
 
 // queue adds to a list and returns how many found no room.

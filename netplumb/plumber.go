@@ -28,6 +28,9 @@ type Desired struct {
 	// Managed are all addresses of the plan, those of VIPs included: what is present
 	// and not in VIPs is removed. Only these are reported.
 	Managed []vipgroup.VIP
+	// Elsewhere are addresses that other nodes are known to have: what this host itself goes
+	// by (Observed.Own) is removed all the same where it is among them.
+	Elsewhere []netip.Addr
 	// Links are further interfaces, beside those of Managed, to watch and to listen on
 	// (the chat interfaces).
 	Links []string

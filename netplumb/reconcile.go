@@ -43,11 +43,12 @@ func (w *worker) see(have []Observed) {
 	for i, o := range have {
 		addr := o.Address.Addr()
 		// What appears while it is a VIP was put there by somebody, on a link without others.
-		if _, vip := w.linkOf[addr]; o.Own && vip && w.own != nil && w.own[o.Link] != addr {
+		_, vip := w.linkOf[addr]
+		if o.Own && (vip && w.own != nil && !w.known[o.place()] || slices.Contains(w.want.Elsewhere, addr)) {
 			have[i].Own, o.Own = false, false
 		}
 		if o.Own {
-			own[o.Link] = addr
+			own[o.Link], w.known[o.place()] = addr, true
 		} else {
 			present[o.place()] = o
 		}
@@ -279,6 +280,8 @@ func (w *worker) change(ops []Op) (done []Op) {
 		}
 		op.At = at
 		if op.Kind == Add {
+			_, present := w.present[op.place()]
+			w.suspect = w.suspect || present // its other form can go now
 			w.held[op.place()] = &holding{op: op, expires: begun + op.Lifetime}
 			taken = append(taken, op.place())
 		}
@@ -292,7 +295,7 @@ func (w *worker) change(ops []Op) (done []Op) {
 func (w *worker) failure(op Op, err error) {
 	err = fmt.Errorf("%s: %w", describe(op), err)
 	w.report = true
-	if op.Kind == Promote {
+	if _, present := w.present[op.place()]; op.Kind == Promote || op.Kind == Add && present {
 		w.fault(err)
 		return
 	}

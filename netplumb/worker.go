@@ -42,6 +42,7 @@ type worker struct {
 
 	have    []Observed            // as last seen
 	own     map[string]netip.Addr // by link: what is Own of have
+	known   map[place]bool        // what ever was Own
 	present map[place]Observed
 	held    map[place]*holding
 	lost    map[place]bool
@@ -76,7 +77,7 @@ type holding struct {
 
 func newWorker(k *kernel, e *events, s *speaker, o *orders, r *reports, c *census) *worker {
 	return &worker{k: k, events: e, speaker: s, orders: o, reports: r, census: c,
-		links: make(map[string]*link), held: make(map[place]*holding), lost: make(map[place]bool)}
+		links: make(map[string]*link), held: make(map[place]*holding), lost: make(map[place]bool), known: make(map[place]bool)}
 }
 
 func (w *worker) close() {
@@ -181,6 +182,7 @@ func (w *worker) adopt(o order) {
 		w.useLinks()
 		w.stale = true
 	}
+	w.stale = w.stale || !slices.Equal(old.Elsewhere, w.want.Elsewhere)
 	if first || !slices.Equal(old.VIPs, w.want.VIPs) || len(o.dropped) > 0 {
 		w.wish(o.dropped)
 	}

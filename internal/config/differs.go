@@ -1,6 +1,9 @@
 package config
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+)
 
 // Differs returns the keys whose values differ between two configs, in the order of the
 // reference; without those of the plan, and without the secrets.
@@ -23,7 +26,7 @@ func (c *Config) Differs(o *Config) (keys []string) {
 		{"logging", c.Logging, o.Logging},
 		{"reload", c.Reload, o.Reload},
 		{"plugins", c.Plugins, o.Plugins},
-		{"checks", c.Checks, o.Checks},
+		{"checks", c.saidChecks(), o.saidChecks()},
 		{"hooks", c.Hooks, o.Hooks},
 		{"when_all_fail", c.WhenAllFail, o.WhenAllFail},
 	} {
@@ -32,4 +35,13 @@ func (c *Config) Differs(o *Config) (keys []string) {
 		}
 	}
 	return keys
+}
+
+// saidChecks are the checks without what they get of the plan.
+func (c *Config) saidChecks() []Check {
+	out := slices.Clone(c.Checks)
+	for i := range out {
+		out[i].Groups = nil
+	}
+	return out
 }

@@ -27,6 +27,11 @@ func TestDiffers(t *testing.T) {
 	if keys := old.Differs(parse(base)); len(keys) > 0 {
 		t.Errorf("the same differs in %v", keys)
 	}
+	const check = "checks: {x: {tcp: 'localhost:1'}}\n"
+	grown := strings.Replace(base+check, "vips: []", "vips: [{name: web, checks: [x], addresses: [{interface: eth0, ip: 10.0.0.1/24}]}]", 1)
+	if keys := parse(base + check).Differs(parse(grown)); len(keys) > 0 {
+		t.Errorf("with a group that a check speaks for, %v differ", keys)
+	}
 	elsewhere := strings.Fields("secret secret_file secrets version nodes voters vips partition rebalance rebalance_pause cluster state_dir notify_rate debug")
 	for _, key := range knownKeys()["Keys"] {
 		value, told := values[key]

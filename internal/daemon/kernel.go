@@ -160,6 +160,13 @@ func (k *kernel) desire(hold []vipgroup.Key, grantUntil time.Duration) {
 	}
 }
 
+// concede names the addresses that other nodes have, of those that this host itself goes by.
+func (k *kernel) concede(addrs []netip.Addr) {
+	if !slices.Equal(addrs, k.desired.Elsewhere) {
+		k.desired.Elsewhere, k.dirty = addrs, true
+	}
+}
+
 // resign gives up the held groups that lost an address, for the next Desired to have
 // them again. The core said nothing against it: it has claimed them anew already, or
 // was still waiting for them to be there.

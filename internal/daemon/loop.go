@@ -321,8 +321,8 @@ func (l *loop) rejoin(gap time.Duration) {
 	now := time.Now()
 	boot, err := l.bootSoon()
 	if err != nil {
-		// The clock alone keeps boot ids growing, unless it was set back.
-		boot = uint64(max(now.UnixNano(), 1))
+		// The clock alone keeps boot ids growing from one process to the next.
+		boot = max(uint64(max(now.UnixNano(), 1)), l.boot+1)
 		l.log.Error("cannot keep the boot id", "err", err)
 	}
 	text := fmt.Sprintf("this process did nothing for %v, longer than the addresses live: it starts over", gap.Round(time.Millisecond))
@@ -400,6 +400,7 @@ func (l *loop) turn(now time.Time) {
 	l.instruct(now)
 	l.extend(boot, r.Announced, len(hold) == 0 && len(l.kernel.hold) == 0 && l.kernel.empty(), lapseOf(boot, r.Lapse))
 	changed := !slices.Equal(hold, l.kernel.hold)
+	l.kernel.concede(l.ownElsewhere())
 	l.kernel.desire(hold, l.grant)
 	if len(r.Ask) > 0 {
 		l.kernel.Ask(r.Ask...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -88,11 +89,26 @@ func equalLinks(a, b []netplumb.Link) bool {
 	return true
 }
 
+// ownElsewhere lists what this host itself goes by and another node has, by the plan.
+func (l *loop) ownElsewhere() (out []netip.Addr) {
+	for _, link := range l.kernel.report.Links {
+		if link.Own.IsValid() && l.node.Holder(link.Own) != "" {
+			out = append(out, link.Own)
+		}
+	}
+	return out
+}
+
 // refusals says what the kernel refuses now, or did before the pause that it is in.
 func (l *loop) refusals() string {
 	var texts []string
 	for _, f := range l.kernel.report.Failed {
 		texts = append(texts, f.Err.Error())
+	}
+	for _, link := range l.links {
+		if link.Own.IsValid() && l.config.Plan.Owns(link.Own.String()) >= 0 {
+			texts = append(texts, ownText(link.Own, link.Name))
+		}
 	}
 	for id, v := range l.ballots.own {
 		if id.source == sourceKernel {

@@ -115,14 +115,14 @@ func (r *reloader) apply(ctx context.Context, q reloadRequest) (string, error) {
 	l, old := r.loop, r.current
 	l.notifier.reloading()
 	defer l.notifier.ready()
-	message, err := r.replace(ctx, old)
+	message, notices, err := r.replace(ctx, old)
 	if err != nil {
 		l.log.Error("reload refused, the running config stays", "why", q.why, "err", err)
 		return "", &ctlsocket.Error{Code: http.StatusUnprocessableEntity, Message: err.Error(),
 			Hint: fmt.Sprintf("the running config stays; try: vippyd check -c %s --against %s", old.Path, old.Management)}
 	}
 	l.log.Info("reloaded: "+message, "why", q.why)
-	return message, nil
+	return join(append([]string{message}, notices...)...), nil
 }
 
 // load reads the file. That it can't be used is shown until it can.
@@ -150,18 +150,19 @@ func (r *reloader) report(ctx context.Context) {
 	}
 }
 
-func (r *reloader) replace(ctx context.Context, old *config.Config) (string, error) {
+// replace returns what changed, and what is worth a thought, which is logged.
+func (r *reloader) replace(ctx context.Context, old *config.Config) (message string, notices []string, err error) {
 	l := r.loop
 	c, err := r.load(ctx)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	keys, rule := c.Differs(r.ruling.File), ruling{From: r.ruling.From, File: c}
 	if c.Hash == old.Hash && slices.EqualFunc(c.Secrets, old.Secrets, config.Secret.Equal) {
-		return join("nothing changed", rule.note(old.Plan)), nil
+		return join("nothing changed", rule.note(old.Plan)), nil, nil
 	}
 	if err := c.Follows(old.Fixed()); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	var said []string
 	if c.NotifyRate != old.NotifyRate {
@@ -174,7 +175,7 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 	case file.Version < old.Plan.Version:
 		links, err := l.hostLinks()
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
 		notices := c.Notices
 		c = c.With(place(old.Plan, links, file, old.Plan))
@@ -187,7 +188,7 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 		}
 	}
 	if err := permitted(c); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	s := swap{config: c, plan: !samePlan(c.Plan, old.Plan)}
 	var opened []func(use bool)
@@ -198,19 +199,19 @@ func (r *reloader) replace(ctx context.Context, old *config.Config) (string, err
 	}
 	if err := r.openNew(&s, old, &opened); err != nil {
 		done(false)
-		return "", err
+		return "", nil, err
 	}
 	l.hooking.runner.Set(hooksOf(c))
 	if err := r.bring(ctx, s, rule); err != nil {
 		done(false)
-		return "", err
+		return "", nil, err
 	}
 	done(true)
 	said = append([]string{difference(old.Plan, c.Plan)}, said...)
 	if len(keys) > 0 {
 		said = append(said, "changed: "+strings.Join(keys, ", "))
 	}
-	return join(append(said, c.Notices...)...), nil
+	return join(said...), c.Notices, nil
 }
 
 // heard says whether another node goes by a plan.

@@ -201,12 +201,16 @@ func (b *ballots) judgeLinks(now time.Time, core voter, groups []vipgroup.Group,
 				reason = cmp.Or(reason, "no interface for "+v.Address.String()+": name it in the file")
 			}
 			if link := own[v.Address.Addr()]; link != "" {
-				reason = cmp.Or(reason, fmt.Sprintf("%v is what this host itself goes by on %s: take it out of vips", v.Address.Addr(), link))
+				reason = cmp.Or(reason, ownText(v.Address.Addr(), link))
 			}
 			reason = cmp.Or(reason, faults[v.Interface])
 		}
 		b.bar(now, core, sourceLink, g.Key, reason)
 	}
+}
+
+func ownText(own netip.Addr, link string) string {
+	return fmt.Sprintf("%v is what this host itself goes by on %s: take it out of vips", own, link)
 }
 
 func linkFault(l netplumb.Link) string {

@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -336,4 +338,39 @@ func TestSignSaysWhenTheFrameCame(t *testing.T) {
 			t.Errorf("%v: %+v", kind, s)
 		}
 	}
+}
+
+// What this host itself goes by is not taken, be it a VIP by the plan, and said to be none; where
+// another node has it, this host gives it up.
+func TestAHostsOwnAddressIsNoVIP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		own := netip.MustParseAddr("10.0.0.1")
+		a := w.start(t, "a", planText, func(n *fakeNode) { n.kernel.link.Own = own })
+		time.Sleep(10 * time.Second)
+		if got := a.kernel.addresses(); len(got) != 1 || got[0] != "10.0.0.2" {
+			t.Errorf("the node has %v", got)
+		}
+		const text = "10.0.0.1 is what this host itself goes by on eth0: take it out of vips"
+		if s := a.loop.Status(); !slices.ContainsFunc(s.Alarms, func(x ctlsocket.Alarm) bool {
+			return x.Name == ctlsocket.AlarmCannotPlumb && x.Detail == text
+		}) {
+			t.Errorf("the alarms are %+v", s.Alarms)
+		}
+		elsewhere := func() (out []netip.Addr) {
+			a.kernel.meddle(func() { out = a.kernel.desired.Elsewhere })
+			return out
+		}
+		if got := elsewhere(); len(got) > 0 {
+			t.Errorf("%v is given up while nobody has it", got)
+		}
+		b := w.start(t, "b", planText)
+		time.Sleep(10 * time.Second)
+		if got := elsewhere(); !slices.Equal(got, []netip.Addr{own}) || !slices.Contains(b.kernel.addresses(), "10.0.0.1") {
+			t.Errorf("given up is %v; the other node has %v", got, b.kernel.addresses())
+		}
+		if err := errors.Join(a.end(), b.end()); err != nil {
+			t.Error(err)
+		}
+	})
 }

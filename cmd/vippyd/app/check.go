@@ -55,7 +55,7 @@ func runCheck(out io.Writer, file, node string) (*config.Config, error) {
 	}
 	fmt.Fprintf(out, "ok: %s is plan %d with %s\n", file, c.Plan.Version, c.Plan.Size())
 	part(out, c.Plan, node)
-	for _, notice := range c.Notices {
+	for _, notice := range append(c.Notices, advice(c, node)...) {
 		fmt.Fprintln(out, "notice: "+notice)
 	}
 	return c, nil
@@ -97,7 +97,11 @@ func part(out io.Writer, p vipgroup.Plan, node string) {
 
 // advice is what is no fault, but worth a thought on this host.
 func advice(c *config.Config, node string) (out []string) {
-	told := map[string]bool{}
+	told, links := map[string]bool{}, map[string]net.Interface{}
+	all, _ := net.Interfaces() // what can't be asked for is not there
+	for _, link := range all {
+		links[link.Name] = link
+	}
 	fixed := fixedAddresses()
 	for _, g := range c.Plan.Groups {
 		for _, v := range g.VIPs {
@@ -108,10 +112,10 @@ func advice(c *config.Config, node string) (out []string) {
 				out = append(out, fmt.Sprintf("%v is configured on this host already: take it out of the host's network configuration, for vippyd removes it, "+
 					"or out of vips where it is the host's own", addr))
 			}
-			link, err := net.InterfaceByName(v.Interface)
+			link, exists := links[v.Interface]
 			switch {
 			case told[v.Interface]:
-			case err != nil:
+			case !exists:
 				told[v.Interface] = true
 				out = append(out, fmt.Sprintf("there is no interface %s on this host: %s can't take the groups on it", v.Interface, node))
 			case link.Flags&net.FlagLoopback != 0 && !g.Election:
@@ -124,7 +128,7 @@ func advice(c *config.Config, node string) (out []string) {
 		if _, err := netip.ParseAddr(name); err == nil {
 			continue
 		}
-		if _, err := net.InterfaceByName(name); err != nil {
+		if _, exists := links[name]; !exists {
 			out = append(out, fmt.Sprintf("chat_interface: there is no interface %s on this host: nothing is said or heard there", name))
 		}
 	}

@@ -55,6 +55,9 @@ func runDaemon(cmd *cobra.Command, f daemonFlags, std stdio, plugins []plugin.Pl
 	if err != nil {
 		return exit{exitConfig, err}
 	}
+	if left == nil { // what took over has addresses to extend
+		c.Notices = append(c.Notices, advice(c, node)...)
+	}
 	out, err := openLog(c.Logging, level, std.err)
 	if err != nil {
 		return exit{exitFailure, err}
@@ -111,7 +114,7 @@ func parseLevel(name string) (*slog.Level, error) {
 // part before its first dot where only that is in the plan.
 func load(file, node string) (*config.Config, string, error) {
 	if node != "" {
-		c, err := loadHere(file, node)
+		c, err := config.Load(file, node)
 		return c, node, err
 	}
 	host, err := os.Hostname()
@@ -122,7 +125,10 @@ func load(file, node string) (*config.Config, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return load(file, nameIn(c.Plan, host)) // for its notices
+	if node = nameIn(c.Plan, host); node != host {
+		c, err = config.Load(file, node) // for its notices
+	}
+	return c, node, err
 }
 
 // loadHere is config.Load, with what is worth a thought on this host among the notices.

@@ -80,12 +80,17 @@ func (q *queue) settle(o *outlet, use bool) {
 	}
 	go q.write(o)
 	old := q.out.Swap(o)
+	q.move(old, o)
+	old.leave()
+}
+
+// move sends what waits at one outlet to another.
+func (q *queue) move(from, to *outlet) {
 	for {
 		select {
-		case e := <-old.entries:
-			q.add(o, e)
+		case e := <-from.entries:
+			q.add(to, e)
 		default:
-			old.leave()
 			return
 		}
 	}
@@ -186,7 +191,12 @@ func (h queueHandler) Enabled(_ context.Context, l slog.Level) bool {
 }
 
 func (h queueHandler) Handle(_ context.Context, r slog.Record) error {
-	h.queue.add(h.queue.out.Load(), entry{record: r.Clone(), derive: h.derive})
+	q := h.queue
+	o := q.out.Load()
+	q.add(o, entry{record: r.Clone(), derive: h.derive})
+	if now := q.out.Load(); now != o {
+		q.move(o, now) // it was left in between
+	}
 	return nil
 }
 
