@@ -215,7 +215,9 @@ func (w *World) excuseSingle(a, b int) excuse {
 		e := excuse{why: "host went on", most: int64(5 * time.Millisecond)}
 		if h.suspended {
 			e = excuse{why: "suspended host went on", most: w.clocked(int64(w.cfg.Stale)) + int64(20*time.Millisecond)}
-			if w.forsakenWithin(h.id, int64(20*time.Millisecond)) { // killed meanwhile, with its guard or without one: only the kernel is left
+			// Of one that was killed meanwhile, with its guard or without one, only the kernel is left,
+			// which lets go of nothing; nor can it tell the other.
+			if w.forsakenWithin(a, int64(20*time.Millisecond)) || w.forsakenWithin(b, int64(20*time.Millisecond)) {
 				e.most = w.clocked(int64(w.cfg.Lifetime)) + sweepMax
 			} else if w.idleWithin(h.id, int64(20*time.Millisecond)) { // its daemon hangs: the guard ends that
 				e.most = w.clocked(int64(w.cfg.Lifetime)) + int64(20*time.Millisecond)
