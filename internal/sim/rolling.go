@@ -191,6 +191,40 @@ func (h *host) follow() {
 	h.w.after(delay, keep)
 }
 
+// mediate gives all hosts the plan of the highest version that one of them goes by, where some
+// can't agree since the plan of one lacks another: what both sides put together with other
+// addresses may have no owner until an operator does that. It says whether that was so.
+func (w *World) mediate() bool {
+	var newest *planning
+	divided := false
+	for _, h := range w.hosts {
+		if h.node == nil || h.role != member {
+			continue
+		}
+		if newest == nil || h.plan.plan.Version > newest.plan.Version {
+			newest = h.plan
+		}
+		for _, o := range w.hosts {
+			divided = divided || o.node != nil && o.role == member && o.plan != h.plan && w.lacks(h.id, o.id)
+		}
+	}
+	if !divided {
+		return false
+	}
+	w.note(-1, fmt.Sprintf("--- all files get plan %d", newest.plan.Version), -1)
+	for i := range w.plans {
+		if &w.plans[i] != newest {
+			continue
+		}
+		for _, h := range w.hosts {
+			if h.role == member && !h.spare() {
+				h.bump(i)
+			}
+		}
+	}
+	return true
+}
+
 // rest runs until every address has its owner and no plan waits for a disk, nor did one within
 // the bound: with a plan that is followed something may move.
 func (w *World) rest(bound time.Duration) *Violation {
