@@ -167,6 +167,10 @@ func (c *checker) plainExcuse(o *overlap) excuse {
 		if w.strangeClaims(a, b) {
 			return excuse{why: "simultaneous claims without chat by two plans", endless: true}
 		}
+		if w.mutedWithin(a, b, 0) && w.mutedWithin(b, a, 0) && !(w.met(a, b) && w.met(b, a)) {
+			// A process that never heard the other takes its announcements for a foreign host's.
+			return excuse{why: "simultaneous claims without chat by two that never met", endless: true}
+		}
 		e := excuse{why: "simultaneous claims without chat", most: int64(150 * time.Millisecond)}
 		if w.lossy(a, b) {
 			e.most += 3*max(stale/2, int64(100*time.Millisecond)) + w.slowest(a, b)

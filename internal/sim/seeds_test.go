@@ -157,6 +157,7 @@ var drawnSeeds = []keptSeed{
 	{369246602113, Torture, "a full cut healed while multicast was dead, between two that both started behind it"},
 	{406253270024, Majority, "a suspended host went on while only the kernel was left of the one that had taken what it has"},
 	{407612271103, Torture, "an address had no owner, as two sides whose plans lack each other put it together with different ones"},
+	{409676827375, Chat, "two took what a third lost in one instant while nobody could chat, and one of them had never heard the other"},
 	{405521850350, Single, "a process that woke up late heard of its kernel before it knew that it was late"},
 	{401992197138, Torture, "who heard a host that another can't hear answer trusted that one's release of what it took beside it"},
 	{402063601362, Double, "a starved node had no turn in the very interval in which it should have taken back what it prefers"},
