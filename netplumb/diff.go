@@ -64,8 +64,8 @@ func (o Op) String() string {
 // where the link has its subnet by an address that is not ours, and with the configured
 // prefix, after Promote, where it has not. An address that came afterwards is secondary to
 // it then, and the host speaks from the VIP: so the VIP is added alone, too, and its first form
-// removed once both are there. What a host goes by on a link that has VIPs is never ours, and not added
-// on another: who listed it by mistake must not lose the host.
+// removed once both are there. What a host goes by on a link that has VIPs (Observed.Own) is
+// never ours, and not added on another: who listed it by mistake must not lose the host.
 func Diff(want, managed []vipgroup.VIP, have []Observed, lifetime time.Duration) []Op {
 	planned, links := make(map[netip.Addr]bool, len(managed)+len(want)), make(map[string]bool)
 	wanted := make(map[place]bool, len(want))

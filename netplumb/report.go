@@ -63,7 +63,7 @@ type Link struct {
 	// of it are IPv6, by neighbour discovery; nil where that works.
 	Deaf error
 	// Own is the IPv4 address that the host itself goes by on the link (Observed.Own). As
-	// a VIP it is neither added nor removed.
+	// a VIP it is neither added nor removed, but where it is Desired.Elsewhere.
 	Own netip.Addr
 }
 

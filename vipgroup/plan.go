@@ -358,8 +358,8 @@ func (p Plan) Owns(resource string) int {
 
 // Find returns the place of the group that has the name, the key in hexadecimal or the
 // address that a person typed, with or without its prefix length (the plan's, or that of an
-// address alone, as the kernel has it), or -1. Whoever may vote
-// may ask for any word, so each costs the same, known or not.
+// address alone, as the kernel has it), or -1. Whoever may vote may ask for any word, so each
+// costs the same, known or not.
 func (p Plan) Find(word string) int {
 	if i, ok := p.names[word]; ok {
 		return i

@@ -50,21 +50,18 @@ func ifaces() ([]iface, error) {
 
 // dumpLinks asks the kernel for all links. Where some come and go meanwhile, others may be
 // missing, which the kernel tells: then it is asked again.
-func dumpLinks() (messages []syscall.NetlinkMessage, err error) {
+func dumpLinks() ([]syscall.NetlinkMessage, error) {
 	const tries = 10 // against somebody who makes links all the time
-	for range tries {
+	for try := 1; ; try++ {
 		rib, err := syscall.NetlinkRIB(unix.RTM_GETLINK, unix.AF_UNSPEC)
 		if err != nil {
 			return nil, err
 		}
-		if messages, err = syscall.ParseNetlinkMessage(rib); err != nil {
-			return nil, err
-		}
-		if !interrupted(messages) {
-			break
+		messages, err := syscall.ParseNetlinkMessage(rib)
+		if err != nil || try == tries || !interrupted(messages) {
+			return messages, err
 		}
 	}
-	return messages, nil
 }
 
 // interrupted says whether something changed while the kernel listed it (linux/netlink.h).

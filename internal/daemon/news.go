@@ -58,14 +58,10 @@ func (l *loop) kernelNews(now time.Time) (worth bool) {
 
 // linksChanged says whether the links differ from those last judged.
 func (l *loop) linksChanged(links []netplumb.Link) bool {
-	state := make([]netplumb.Link, len(links))
-	for i, link := range links {
-		state[i] = netplumb.Link{Name: link.Name, AliasOf: link.AliasOf, Exists: link.Exists, Up: link.Up, Carrier: link.Carrier, Deaf: link.Deaf, Own: link.Own}
-	}
-	if equalLinks(state, l.links) {
+	if equalLinks(links, l.links) {
 		return false
 	}
-	l.links = state
+	l.links = links
 	return true
 }
 

@@ -151,7 +151,7 @@ func (r *reloader) report(ctx context.Context) {
 }
 
 // replace returns what changed, and what is worth a thought, which is logged.
-func (r *reloader) replace(ctx context.Context, old *config.Config) (message string, notices []string, err error) {
+func (r *reloader) replace(ctx context.Context, old *config.Config) (string, []string, error) {
 	l := r.loop
 	c, err := r.load(ctx)
 	if err != nil {
