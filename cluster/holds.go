@@ -156,6 +156,16 @@ func (n *Node) letGo(now time.Time, g int) {
 	n.stale = true
 }
 
+// overslept is for a gap in which this node did nothing: what it was granted before, and has
+// not seen in its kernel since, somebody else may have taken.
+func (n *Node) overslept(now time.Time) {
+	for g := range n.holds.wanted.all {
+		if h := &n.holds.groups[g]; !h.plumbed && h.present == 0 {
+			n.letGo(now, g)
+		}
+	}
+}
+
 // judgeHolds lets go what another node has a better right to, and gives away what
 // should be elsewhere.
 func (n *Node) judgeHolds(now time.Time) {

@@ -85,6 +85,34 @@ func holderRig(t *testing.T, nodes int) *rig {
 	return r
 }
 
+// TestOverslept: a process that stood still between a grant and what its kernel has of it
+// claims the group anew, for another may have taken it.
+func TestOverslept(t *testing.T) {
+	for _, tt := range []struct {
+		has  Report
+		gap  time.Duration // in intervals
+		hold bool
+	}{
+		{Report{Missing: 1}, 1, true},
+		{Report{Missing: 1}, 3, false},
+		{Report{Present: 1}, 3, true},
+	} {
+		r := holderRig(t, 3)
+		key := r.n.plan.Groups[0].Key
+		r.n.holds.want(0) // as if granted just now
+		tt.has.Group = key
+		r.n.Report(r.now, tt.has)
+		r.now = r.now.Add(tt.gap * r.n.timing.Interval)
+		if got := slices.Contains(r.n.Ready(r.now).Hold, key); got != tt.hold {
+			t.Errorf("%d present, %d intervals later: held %v, want %v", tt.has.Present, tt.gap, got, tt.hold)
+		}
+		r.pass(5 * time.Second)
+		if !r.holding(0) {
+			t.Errorf("%d present, %d intervals later: not held after 5 s", tt.has.Present, tt.gap)
+		}
+	}
+}
+
 // ranked makes a plan in which node1 ranks before node2 for its only group, or after it.
 func ranked(t *testing.T, before bool) vipgroup.Plan {
 	for i := range 50 {

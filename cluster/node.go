@@ -163,10 +163,12 @@ func (n *Node) Host(addr netip.Addr) string {
 func (n *Node) Tick(now time.Time) { n.arrive(now) }
 
 // arrive begins every input. A process that did nothing for more than two intervals may
-// have missed everything: what it knew of free addresses is void.
+// have missed everything: what it knew of free addresses is void, and what it had only
+// decided to take.
 func (n *Node) arrive(now time.Time) {
 	if now.Sub(n.turn) > 2*n.bounds.interval {
 		n.Missed(now)
+		n.overslept(now)
 		n.slept, n.stale = now, true
 		if n.life.frame.After(n.life.woke) {
 			n.life.woke = now

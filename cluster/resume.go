@@ -217,6 +217,8 @@ func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 	n.judgeBounds(now)
 	if after <= 2*n.bounds.interval {
 		n.resumeSigns(now)
+	} else {
+		n.overslept(now)
 	}
 	return n
 }
