@@ -21,7 +21,9 @@ type box struct {
 	said   map[subject]Vote // what stands, to the daemon's knowledge or in the queue
 	queue  []subject        // what is yet to be heard, each once, the oldest first
 	queued map[subject]bool
-	signal chan struct{} // holds a token when the queue changed
+	// offered was the head of the queue, and nobody has received it yet.
+	offered subject
+	signal  chan struct{} // holds a token when the queue changed
 	// left is what plugins said in another process, until those of the same names are added.
 	left []Ballot
 }
@@ -245,7 +247,7 @@ func (b *box) say(s subject, v Vote) {
 func (b *box) withdraw(s subject) {
 	if last, ok := b.said[s]; ok && !last.Healthy() {
 		b.say(s, Vote{Group: s.group})
-	} else if !b.queued[s] {
+	} else if !b.queued[s] && b.offered != s {
 		delete(b.said, s)
 	}
 }
@@ -262,12 +264,16 @@ func (b *box) deliver(ctx context.Context, out chan<- Ballot) {
 		case <-ctx.Done():
 			return
 		case <-b.signal: // there may be a newer vote on the same subject
+			b.putBack()
 		case to <- next:
-			b.heard(next)
+			b.heard()
 		}
 	}
 }
 
+// next takes the head off the queue. If the plugin thinks better of it meanwhile, that goes to
+// the end: behind what was said before, and so that one that floods doesn't keep the others
+// waiting.
 func (b *box) next() (Ballot, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -275,6 +281,9 @@ func (b *box) next() (Ballot, bool) {
 		return Ballot{}, false
 	}
 	s := b.queue[0]
+	b.queue = b.queue[1:]
+	delete(b.queued, s)
+	b.offered = s
 	return Ballot{Source: s.source, Vote: b.said[s], Ended: b.ofAnEnd(s)}, true
 }
 
@@ -289,19 +298,25 @@ func (b *box) ofAnEnd(s subject) bool {
 	return false
 }
 
-// heard takes the head off the queue. If the plugin thought better of it meanwhile, it
-// goes to the end, so that one that floods doesn't keep the others waiting.
-func (b *box) heard(sent Ballot) {
+// putBack makes the head of the queue again what was offered and nobody has received.
+func (b *box) putBack() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.queue[0]
-	b.queue = b.queue[1:]
-	delete(b.queued, s)
-	if b.said[s] != sent.Vote {
-		b.enqueue(s)
-	} else if !b.stands(s) {
+	if s := b.offered; s.source != "" && !b.queued[s] {
+		b.queued[s] = true
+		b.queue = slices.Insert(b.queue, 0, s)
+	}
+	b.offered = subject{}
+}
+
+// heard forgets what the daemon has received, if nobody votes on it any more.
+func (b *box) heard() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.offered; !b.queued[s] && !b.stands(s) {
 		delete(b.said, s)
 	}
+	b.offered = subject{}
 }
 
 func (b *box) enqueue(s subject) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -22,12 +23,13 @@ func TestDaemonBelievesWhatStands(t *testing.T) {
 		// in between.
 		var offered Ballot
 		offer := func() (ok bool) {
+			b.putBack()
 			offered, ok = b.next()
 			return ok
 		}
 		take := func() {
 			if offered.Source != "" {
-				b.heard(offered)
+				b.heard()
 				believed[subject{offered.Source, offered.Vote.Group}] = offered.Vote
 				offered = Ballot{}
 			}
@@ -109,4 +111,24 @@ func TestDaemonBelievesWhatStands(t *testing.T) {
 			t.Fatalf("kept as queued: %v", b.queued)
 		}
 	})
+}
+
+// What a plugin says while the daemon takes an earlier word of it comes in its order: two words
+// may mean the same group, and the last one counts.
+func TestDaemonHearsInOrder(t *testing.T) {
+	b := newBox()
+	h := newHost("x", b, slog.New(slog.DiscardHandler), nil)
+	b.add(h)
+	b.open(h)
+	b.vote(h, []Vote{{Group: "web", Bar: true}})
+	var heard []Vote
+	offered, _ := b.next()
+	b.vote(h, []Vote{{Group: "web"}, {Group: "7ef0e6f36bf8135d", Bar: true}})
+	for ok := true; ok; offered, ok = b.next() {
+		heard = append(heard, offered.Vote)
+		b.heard()
+	}
+	if want := []Vote{{Group: "web", Bar: true}, {Group: "web"}, {Group: "7ef0e6f36bf8135d", Bar: true}}; !slices.Equal(heard, want) {
+		t.Errorf("heard %v, want %v", heard, want)
+	}
 }

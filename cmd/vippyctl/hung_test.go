@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -37,7 +40,7 @@ func TestHung(t *testing.T) {
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
 			return a.awaitOwner(ctx, "web", time.Second)
-		}, "does not answer: is it stopped or hung?"},
+		}, "the daemon did not say within 1s whether this node has web"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -52,4 +55,24 @@ func TestHung(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who waits no longer than for a time is told that the group isn't here, once it was said.
+func TestWaitIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &app{client: ctlsocket.Client{Dial: func(context.Context) (net.Conn, error) {
+			here, there := net.Pipe()
+			go func() {
+				_, _ = http.ReadRequest(bufio.NewReader(there))
+				_, _ = io.WriteString(there, "HTTP/1.1 200 OK\r\n\r\n{\"owner\":false}\n")
+			}()
+			return here, nil
+		}}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err, refusal := a.awaitOwner(ctx, "web", time.Second), (*ctlsocket.Error)(nil)
+		if !errors.As(err, &refusal) || refusal.Message != "this node does not have web after 1s" || refusal.Hint != "vippyctl explain web says why" {
+			t.Errorf("got %v", err)
+		}
+	})
 }

@@ -18,14 +18,13 @@ const again = 20 * time.Millisecond
 // followTenure calls f with whether this node has the group, until f fails, ctx ends, or
 // the daemon does or hangs when it is asked.
 func (a *app) followTenure(ctx context.Context, group string, f func(ctlsocket.Tenure) error) error {
-	for heard := false; ; {
+	for {
 		var stop error
 		pause := time.After(again)
 		asked, cancel := context.WithCancel(ctx)
 		hung := time.AfterFunc(askTime, cancel) // unless it says something
 		err := a.client.Tenure(asked, group, func(t ctlsocket.Tenure) error {
 			hung.Stop()
-			heard = true
 			stop = f(t)
 			return stop
 		})
@@ -36,7 +35,7 @@ func (a *app) followTenure(ctx context.Context, group string, f func(ctlsocket.T
 		switch {
 		case stop != nil:
 			return stop
-		case errors.Is(ctx.Err(), context.Canceled) || ctx.Err() != nil && heard:
+		case ctx.Err() != nil:
 			return ctx.Err()
 		case silent:
 			return &ctlsocket.NoAnswer{Socket: a.client.Socket, Err: context.DeadlineExceeded}

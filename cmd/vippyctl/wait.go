@@ -53,20 +53,21 @@ ended; no such group.`,
 var errHas = errors.New("this node has the group")
 
 func (a *app) awaitOwner(ctx context.Context, group string, timeout time.Duration) error {
+	heard := false
 	err := a.followTenure(ctx, group, func(t ctlsocket.Tenure) error {
+		heard = true
 		if t.Owner {
 			return errHas
 		}
 		return nil
 	})
-	none := (*ctlsocket.NoAnswer)(nil)
 	switch {
 	case errors.Is(err, errHas):
 		return nil
-	case errors.As(err, &none):
+	case ctx.Err() == nil || !errors.Is(err, context.DeadlineExceeded):
 		return err
-	case errors.Is(err, context.DeadlineExceeded):
-		return &ctlsocket.Error{Code: 409, Message: fmt.Sprintf("this node does not have %s after %v", group, timeout), Hint: "vippyctl explain " + group + " says why"}
+	case !heard: // it may just have had too little time
+		return &ctlsocket.Error{Code: 409, Message: fmt.Sprintf("the daemon did not say within %v whether this node has %s", timeout, group), Hint: "vippyctl status says whether it answers"}
 	}
-	return err
+	return &ctlsocket.Error{Code: 409, Message: fmt.Sprintf("this node does not have %s after %v", group, timeout), Hint: "vippyctl explain " + group + " says why"}
 }
