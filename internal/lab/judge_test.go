@@ -88,8 +88,8 @@ func TestSilenceOfAWatch(t *testing.T) {
 var vip1, vip2 = netip.MustParseAddr("10.99.1.1"), netip.MustParseAddr("10.99.1.2")
 
 func TestOverlap(t *testing.T) {
-	come := func(node byte, at instant) change { return change{node, vip1, true, at * ms} }
-	go_ := func(node byte, at instant) change { return change{node, vip1, false, at * ms} }
+	come := func(node byte, at instant) change { return change{node, vip1, true, at * ms, (at - 5) * ms} }
+	go_ := func(node byte, at instant) change { return change{node, vip1, false, at * ms, (at - 5) * ms} }
 	for _, tt := range []struct {
 		name     string
 		kernel   []change
@@ -104,7 +104,7 @@ func TestOverlap(t *testing.T) {
 		{"half in the window", []change{come(1, 0), come(2, 8), go_(1, 10)}, nil, 9, 99, time.Millisecond},
 		{"three nodes", []change{come(1, 0), come(2, 1), come(3, 2), go_(2, 4), go_(1, 9)}, nil, 0, 99, 7 * time.Millisecond},
 		{"the same node twice", []change{come(1, 0), come(1, 2), go_(1, 4), go_(1, 5)}, nil, 0, 99, 0},
-		{"other addresses", []change{come(1, 0), {2, vip2, true, 2 * ms}}, nil, 0, 99, 0},
+		{"other addresses", []change{come(1, 0), {2, vip2, true, 2 * ms, 0}}, nil, 0, 99, 0},
 		{"the lab heard of the removal late, the daemon's stamp tells",
 			[]change{come(1, 0), come(2, 11), go_(1, 14)}, []change{go_(1, 10), come(2, 12)}, 0, 99, 0},
 		{"the daemon's stamp of the removal is late, the kernel's event tells",
@@ -115,6 +115,8 @@ func TestOverlap(t *testing.T) {
 			[]change{come(1, 0), go_(1, 14), come(1, 14), come(2, 20)}, []change{come(1, 11)}, 0, 25, 5 * time.Millisecond},
 		{"a stamp of another time", []change{come(1, 0), come(2, 1000), go_(1, 1002)}, []change{go_(1, 600)}, 0, 9999, 2 * time.Millisecond},
 		{"a daemon that says what would hide it", []change{come(1, 0), come(2, 10), go_(1, 40)}, []change{go_(1, 9)}, 0, 99, 30 * time.Millisecond},
+		{"the lab itself stood still, and got to both late",
+			[]change{come(1, 0), {2, vip1, true, 61 * ms, 30 * ms}, {1, vip1, false, 61 * ms, 30 * ms}}, []change{go_(1, 39), come(2, 42)}, 0, 99, 0},
 		{"a stamp of what the kernel never saw", []change{come(1, 0), come(2, 8), go_(1, 10)}, []change{come(3, 5), go_(2, 9)}, 0, 99, 2 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -139,8 +141,8 @@ func TestShared(t *testing.T) {
 // A stamp serves one change only: an address that comes and goes twice within the reach of
 // its stamps keeps its order.
 func TestRefineUsesEachStampOnce(t *testing.T) {
-	kernel := []change{{1, vip1, true, 10}, {1, vip1, false, 20}, {1, vip1, true, 30}, {1, vip1, false, 40}}
-	stamps := []change{{1, vip1, true, 9}, {1, vip1, false, 19}, {1, vip1, true, 29}, {1, vip1, false, 39}}
+	kernel := []change{{1, vip1, true, 10, 0}, {1, vip1, false, 20, 0}, {1, vip1, true, 30, 0}, {1, vip1, false, 40, 0}}
+	stamps := []change{{1, vip1, true, 9, 0}, {1, vip1, false, 19, 0}, {1, vip1, true, 29, 0}, {1, vip1, false, 39, 0}}
 	if diff := cmp.Diff(stamps, refine(kernel, stamps), cmp.AllowUnexported(change{}), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}
@@ -151,7 +153,7 @@ func TestRefineUsesEachStampOnce(t *testing.T) {
 func TestOverlapProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		changes := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) change {
-			return change{rapid.ByteRange(1, 3).Draw(t, "node"), vip1, rapid.Bool().Draw(t, "present"), instant(rapid.IntRange(0, 1000).Draw(t, "at"))}
+			return change{node: rapid.ByteRange(1, 3).Draw(t, "node"), addr: vip1, present: rapid.Bool().Draw(t, "present"), at: instant(rapid.IntRange(0, 1000).Draw(t, "at"))}
 		}), 0, 20).Draw(t, "changes")
 		slices.SortFunc(changes, func(a, b change) int { return int(a.at - b.at) })
 		from := instant(rapid.IntRange(0, 1000).Draw(t, "from"))
@@ -199,9 +201,9 @@ func TestParseStamp(t *testing.T) {
 		want change
 		ok   bool
 	}{
-		{`time=2026-01-02T03:04:05.000Z level=DEBUG msg="address added" addr=10.99.1.1/32 link=eth0 at=123456789`, change{3, vip1, true, 123456789}, true},
-		{`time=2026-01-02T03:04:05.000Z level=DEBUG msg="address removed" node=node3 addr=10.99.1.2/32 link=eth0 at=5`, change{3, vip2, false, 5}, true},
-		{`level=DEBUG msg="address removed" at=7 addr=10.99.1.2`, change{3, vip2, false, 7}, true},
+		{`time=2026-01-02T03:04:05.000Z level=DEBUG msg="address added" addr=10.99.1.1/32 link=eth0 at=123456789`, change{3, vip1, true, 123456789, 0}, true},
+		{`time=2026-01-02T03:04:05.000Z level=DEBUG msg="address removed" node=node3 addr=10.99.1.2/32 link=eth0 at=5`, change{3, vip2, false, 5, 0}, true},
+		{`level=DEBUG msg="address removed" at=7 addr=10.99.1.2`, change{3, vip2, false, 7, 0}, true},
 		{`level=DEBUG msg="address added" addr=10.99.1.1/32 link=eth0`, change{}, false},
 		{`level=DEBUG msg="address added" addr=nonsense at=5`, change{}, false},
 		{`level=INFO msg="took it" addr=10.99.1.1/32 at=5`, change{}, false},

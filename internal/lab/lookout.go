@@ -73,6 +73,10 @@ func lookOut(ports []*port) (_ *lookout, err error) {
 	return l, nil
 }
 
+// lookEvery is in how many milliseconds the lookout looks when nothing is reported, to know
+// how late it is where something was.
+const lookEvery = 1
+
 func (l *lookout) run() {
 	defer close(l.done)
 	runtime.LockOSThread() // for good: the thread keeps what urgent sets
@@ -82,8 +86,8 @@ func (l *lookout) run() {
 		fds = append(fds, unix.PollFd{Fd: int32(s.GetFd()), Events: unix.POLLIN})
 	}
 	buf := make([]byte, 64<<10)
-	for {
-		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+	for since := now(); ; {
+		if _, err := unix.Poll(fds, lookEvery); err != nil && !errors.Is(err, unix.EINTR) {
 			l.fail(fmt.Errorf("follow addresses: poll: %w", err))
 			return
 		}
@@ -108,9 +112,10 @@ func (l *lookout) run() {
 					return
 				}
 				more = true
-				l.take(i, buf[:n], at)
+				l.take(i, buf[:n], at, since)
 			}
 		}
+		since = at
 	}
 }
 
@@ -120,8 +125,8 @@ func (l *lookout) fail(err error) {
 	l.err = err
 }
 
-// take notes what a datagram says.
-func (l *lookout) take(place int, datagram []byte, at instant) {
+// take notes what a datagram says of what happened between two instants.
+func (l *lookout) take(place int, datagram []byte, at, since instant) {
 	msgs, err := syscall.ParseNetlinkMessage(datagram)
 	if err != nil {
 		l.fail(fmt.Errorf("follow addresses of host %d: %w", place+1, err))
@@ -138,21 +143,21 @@ func (l *lookout) take(place int, datagram []byte, at instant) {
 		}
 		for _, a := range attrs {
 			if addr, ok := netip.AddrFromSlice(a.Value); a.Attr.Type == unix.IFA_LOCAL && ok {
-				l.note(place, addr, m.Header.Type == unix.RTM_NEWADDR, at)
+				l.note(place, addr, m.Header.Type == unix.RTM_NEWADDR, at, since)
 			}
 		}
 	}
 }
 
 // note keeps a change; an address whose lifetime was extended did not change.
-func (l *lookout) note(place int, addr netip.Addr, has bool, at instant) {
+func (l *lookout) note(place int, addr netip.Addr, has bool, at, since instant) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !isVIP(addr) || l.present[place][addr] == has {
 		return
 	}
 	l.present[place][addr] = has
-	l.changes = append(l.changes, change{byte(place + 1), addr, has, at})
+	l.changes = append(l.changes, change{byte(place + 1), addr, has, at, since})
 }
 
 // mark forgets the changes so far.
@@ -182,7 +187,7 @@ func (l *lookout) seen() (all []change, err error) {
 	for i, has := range l.before {
 		for addr, is := range has {
 			if is {
-				all = append(all, change{byte(i + 1), addr, true, 0})
+				all = append(all, change{node: byte(i + 1), addr: addr, present: true})
 			}
 		}
 	}

@@ -15,10 +15,12 @@ type change struct {
 	addr    netip.Addr
 	present bool
 	at      instant
+	// since is when the lab last found no report of any kernel: it happened after that.
+	since instant
 }
 
-// stampReach is how much earlier than the lab got to the kernel's report of a change a
-// daemon's stamp of it may be: as much as the lab's urgent thread is ever late.
+// stampReach is how much later than the lab got to the kernel's report of a change a daemon's
+// stamp of it may be.
 const stampReach = 20 * time.Millisecond
 
 // A hold is one time in which a node's kernel had an address.
@@ -33,8 +35,8 @@ const forever = instant(1<<63 - 1)
 
 // refine moves the changes that the kernels reported to when they happened. The kernel's
 // list is complete but stamped when the lab got to it; a daemon's stamp is taken right
-// after its call, but a daemon is not asked to be honest or alive, and so believed by no more
-// than stampReach. Both are after the fact, so the earlier of the two is the nearer. The
+// after its call, but a daemon is not asked to be honest or alive, and so not believed before
+// the lab last looked. Both are after the fact, so the earlier of the two is the nearer. The
 // changes of each node are in the order of its kernel, which stays.
 func refine(kernel, stamps []change) []change {
 	out := slices.Clone(kernel)
@@ -42,10 +44,11 @@ func refine(kernel, stamps []change) []change {
 	for i := range out {
 		best := -1
 		for j, s := range stamps {
-			if used[j] || s.node != out[i].node || s.addr != out[i].addr || s.present != out[i].present {
+			if used[j] || s.node != out[i].node || s.addr != out[i].addr || s.present != out[i].present ||
+				s.at < out[i].since || s.at.sub(out[i].at) > stampReach {
 				continue
 			}
-			if d := s.at.sub(out[i].at).Abs(); d <= stampReach && (best < 0 || d < stamps[best].at.sub(out[i].at).Abs()) {
+			if best < 0 || s.at.sub(out[i].at).Abs() < stamps[best].at.sub(out[i].at).Abs() {
 				best = j
 			}
 		}
