@@ -146,3 +146,17 @@ func TestNeighboursAreChecked(t *testing.T) {
 		t.Errorf("from a process that was never heard: %q", got)
 	}
 }
+
+// What is shared in the same turn can't make an announcement void that it overtakes: a claim,
+// say, of which there are but three.
+func TestShareOvertakesNothing(t *testing.T) {
+	r := matureRig(t, 2, 1)
+	r.n.Share(r.now, known(MaxNeighbours))
+	r.n.Vote(r.now, Vote{Source: "test", Bar: true, Reason: "news"})
+	before := r.said.seq
+	r.ready()
+	tables := uint64(len(r.messages(kindNeighbours)))
+	if want := before + tables + 1; tables == 0 || r.said.seq != want {
+		t.Errorf("after announcement %d and %d parts of a table comes announcement %d, want %d", before, tables, r.said.seq, want)
+	}
+}

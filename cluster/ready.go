@@ -36,8 +36,8 @@ func (n *Node) Ready(now time.Time) Ready {
 
 	out := Ready{Send: n.direct, Orders: n.orders.given, Replies: n.orders.replies}
 	n.direct, n.orders.given, n.orders.replies = nil, nil, nil
+	n.tellNeighbours(now, &out) // before the announcement, which would be void where they overtook it
 	soonest(&wake, n.speak(now, &out))
-	n.tellNeighbours(now, &out)
 	out.Neighbours, n.parted = n.parted, nil
 	soonest(&wake, n.ask(now, &out))
 	n.repeatAnnouncements(now)

@@ -158,6 +158,7 @@ var drawnSeeds = []keptSeed{
 	{406253270024, Majority, "a suspended host went on while only the kernel was left of the one that had taken what it has"},
 	{407612271103, Torture, "an address had no owner, as two sides whose plans lack each other put it together with different ones"},
 	{409676827375, Chat, "two took what a third lost in one instant while nobody could chat, and one of them had never heard the other"},
+	{415385013013, Links, "a table of neighbours overtook a claim, and the holder, which alone could hear it, was upgraded"},
 	{409624615358, Chat, "a process that was frozen between its decision to take and the system call took after it woke"},
 	{405521850350, Single, "a process that woke up late heard of its kernel before it knew that it was late"},
 	{401992197138, Torture, "who heard a host that another can't hear answer trusted that one's release of what it took beside it"},
