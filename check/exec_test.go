@@ -148,9 +148,10 @@ func pids(t *testing.T, file string) (pids []int) {
 }
 
 func TestTimeoutKillsChildren(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "pids")
-	votes, _ := run(t, check.Exec{Common: check.Common{Label: "hanging", Interval: time.Hour, Timeout: time.Second}, Command: hang(file)})
-	want := plugin.Vote{Bar: true, Reason: "not done within 1s: waiting"}
+	votes, _ := run(t, check.Exec{Common: check.Common{Label: "hanging", Interval: time.Hour, Timeout: 5 * time.Second}, Command: hang(file)})
+	want := plugin.Vote{Bar: true, Reason: "not done within 5s: waiting"}
 	if got := <-votes; got != want {
 		t.Fatalf("got %+v, want %+v", got, want)
 	}

@@ -103,30 +103,28 @@ func TestProcessNotThere(t *testing.T) {
 // A file that nobody answers for keeps no last verdict standing and no check from ending, and
 // is not asked for twice at a time.
 func TestProcessFileHangs(t *testing.T) {
-	dir := t.TempDir()
-	file, aside := filepath.Join(dir, "pid"), filepath.Join(dir, "aside")
-	hang := func() (release func()) { // to open a pipe that nobody writes to takes for ever
+	file := filepath.Join(t.TempDir(), "pid")
+	p := check.Process{Common: check.Common{Label: "svc", Interval: 20 * time.Millisecond}, Target: file}
+	late := plugin.Vote{Bar: true, Reason: "not done within 20ms"}
+	// hang returns once a look hangs: what it reads is a pipe into which nobody writes.
+	hang := func() (votes <-chan plugin.Vote, stop, release func()) {
 		if err := unix.Mkfifo(file, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return func() {
-			f, err := os.OpenFile(aside, os.O_WRONLY, 0) // waits for the reader
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = f.Close()
+		votes, stop = run(t, p)
+		f, err := os.OpenFile(file, os.O_WRONLY, 0) // waits for the reader
+		if err != nil {
+			t.Fatal(err)
 		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		return votes, stop, func() { _ = f.Close() }
 	}
-	p := check.Process{Common: check.Common{Label: "svc", Interval: 20 * time.Millisecond}, Target: file}
-	late := plugin.Vote{Bar: true, Reason: "not done within 20ms"}
 
-	release := hang()
-	votes, stop := run(t, p)
+	votes, stop, release := hang()
 	if got := <-votes; got != late {
 		t.Errorf("got %+v, want %+v", got, late)
-	}
-	if err := os.Rename(file, aside); err != nil {
-		t.Fatal(err)
 	}
 	cmd := sleeper(t, "svc", file)
 	for range len(votes) + 3 {
@@ -143,15 +141,11 @@ func TestProcessFileHangs(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	release = hang()
-	votes, stop = run(t, p)
+	votes, stop, release = hang()
 	if got := <-votes; got != late {
 		t.Errorf("got %+v, want %+v", got, late)
 	}
 	stop()
-	if err := os.Rename(file, aside); err != nil {
-		t.Fatal(err)
-	}
 	release()
 }
 

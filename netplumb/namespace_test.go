@@ -166,6 +166,13 @@ func (l lan) wire() {
 	l.a.must(l.a.h.LinkAdd(veth))
 	l.a.up("eth0")
 	l.b.up("eth0")
+	for _, n := range []*namespace{l.a, l.b} { // the kernel opens the queue of the first end later, in its own time
+		for begin := time.Now(); n.link("eth0").Attrs().OperState != netlink.OperUp; time.Sleep(time.Millisecond) {
+			if time.Since(begin) > patience {
+				n.t.Fatal("the wire is not up")
+			}
+		}
+	}
 }
 
 // A running is a Plumber at work in a namespace.

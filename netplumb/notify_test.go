@@ -157,7 +157,7 @@ func TestWhoAnswersIsTold(t *testing.T) {
 	q.reach(granted(nil, plan))
 	q.follow(p)
 	for {
-		if _, _, ok := wire.next(time.Millisecond); !ok {
+		if _, _, ok := wire.next(time.Second); !ok {
 			break
 		}
 	}

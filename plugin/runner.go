@@ -156,6 +156,7 @@ func (r *Runner) apply(ctx context.Context, running map[string]*life, all []*lif
 			delete(running, name)
 		}
 	}
+	var begin []*life
 	for _, p := range want {
 		old := running[p.Name()]
 		if old != nil && reflect.DeepEqual(old.plugin, p) {
@@ -174,8 +175,7 @@ func (r *Runner) apply(ctx context.Context, running map[string]*life, all []*lif
 			}
 		}
 		running[p.Name()] = c
-		all = append(all, c)
-		go c.live()
+		all, begin = append(all, c), append(begin, c)
 	}
 
 	live := make([]*life, 0, len(running))
@@ -185,5 +185,8 @@ func (r *Runner) apply(ctx context.Context, running map[string]*life, all []*lif
 	r.mu.Lock()
 	r.live = live
 	r.mu.Unlock()
+	for _, c := range begin { // who votes hears what comes of it
+		go c.live()
+	}
 	return all
 }

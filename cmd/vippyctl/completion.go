@@ -15,7 +15,7 @@ import (
 )
 
 // completeTime is how long a shell waits for the daemon's words.
-const completeTime = time.Second
+var completeTime = time.Second
 
 // offers are the words for a placeholder, as the usage of commands and flags has it.
 var offers = map[string]func(ctlsocket.Status) []cobra.Completion{

@@ -24,7 +24,10 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected texts in testdata")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"vippyctl": main})
+	testscript.Main(m, map[string]func(){"vippyctl": func() {
+		completeTime = time.Minute
+		main()
+	}})
 }
 
 // TestScripts runs every command against a daemon that says what the script wants.

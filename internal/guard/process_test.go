@@ -193,6 +193,17 @@ func (s *standing) wireUp() error {
 			return err
 		}
 	}
+	for _, name := range []string{"v0", "v1"} { // the kernel opens the queue of the first end later, in its own time
+		for up, begin := false, time.Now(); !up; time.Sleep(time.Millisecond) {
+			l, err := netlink.LinkByName(name)
+			if err != nil {
+				return err
+			}
+			if up = l.Attrs().OperState == netlink.OperUp; !up && time.Since(begin) > patience {
+				return fmt.Errorf("%s is not up", name)
+			}
+		}
+	}
 	l, err := netlink.LinkByName("v0")
 	if err != nil {
 		return err

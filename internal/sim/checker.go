@@ -217,7 +217,7 @@ func (c *checker) unsettled() string {
 }
 
 // Settle runs until every address has exactly one owner; P2 is broken where that takes
-// longer than within, once an operator has done his part.
+// longer than within, once an operator has done his part, and no plan waits for a disk.
 func (w *World) Settle(within time.Duration) *Violation {
 	end, mediated := w.now+int64(within), false
 	step := max(time.Millisecond, w.cfg.Interval/10)
@@ -232,7 +232,7 @@ func (w *World) Settle(within time.Duration) *Violation {
 		if w.now >= end && !mediated && w.mediate() {
 			end, mediated = w.now+int64(within), true
 		}
-		if w.now >= end {
+		if w.now >= end && !w.follows(within) {
 			w.fail("P2", "%v after the last fault ended: %s", within, left)
 			return w.violation
 		}

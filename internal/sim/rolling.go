@@ -228,15 +228,20 @@ func (w *World) mediate() bool {
 // rest runs until every address has its owner and no plan waits for a disk, nor did one within
 // the bound: with a plan that is followed something may move.
 func (w *World) rest(bound time.Duration) *Violation {
-	follows := func(h *host) bool { return h.following }
 	for {
 		if w.Settle(bound) != nil || w.Run(bound) != nil {
 			return w.violation
 		}
-		if w.now-w.followed >= int64(bound) && !slices.ContainsFunc(w.hosts, follows) {
+		if !w.follows(bound) {
 			return nil
 		}
 	}
+}
+
+// follows says whether a plan waits for a disk, or did lately: until all go by it, what it puts
+// together anew may have no owner.
+func (w *World) follows(lately time.Duration) bool {
+	return w.now-w.followed < int64(lately) || slices.ContainsFunc(w.hosts, func(h *host) bool { return h.following })
 }
 
 // retime gives a host timings that are shorter by so many per cent.

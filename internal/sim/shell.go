@@ -430,6 +430,7 @@ func (h *host) farewell() {
 	h.sayFarewell()
 	h.bye()
 	h.kill("process ends")
+	h.fell -= int64(h.w.cfg.Interval) // what it said doesn't stand any more
 }
 
 // sayFarewell sends the last datagrams four times, 5 ms apart.

@@ -137,7 +137,7 @@ func New(cfg Config) *World {
 		cfg.Plans = balanced(cfg.Plans)
 	}
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x766970)), hash: 14695981039346656037,
-		number: map[netip.Addr]int{}, byKey: map[vipgroup.Key]int{},
+		number: map[netip.Addr]int{}, byKey: map[vipgroup.Key]int{}, followed: never,
 		foreignKey: cluster.NewKey([]byte("a secret of the sin"))}
 	w.number0()
 	n := cfg.Nodes + 2

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ func TestDialCheck(t *testing.T) {
 	log := make(lines, 100)
 	runner := plugin.NewRunner(slog.New(slog.NewTextHandler(log, nil)), nil)
 	path := filepath.Join(t.TempDir(), "service")
-	check := dial.Check{Network: "unix", Address: path, Every: time.Millisecond}
+	check := dial.Check{Network: "unix", Address: path, Every: time.Second}
 	if err := runner.Set([]plugin.Plugin{check}); err != nil {
 		t.Fatal(err)
 	}
@@ -32,8 +33,11 @@ func TestDialCheck(t *testing.T) {
 	if b.Source != "plugin dial "+path || !b.Vote.Bar || !strings.Contains(b.Vote.Reason, "no such file") {
 		t.Errorf("got %+v while nobody listens, want a bar that says why", b)
 	}
-	service, err := net.Listen("unix", path)
+	service, err := net.Listen("unix", path+".new")
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil { // there is no socket that nobody listens at yet
 		t.Fatal(err)
 	}
 	if b := <-runner.Votes(); !b.Vote.Healthy() {
