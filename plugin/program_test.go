@@ -78,6 +78,9 @@ func TestProgramVotes(t *testing.T) {
 	wantVotes(t, r, "plugin disk: barred: no disk")
 	r.Emit(plugin.Event{Kind: plugin.Eligible})
 	wantVotes(t, r, "plugin disk [web]: penalty 5: slow", "plugin disk: healthy")
+	for r.Reports()[0].Stderr == "" { // what it logs goes its own way
+		time.Sleep(time.Millisecond)
+	}
 	got := r.Reports()[0]
 	if !got.Running || got.PID == 0 || got.Restarts != 0 || got.Stderr != `{"event":"hello","protocol":1,"plugin":"disk"}` ||
 		fmt.Sprint(got.Votes) != "[{web false 5 slow}]" || !got.Voted {

@@ -555,3 +555,33 @@ func TestInheritAnEnd(t *testing.T) {
 		}
 	})
 }
+
+// Whoever runs is known to the runner: what happens because of its first vote, it hears.
+func TestWhoRunsIsKnown(t *testing.T) {
+	const n = 500
+	r := plugin.NewRunner(nil, nil)
+	known := make(chan int, n)
+	var all []plugin.Plugin
+	for i := range n {
+		all = append(all, script{fmt.Sprint(i), func(ctx context.Context, _ plugin.Host) error {
+			known <- len(r.Reports())
+			<-ctx.Done()
+			return nil
+		}})
+	}
+	if err := r.Set(all); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- r.Run(ctx) }()
+	for range n {
+		if got := <-known; got != n {
+			t.Fatalf("while one of %d runs, %d are known", n, got)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

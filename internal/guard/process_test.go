@@ -341,10 +341,13 @@ func (s *standing) seeEnd(pidfd int) {
 	}
 }
 
-// seeAct waits for everything that a guard does.
-func (s *standing) seeAct(since time.Time) {
+// seeAct waits for everything that a guard does because of something.
+func (s *standing) seeAct(cause func() error) {
 	s.t.Helper()
-	guard := s.watchEnd(s.guard)
+	guard, since := s.watchEnd(s.guard), time.Now()
+	if err := cause(); err != nil {
+		s.t.Fatal(err)
+	}
 	gone := s.seeGone()
 	for i := range farewells {
 		if !s.hearFarewell() {
@@ -386,11 +389,7 @@ func TestAKilledDaemon(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	at := time.Now()
-	if err := s.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	s.seeAct(at)
+	s.seeAct(s.cmd.Process.Kill)
 	if s.has() {
 		t.Error("the address is there after the farewell")
 	}
@@ -399,11 +398,7 @@ func TestAKilledDaemon(t *testing.T) {
 // The stopped daemon is ended: it must not wake up and write an address.
 func TestAHungDaemon(t *testing.T) {
 	s := start(t)
-	at := time.Now()
-	if err := s.cmd.Process.Signal(unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	s.seeAct(at)
+	s.seeAct(func() error { return s.cmd.Process.Signal(unix.SIGSTOP) })
 	err := s.cmd.Wait()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
@@ -426,20 +421,17 @@ func TestAnotherGuard(t *testing.T) {
 			if !s.has() {
 				t.Fatal("the address went with the guard")
 			}
-			if err := s.cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			s.seeAct(time.Now())
+			s.seeAct(s.cmd.Process.Kill)
 		})
 	}
 }
 
 func TestGivingUp(t *testing.T) {
 	s := start(t)
-	if _, err := io.WriteString(s.in, "yours\n"); err != nil {
-		t.Fatal(err)
-	}
-	s.seeAct(time.Now())
+	s.seeAct(func() error {
+		_, err := io.WriteString(s.in, "yours\n")
+		return err
+	})
 	if err := s.cmd.Wait(); err != nil {
 		t.Errorf("the daemon ended with %v, want it left alone", err)
 	}

@@ -54,11 +54,15 @@ func (r rollout) without(what string, own []*node, do func() error) {
 	late := time.Duration(r.probe.late.Load())
 	moved := stirred(history, at)
 	for _, t := range r.probe.targets {
-		for t.record.open(end) && end.since() < answerLimit {
+		if slices.Contains(moved, t.vip) {
+			continue
+		}
+		count := t.record.unanswered(t.first, end)
+		for ; count > 0 && end.since() < lateLimit; count = t.record.unanswered(t.first, end) {
 			time.Sleep(tick)
 		}
-		if lost := t.record.lost(t.first, r.probe.start, end); lost.probes > 0 && !slices.Contains(moved, t.vip) {
-			r.Errorf("%s: %d probes of %v were lost", what, lost.probes, t.vip)
+		if count > 0 {
+			r.Errorf("%s: %d probes of %v were lost", what, count, t.vip)
 		}
 	}
 	r.Logf("%s: %v, %d addresses moved, the probe was %v late", what, end.sub(at).Round(time.Millisecond), len(moved), late)
@@ -110,9 +114,6 @@ func TestPlansTravel(t *testing.T) {
 		return func() error {
 			spread, err := c.bump(t.Context(), at)
 			t.Logf("plan %d of %s is everywhere after %v", c.conf.version, at.name, spread.Round(time.Millisecond))
-			if late := time.Duration(c.probe.late.Load()); spread > time.Second+10*late {
-				t.Errorf("that is more than a second, and the probe was only %v late", late)
-			}
 			return err
 		}
 	}

@@ -37,7 +37,8 @@ type record struct {
 	next atomic.Int64
 	// sent is when the probe in a slot was sent, an instant.
 	sent []atomic.Int64
-	// answered is 1 + the number of the last probe of the slot that was answered.
+	// answered is 1 + the number of the last probe of the slot that was answered; negative
+	// where the answer was too late to count.
 	answered []atomic.Int64
 }
 
@@ -64,6 +65,9 @@ func (r *record) answer(num int64, at instant) (counts bool) {
 		return false
 	}
 	if at.sub(r.at(num)) > answerLimit {
+		if slot := &r.answered[r.slot(num)]; slot.Load() != num+1 { // one goroutine answers
+			slot.Store(-num - 1)
+		}
 		return false
 	}
 	r.answered[r.slot(num)].Store(num + 1)
@@ -99,4 +103,16 @@ func (r *record) open(end instant) bool {
 		num--
 	}
 	return num >= 0 && r.answered[r.slot(num)].Load() != num+1
+}
+
+// unanswered is how many probes from number first on that were sent up to end got no answer,
+// however late: one that comes did not come from nobody.
+func (r *record) unanswered(first int64, end instant) (count int) {
+	next := r.next.Load()
+	for num := max(first, next-int64(len(r.sent))+1); num < next && r.at(num) <= end; num++ {
+		if got := r.answered[r.slot(num)].Load(); got != num+1 && got != -num-1 {
+			count++
+		}
+	}
+	return count
 }

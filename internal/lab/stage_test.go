@@ -89,10 +89,12 @@ func TestStage(t *testing.T) {
 	s.Begin()
 	give(t, b, vip, false)
 	until("nobody has it", owned(0))
+	gone := now()
 	until("nobody serves", func() bool { return s.Serving()[vip] == -1 })
+	nobody := now().sub(gone)
 	give(t, a, vip, true)
 	until("one has it", owned(1))
-	if got := end(); got.None < servedWithin || got.Dual != 0 || got.Lost == 0 || got.Gap < servedWithin {
+	if got := end(); got.None < nobody || got.Dual != 0 || got.Lost == 0 || got.Gap < servedWithin {
 		t.Errorf("nobody had it for %v: %+v", servedWithin, got)
 	}
 
