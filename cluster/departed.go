@@ -45,7 +45,8 @@ func (d *departed) follow(e envelope) bool {
 		d.seq = max(d.seq, e.seq)
 		return true
 	case e.boot > d.top:
-		d.trail, d.digest = trail{boot: e.boot, top: e.boot, seq: e.seq}, vipgroup.Digest{}
+		d.trail, d.digest = d.next(e.boot), vipgroup.Digest{}
+		d.seq = e.seq
 	}
 	return false
 }

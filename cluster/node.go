@@ -295,7 +295,9 @@ func (n *Node) receiveAnnouncement(now time.Time, p *peer, e envelope, r *reader
 	if !r.announcement(a) {
 		return Malformed
 	}
-	fresh := func() bool { return n.provesFresh(now, a) }
+	// A farewell can't replace who is believed: that its process was there lately is just what
+	// a recording of it proves, too.
+	fresh := func() bool { return !a.farewell && n.provesFresh(now, a) }
 	if refusal := p.admit(e.boot, e.seq, fresh); refusal != "" {
 		if e.boot != p.boot {
 			p.stray = stray{e.boot, e.seq, now}

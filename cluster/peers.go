@@ -71,6 +71,22 @@ type trail struct {
 	top      uint64 // the highest boot ever believed
 	seq      uint64 // the highest sequence of any of its messages
 	farewell bool   // that process took its leave
+	// over are the boots of the last processes that did, before it: none of them returns.
+	over [maxOver]uint64
+}
+
+// maxOver is how many processes of one name may take their leave within stale and still be
+// told from recordings of them, which prove to be fresh for as long.
+const maxOver = 4
+
+// next is the trail of another process of that name.
+func (t *trail) next(boot uint64) trail {
+	to := trail{boot: boot, top: max(t.top, boot), over: t.over}
+	if t.farewell {
+		copy(to.over[1:], t.over[:])
+		to.over[0] = t.boot
+	}
+	return to
 }
 
 // seen is what a peer heard of a node of our plan.
@@ -103,7 +119,7 @@ func (p *peer) isHeard() bool { return p.state != Absent }
 // that its sender heard something that we sent lately, which a recording can't.
 func (t *trail) admit(boot, seq uint64, fresh func() bool) Refusal {
 	switch {
-	case boot == t.boot && t.farewell:
+	case boot == t.boot && t.farewell, slices.Contains(t.over[:], boot):
 		return SupersededBoot
 	case boot == t.boot:
 		if seq <= t.seq {
@@ -118,7 +134,7 @@ func (t *trail) admit(boot, seq uint64, fresh func() bool) Refusal {
 
 // restart forgets what the former process of this peer said.
 func (p *peer) restart(boot uint64) {
-	p.trail, p.said = trail{boot: boot, top: max(p.top, boot)}, 0
+	p.trail, p.said = p.next(boot), 0
 	p.unreached, p.lastCopy = false, 0
 	p.acked, p.ackedAt, p.toldAt, p.hearsUs, p.starts = 0, time.Time{}, time.Time{}, false, p.starts[:0]
 	p.sure, p.proved, p.notedAt, p.obeyed = false, false, time.Time{}, obeyed{}

@@ -106,6 +106,42 @@ func TestFarewellEndsABoot(t *testing.T) {
 	}
 }
 
+// TestRecordingsOfWhoLeft: recordings that are younger than stale prove to be fresh; of a
+// process that took its leave they count for nothing all the same, and so does a farewell
+// itself that is heard only after the next process. That one may not hear us at all, and could
+// not come back.
+func TestRecordingsOfWhoLeft(t *testing.T) {
+	for _, missed := range []bool{false, true} {
+		r := matureRig(t, 3, 3)
+		s := r.peers[0]
+		before := s.next(r)
+		s.seq, s.ann.farewell = farewellSeq-1, true
+		s.frees(0, 2)
+		bye := s.next(r)
+		if !missed {
+			r.receive(s, bye)
+		}
+		s.mute = true
+		r.pass(3 * r.n.timing.Interval) // as a new process listens
+		s.boot, s.seq, s.ann.farewell, s.deaf = s.boot+1, 0, false, true
+		if got := r.say(s); got != "" {
+			t.Fatalf("the next process is refused: %s", got)
+		}
+		recordings := [][]byte{bye}
+		if !missed {
+			recordings = append(recordings, before)
+		}
+		for i, data := range recordings {
+			if got := r.receive(s, data); got != SupersededBoot {
+				t.Errorf("missed %v, recording %d: %q, want %q", missed, i, got, SupersededBoot)
+			}
+		}
+		if got := r.say(s); got != "" {
+			t.Errorf("missed %v: then the next process is refused: %s", missed, got)
+		}
+	}
+}
+
 // TestJudge: the states of a peer, at their bounds.
 func TestJudge(t *testing.T) {
 	now := time.Unix(1000, 0)

@@ -71,6 +71,7 @@ type GroupSnapshot struct {
 type PeerSnapshot struct {
 	Node                 string
 	Boot, Top, Seq, Said uint64
+	Over                 [maxOver]uint64
 	Last                 Ago
 	From                 netip.AddrPort
 	// Announcement is the body of its newest one.
@@ -95,10 +96,12 @@ type TrailSnapshot struct {
 	Node           string
 	Boot, Top, Seq uint64
 	Farewell       bool
+	// Over are the last boots that took their leave before this one.
+	Over [maxOver]uint64
 }
 
 func trailSnapshot(name string, t trail) TrailSnapshot {
-	return TrailSnapshot{Node: name, Boot: t.boot, Top: t.top, Seq: t.seq, Farewell: t.farewell}
+	return TrailSnapshot{Node: name, Boot: t.boot, Top: t.top, Seq: t.seq, Farewell: t.farewell, Over: t.over}
 }
 
 // StartSnapshot orders a peer's claim among those of others.
@@ -149,7 +152,7 @@ func (n *Node) Snapshot(now time.Time) Snapshot {
 		a := p.ann
 		a.cluster, a.sender = n.cluster, p.name
 		x := PeerSnapshot{
-			Node: p.name, Boot: p.boot, Top: p.top, Seq: p.seq, Said: p.said, Last: ago(p.last), From: p.from,
+			Node: p.name, Boot: p.boot, Top: p.top, Seq: p.seq, Over: p.over, Said: p.said, Last: ago(p.last), From: p.from,
 			Announcement: a.append(nil), Acked: p.acked, AckedAt: ago(p.ackedAt), ToldAt: ago(p.toldAt), State: p.state,
 			Since: ago(p.since), Back: ago(p.back), Planned: ago(p.planned), Asks: p.asks, Unreached: p.unreached, Sure: p.sure, LastCopy: p.lastCopy, Obeyed: p.obeyed.last,
 		}
@@ -206,7 +209,7 @@ func Resume(now time.Time, after time.Duration, o Options, s Snapshot) *Node {
 		}
 	}
 	for _, x := range s.Departed {
-		t := trail{boot: x.Boot, top: x.Top, seq: x.Seq, farewell: x.Farewell}
+		t := trail{boot: x.Boot, top: x.Top, seq: x.Seq, farewell: x.Farewell, over: x.Over}
 		if i := n.plan.Member(x.Node); i < 0 {
 			n.departed = append(n.departed, departed{name: x.Node, trail: t})
 		} else if n.peers[i] != nil {
@@ -285,7 +288,7 @@ func (p *peer) resume(x PeerSnapshot, at func(Ago) time.Time) {
 		p.ann = announcement{} // it speaks again within an interval
 		return
 	}
-	p.boot, p.top, p.seq, p.said, p.last, p.from = x.Boot, x.Top, x.Seq, x.Said, at(x.Last), x.From
+	p.boot, p.top, p.seq, p.over, p.said, p.last, p.from = x.Boot, x.Top, x.Seq, x.Over, x.Said, at(x.Last), x.From
 	p.ann.boot, p.ann.seq, p.farewell = x.Boot, x.Said, p.ann.farewell
 	for _, b := range x.Starts {
 		p.starts = append(p.starts, start{b.Begin, b.Stamp})

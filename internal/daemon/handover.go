@@ -16,7 +16,7 @@ import (
 
 // handoverFormat changes whenever a handover says something else than before: in its own
 // fields, in cluster.Snapshot, or in what is said to a guard.
-const handoverFormat = 6
+const handoverFormat = 7
 
 // A handover is what one program of this process leaves to the next. What is in the
 // kernel is not in it: that is read back. Instants are of CLOCK_BOOTTIME.
