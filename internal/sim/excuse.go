@@ -213,12 +213,8 @@ func (w *World) lacks(a, b int) bool {
 // another owner, or its majority lapses.
 func (w *World) excuseSingle(a, b int) excuse {
 	for _, h := range [2]*host{w.hosts[a], w.hosts[b]} {
-		if h.wentOn == 0 {
-			continue
-		}
-		e := excuse{why: "host went on", most: int64(5 * time.Millisecond)}
-		if h.suspended {
-			e = excuse{why: "suspended host went on", most: w.clocked(int64(w.cfg.Stale)) + int64(20*time.Millisecond)}
+		if h.awoke != 0 {
+			e := excuse{why: "suspended host went on", most: w.clocked(int64(w.cfg.Stale)) + int64(20*time.Millisecond)}
 			// Of one that was killed meanwhile, with its guard or without one, only the kernel is left,
 			// which lets go of nothing; nor can it tell the other.
 			if w.forsakenWithin(a, int64(20*time.Millisecond)) || w.forsakenWithin(b, int64(20*time.Millisecond)) {
@@ -226,8 +222,11 @@ func (w *World) excuseSingle(a, b int) excuse {
 			} else if w.idleWithin(h.id, int64(20*time.Millisecond)) { // its daemon hangs: the guard ends that
 				e.most = w.clocked(int64(w.cfg.Lifetime)) + int64(20*time.Millisecond)
 			}
+			if w.now-h.awoke <= e.most {
+				return e
+			}
 		}
-		if w.now-h.wentOn <= e.most {
+		if e := (excuse{why: "host went on", most: int64(5 * time.Millisecond)}); h.wentOn != 0 && w.now-h.wentOn <= e.most {
 			return e
 		}
 	}

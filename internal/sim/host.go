@@ -50,10 +50,9 @@ type host struct {
 	// runs and the clock stands still, as for a suspended virtual machine.
 	down, frozen, paused bool
 	stoodSince           int64
-	// wentOn is the world time at which it last went on after it stood still; suspended:
-	// its clock had stood still, too.
-	wentOn    int64
-	suspended bool
+	// wentOn is the world time at which it last went on after it stood still; awoke is when
+	// its clock had stood still as well.
+	wentOn, awoke int64
 
 	// The process.
 	node  *cluster.Node
@@ -271,7 +270,10 @@ func (h *host) thaw() {
 		}
 	}
 	h.forsake()
-	h.wentOn, h.suspended = w.now, h.paused
+	h.wentOn = w.now
+	if h.paused {
+		h.awoke = w.now
+	}
 	h.frozen, h.paused = false, false
 	h.speaks = w.now
 	w.check.reachedAgain(h.id)

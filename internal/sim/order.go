@@ -133,7 +133,7 @@ func (c *checker) obeyed(h *host, g cluster.Given) {
 		w.fail("P4", "%s obeys order %d, which was for another process", h.name, n)
 	case o.obeyed:
 		w.fail("P4", "%s obeys order %d a second time", h.name, n)
-	case late > 50*time.Millisecond+w.cfg.Stale/10 && !from.suspended:
+	case late > 50*time.Millisecond+w.cfg.Stale/10 && from.awoke == 0:
 		w.fail("P4", "%s obeys order %d, which is %v too old", h.name, n, late)
 	}
 	o.obeyed = true
