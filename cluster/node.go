@@ -207,6 +207,18 @@ func (n *Node) Holder(a netip.Addr) string {
 	return name
 }
 
+// Unheard returns a peer that is heard and hasn't acknowledged anything that this node said in
+// the last 2.5 intervals, or "": it may be about to take what this node holds, and nobody but
+// this node would know.
+func (n *Node) Unheard(now time.Time) string {
+	for _, p := range n.peers {
+		if p != nil && p.isHeard() && now.Sub(p.ackedAt) > n.bounds.interval*5/2 {
+			return p.name
+		}
+	}
+	return ""
+}
+
 // Receive takes one datagram; "" means that it was believed.
 func (n *Node) Receive(now time.Time, in Packet) Refusal {
 	n.arrive(now)

@@ -95,7 +95,7 @@ func (l *loop) settle(ctx context.Context, do func(now time.Time) error) error {
 		var unready string
 		var err error
 		if e := l.inLoop(ctx, func(now time.Time) {
-			if unready = l.unready(); unready == "" {
+			if unready = l.unready(now); unready == "" {
 				err = do(now)
 			}
 		}); e != nil {
@@ -117,9 +117,10 @@ func (l *loop) settle(ctx context.Context, do func(now time.Time) error) error {
 	}
 }
 
-// unready says what speaks against another program just now.
-func (l *loop) unready() string {
-	boot := l.boottime()
+// unready says what speaks against another program just now. Who isn't heard is listened for
+// by a holder alone: it would miss the claim to which it must let go.
+func (l *loop) unready(now time.Time) string {
+	boot, unheard := l.boottime(), l.node.Unheard(now)
 	switch {
 	case l.leaving.asked:
 		return "this daemon is stopping"
@@ -131,6 +132,8 @@ func (l *loop) unready() string {
 		return "hooks are running"
 	case !l.kernel.settled():
 		return "addresses are being moved"
+	case len(l.kernel.hold) > 0 && unheard != "":
+		return unheard + " does not hear this node (see vippyctl peers)"
 	case len(l.kernel.hold) > 0 && l.deadline(l.term, l.grant)-boot < l.room():
 		return "this host is too busy"
 	}

@@ -259,6 +259,40 @@ type unsteady struct{ guardian }
 
 func (unsteady) Steady() bool { return false }
 
+// A holder that a peer does not hear goes on: while no program listens, that one may take what
+// is held here.
+func TestUpgradeWaitsToBeHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w world
+		text := strings.Replace(planText, "{name: web,", "{name: web, prefer: [a],", 1)
+		a, b := w.start(t, "a", text), w.start(t, "b", text)
+		time.Sleep(10 * time.Second)
+		want := func(want string) {
+			t.Helper()
+			if err := a.loop.inLoop(t.Context(), func(now time.Time) {
+				if got := a.loop.unready(now); got != want {
+					t.Errorf("it says %q, want %q", got, want)
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want("")
+		stuck := make(chan struct{})
+		w.sockets[1].stuck.Store(&stuck)
+		time.Sleep(350 * time.Millisecond)
+		want("b does not hear this node (see vippyctl peers)")
+		close(stuck)
+		time.Sleep(300 * time.Millisecond)
+		want("")
+		for _, n := range []*fakeNode{a, b} {
+			if err := n.end(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 // An upgrade waits for all of these, and names the one that doesn't end.
 func TestUpgradeWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -269,7 +303,7 @@ func TestUpgradeWaits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := l.inLoop(t.Context(), func(time.Time) {
+		if err := l.inLoop(t.Context(), func(now time.Time) {
 			for want, spoil := range map[string]func() (undo func()){
 				"this daemon is stopping": func() func() {
 					l.leaving.asked = true
@@ -295,11 +329,11 @@ func TestUpgradeWaits(t *testing.T) {
 					return func() { l.grant = was }
 				},
 			} {
-				if got := l.unready(); got != "" {
+				if got := l.unready(now); got != "" {
 					t.Errorf("before %q it says %q", want, got)
 				}
 				undo := spoil()
-				if got := l.unready(); got != want {
+				if got := l.unready(now); got != want {
 					t.Errorf("it says %q, want %q", got, want)
 				}
 				undo()

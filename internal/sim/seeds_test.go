@@ -159,6 +159,7 @@ var drawnSeeds = []keptSeed{
 	{407612271103, Torture, "an address had no owner, as two sides whose plans lack each other put it together with different ones"},
 	{409676827375, Chat, "two took what a third lost in one instant while nobody could chat, and one of them had never heard the other"},
 	{415385013013, Links, "a table of neighbours overtook a claim, and the holder, which alone could hear it, was upgraded"},
+	{418078628113, Links, "a holder that the other can't hear was upgraded while that one claimed what it has"},
 	{417686937104, Majority, "a suspended host whose daemon hung meanwhile went on, and was frozen soon after"},
 	{416614662071, Links, "a recording of a farewell, which was fresh still, ended the next process for who nobody could prove to that it lived"},
 	{416223653088, Single, "a slow disk kept a plan which puts together what others hold the parts of by the former one"},

@@ -20,8 +20,11 @@ func (h *host) upgrade(after int64) {
 	if !h.alive() || h.leaving {
 		return
 	}
-	h.w.note(h.id, "upgrade", -1)
 	now := h.clock.time(h.w.now)
+	if h.node.Unheard(now) != "" {
+		return // refused
+	}
+	h.w.note(h.id, "upgrade", -1)
 	h.left = handover{h.node.Snapshot(now), h.clock.at(h.w.now)}
 	h.gen++
 	h.state = upgrading
