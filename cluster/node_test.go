@@ -216,6 +216,25 @@ func TestLeaveHandsOver(t *testing.T) {
 	}
 }
 
+// TestUnheard: who acknowledges nothing new for more than 2.5 intervals, and is heard, is named.
+func TestUnheard(t *testing.T) {
+	r := matureRig(t, 3, 3)
+	if got := r.n.Unheard(r.now); got != "" {
+		t.Errorf("in calm: %q", got)
+	}
+	s := r.peers[1]
+	s.deaf = true
+	r.pass(3 * r.n.timing.Interval)
+	if got := r.n.Unheard(r.now); got != s.name {
+		t.Errorf("while %s is deaf: %q", s.name, got)
+	}
+	s.mute = true
+	r.pass(time.Second)
+	if got := r.n.Unheard(r.now); got != "" {
+		t.Errorf("once it is absent: %q", got)
+	}
+}
+
 func TestSilentNodeIsReplaced(t *testing.T) {
 	m := newMesh(t, 3, 9)
 	m.run(2 * time.Second)
