@@ -117,8 +117,8 @@ func (l *loop) settle(ctx context.Context, do func(now time.Time) error) error {
 	}
 }
 
-// unready says what speaks against another program just now. Who isn't heard is listened for
-// by a holder alone: it would miss the claim to which it must let go.
+// unready says what speaks against another program just now. A holder that a peer does not hear
+// has to go on listening: it must let go of what that one claims.
 func (l *loop) unready(now time.Time) string {
 	boot, unheard := l.boottime(), l.node.Unheard(now)
 	switch {
