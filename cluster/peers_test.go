@@ -76,15 +76,20 @@ func TestProof(t *testing.T) {
 	}
 }
 
+// leaves returns the farewell of a speaker that holds groups 0 and 2, and its word before that.
+func leaves(r *rig, s *speaker) (before, bye []byte) {
+	before = s.next(r)
+	s.seq, s.ann.farewell = farewellSeq-1, true
+	s.frees(0, 2)
+	return before, s.next(r)
+}
+
 // TestFarewellEndsABoot: nothing that was recorded of it counts afterwards, and the next
 // process is heard as a new one.
 func TestFarewellEndsABoot(t *testing.T) {
 	r := matureRig(t, 3, 3)
 	s := r.peers[0]
-	before := s.next(r)
-	s.seq, s.ann.farewell = farewellSeq-1, true
-	s.frees(0, 2)
-	bye := s.next(r)
+	before, bye := leaves(r, s)
 	for _, step := range []struct {
 		name string
 		data []byte
@@ -114,10 +119,7 @@ func TestRecordingsOfWhoLeft(t *testing.T) {
 	for _, missed := range []bool{false, true} {
 		r := matureRig(t, 3, 3)
 		s := r.peers[0]
-		before := s.next(r)
-		s.seq, s.ann.farewell = farewellSeq-1, true
-		s.frees(0, 2)
-		bye := s.next(r)
+		before, bye := leaves(r, s)
 		if !missed {
 			r.receive(s, bye)
 		}

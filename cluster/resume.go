@@ -71,7 +71,7 @@ type GroupSnapshot struct {
 type PeerSnapshot struct {
 	Node                 string
 	Boot, Top, Seq, Said uint64
-	Over                 [maxOver]uint64
+	Over                 [maxOver]uint64 // as in TrailSnapshot
 	Last                 Ago
 	From                 netip.AddrPort
 	// Announcement is the body of its newest one.

@@ -14,7 +14,7 @@ import (
 	"github.com/vippy-ha/vippy/ctlsocket"
 )
 
-// completeTime is how long a shell waits for the daemon's words.
+// completeTime is how long a shell waits for the daemon's words; tests have more of it.
 var completeTime = time.Second
 
 // offers are the words for a placeholder, as the usage of commands and flags has it.

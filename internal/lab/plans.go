@@ -138,15 +138,21 @@ func (c *cluster) agree(ctx context.Context, look func(ctlsocket.Status) string)
 func (pr *prober) unanswered() string {
 	end := now()
 	for _, t := range pr.targets {
-		count := t.record.unanswered(t.first, end)
-		for ; count > 0 && end.since() < lateLimit; count = t.record.unanswered(t.first, end) {
-			time.Sleep(tick)
-		}
-		if count > 0 {
+		if count := t.unanswered(end); count > 0 {
 			return fmt.Sprintf("%d probes of %v got no answer", count, t.vip)
 		}
 	}
 	return ""
+}
+
+// unanswered is how many probes of the watch that were sent up to end got no answer, once there
+// was time for late ones.
+func (t *target) unanswered(end instant) int {
+	count := t.record.unanswered(t.first, end)
+	for ; count > 0 && end.since() < lateLimit; count = t.record.unanswered(t.first, end) {
+		time.Sleep(tick)
+	}
+	return count
 }
 
 // lateLimit is how long an answer is waited for that isn't to be missing: a lab that others keep

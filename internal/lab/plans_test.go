@@ -57,11 +57,7 @@ func (r rollout) without(what string, own []*node, do func() error) {
 		if slices.Contains(moved, t.vip) {
 			continue
 		}
-		count := t.record.unanswered(t.first, end)
-		for ; count > 0 && end.since() < lateLimit; count = t.record.unanswered(t.first, end) {
-			time.Sleep(tick)
-		}
-		if count > 0 {
+		if count := t.unanswered(end); count > 0 {
 			r.Errorf("%s: %d probes of %v were lost", what, count, t.vip)
 		}
 	}

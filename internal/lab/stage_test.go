@@ -95,7 +95,7 @@ func TestStage(t *testing.T) {
 	give(t, a, vip, true)
 	until("one has it", owned(1))
 	if got := end(); got.None < nobody || got.Dual != 0 || got.Lost == 0 || got.Gap < servedWithin {
-		t.Errorf("nobody had it for %v: %+v", servedWithin, got)
+		t.Errorf("nobody had it for %v, and nobody served for %v: %+v", nobody, servedWithin, got)
 	}
 
 	s.Begin()
